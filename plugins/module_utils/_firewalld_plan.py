@@ -1,0 +1,313 @@
+# Copyright (c) 2026 The edgeops.k3s_network authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""From what a node's firewalld holds and what it shall hold to the changes. Pure functions.
+
+A node's state is a flat mapping from (kind, name) to normal settings, once for the permanent
+configuration and once for the running one, so that both are compared by one function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Optional
+
+from ansible_collections.edgeops.k3s_network.plugins.module_utils import _ports
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._networkmanager import Profile
+
+PREFIX = "k3s-"
+
+IPSET = "ipset"
+ZONE = "zone"
+POLICY = "policy"
+BINDING = "binding"
+"""An interface's zone: settings are C({"zone": name}), an empty name where it has none."""
+PORTS = "ports"
+"""The plain ports of a zone of the user's: settings are C({"ports": ["6443/tcp", ...]})."""
+
+Key = tuple[str, str]
+Settings = dict[str, Any]
+Objects = dict[Key, Settings]
+
+# What firewalld can change in a running object; the rest (target, priority, an ipset's type)
+# takes effect by a reload.
+RUNTIME_KEYS = frozenset(
+    "egress_zones entries forward forward_ports icmp_block_inversion icmp_blocks ingress_zones "
+    "masquerade ports protocols rich_rules rules_str services source_ports zone".split()
+)
+# An object exists before another refers to it, and goes after it.
+_CREATION_ORDER = (IPSET, ZONE, PORTS, BINDING, POLICY)
+_POLICY_PRIORITY = -1
+_POLICY_TARGET = "CONTINUE"
+
+
+@dataclass(frozen=True)
+class Former:
+    """How an interface was bound before it came into a zone of ours."""
+
+    permanent: str
+    runtime: str
+    profile: Optional[Profile] = None
+    """NetworkManager's file that held the permanent binding, if one did."""
+
+
+@dataclass(frozen=True)
+class AddedPorts:
+    """What we added to the plain ports of a zone of the user's, and what stood there."""
+
+    added: Sequence[str]
+    before: Sequence[str]
+    builtin: bool = False
+    """Whether the zone was the distribution's own, without a file under /etc."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What must be known to give the host back as it was; kept on the node."""
+
+    bindings: Mapping[str, Former] = field(default_factory=dict)
+    ports: Mapping[str, AddedPorts] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a form that JSON holds."""
+        return {
+            "bindings": {name: asdict(former) for name, former in self.bindings.items()},
+            "ports": {
+                zone: {
+                    "added": list(added.added),
+                    "before": list(added.before),
+                    "builtin": added.builtin,
+                }
+                for zone, added in self.ports.items()
+            },
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "Record":
+        """Read the form of to_dict(). Raises KeyError or TypeError where it is another."""
+        return cls(
+            bindings={
+                name: Former(
+                    permanent=former["permanent"],
+                    runtime=former["runtime"],
+                    profile=Profile(**former["profile"]) if former["profile"] else None,
+                )
+                for name, former in data["bindings"].items()
+            },
+            ports={zone: AddedPorts(**added) for zone, added in data["ports"].items()},
+        )
+
+
+@dataclass(frozen=True)
+class State:
+    """What was read from a node."""
+
+    permanent: Objects
+    runtime: Objects
+    default_zone: str
+    zones: Mapping[str, Settings] = field(default_factory=dict)
+    """Permanent settings of the zones of the user's that hold an interface in question."""
+    builtin_zones: frozenset[str] = frozenset()
+    profiles: Mapping[str, Optional[Profile]] = field(default_factory=dict)
+    """NetworkManager's files that bind the interfaces in question."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a node shall hold, and the record that goes with it."""
+
+    permanent: Objects
+    runtime: Objects
+    record: Record
+
+
+@dataclass(frozen=True)
+class Change:
+    """One step. C(before) is None for an object to create, C(after) for one to remove."""
+
+    key: Key
+    before: Optional[Settings]
+    after: Optional[Settings]
+
+    @property
+    def needs_reload(self) -> bool:
+        """Whether the running firewalld can take this change only by a reload."""
+        if self.before is None or self.after is None:
+            return True
+        names = set(self.before) | set(self.after)
+        changed = {name for name in names if self.before.get(name) != self.after.get(name)}
+        return not changed <= RUNTIME_KEYS
+
+
+def is_ours(key: Key) -> bool:
+    """Tell whether this collection made the object."""
+    kind, name = key
+    return kind in (IPSET, ZONE, POLICY) and name.startswith(PREFIX)
+
+
+def target_present(
+    state: State,
+    record: Record,
+    ipsets: Sequence[Mapping[str, Any]],
+    policies: Sequence[Mapping[str, Any]],
+    zones: Sequence[Mapping[str, Any]],
+    interface_ports: Sequence[Mapping[str, Any]],
+) -> Target:
+    """Return what the node shall hold, given what it holds.
+
+    Zones of ours start as a copy of the zone that held the interface, so that whatever was
+    admitted there before (SSH, a node exporter) still is.
+    """
+    both: Objects = {}
+    for ipset in ipsets:
+        both[IPSET, ipset["name"]] = {
+            "type": ipset["type"],
+            "family": ipset["family"],
+            "entries": sorted(ipset["entries"]),
+        }
+    for policy in policies:
+        both[POLICY, policy["name"]] = {
+            "target": _POLICY_TARGET,
+            "priority": _POLICY_PRIORITY,
+            "ingress_zones": sorted(policy["ingress_zones"]),
+            "egress_zones": sorted(policy["egress_zones"]),
+            "rich_rules": sorted(policy["rules"]),
+        }
+    bindings = dict(record.bindings)
+    wanted_bindings = {zone["interface"]: zone["name"] for zone in zones}
+    for zone in zones:
+        interface = zone["interface"]
+        if interface not in bindings:
+            bindings[interface] = _former(state, interface)
+        former_zone = bindings[interface].runtime or state.default_zone
+        settings = dict(state.zones.get(former_zone, {}))
+        if former_zone in record.ports:
+            settings["ports"] = subtract_ports(
+                settings.get("ports", []), record.ports[former_zone].added
+            )
+        settings.pop("interfaces", None)
+        settings.pop("sources", None)
+        if zone["ports"]:
+            settings["ports"] = unite_ports(settings.get("ports", []), zone["ports"])
+        if not settings.get("ports"):
+            settings.pop("ports", None)
+        both[ZONE, zone["name"]] = settings
+
+    permanent = dict(both)
+    runtime = dict(both)
+    kept: dict[str, Former] = {}
+    for interface, former in bindings.items():
+        wanted = wanted_bindings.get(interface)
+        permanent[BINDING, interface] = {"zone": former.permanent if wanted is None else wanted}
+        runtime[BINDING, interface] = {"zone": former.runtime if wanted is None else wanted}
+        if wanted is not None:
+            kept[interface] = former
+
+    ports = _target_ports(state, record, interface_ports, permanent, runtime)
+    return Target(permanent, runtime, Record(bindings=kept, ports=ports))
+
+
+def target_absent(state: State, record: Record) -> Target:
+    """Return what the node shall hold once everything of ours is gone."""
+    return target_present(state, record, (), (), (), ())
+
+
+def changes(before: Objects, after: Objects) -> list[Change]:
+    """Return the steps from one state to another, in an order that firewalld accepts.
+
+    Objects that are not ours, and that C(after) does not name, are left alone.
+    """
+    steps = []
+    for kind in _CREATION_ORDER:
+        for key in sorted(key for key in after if key[0] == kind):
+            if before.get(key) != after[key]:
+                steps.append(Change(key, before.get(key), after[key]))
+    for kind in reversed(_CREATION_ORDER):
+        for key in sorted(key for key in before if key[0] == kind):
+            if key not in after and is_ours(key):
+                steps.append(Change(key, before[key], None))
+    return steps
+
+
+def printable(objects: Objects, keys: Sequence[Key]) -> dict[str, dict[str, Settings]]:
+    """Return some objects as nested dictionaries, for a diff that people read."""
+    result: dict[str, dict[str, Settings]] = {}
+    for key in sorted(keys):
+        if key in objects:
+            result.setdefault(key[0], {})[key[1]] = objects[key]
+    return result
+
+
+def unite_ports(one: Sequence[str], other: Sequence[str]) -> list[str]:
+    """Return the union of two lists such as C(["80/tcp"]), coalesced as firewalld does."""
+    return _combine(one, other, lambda a, b: _ports.merge(a + b))
+
+
+def subtract_ports(one: Sequence[str], other: Sequence[str]) -> list[str]:
+    """Return what is in the first list of ports and not in the second, coalesced."""
+    return _combine(one, other, _ports.subtract)
+
+
+def _combine(one: Sequence[str], other: Sequence[str], operation: Any) -> list[str]:
+    left, right = _by_protocol(one), _by_protocol(other)
+    return sorted(
+        f"{_ports.format_port(interval)}/{protocol}"
+        for protocol in sorted(set(left) | set(right))
+        for interval in operation(left.get(protocol, []), right.get(protocol, []))
+    )
+
+
+def _by_protocol(ports: Sequence[str]) -> dict[str, list[_ports.Interval]]:
+    result: dict[str, list[_ports.Interval]] = {}
+    for text in ports:
+        port, _slash, protocol = text.partition("/")
+        result.setdefault(protocol, []).append(_ports.parse_port(port))
+    return result
+
+
+def _former(state: State, interface: str) -> Former:
+    permanent = state.permanent.get((BINDING, interface), {}).get("zone", "")
+    runtime = state.runtime.get((BINDING, interface), {}).get("zone", "")
+    # Without a record, a zone of ours says nothing of the time before it.
+    return Former(
+        permanent="" if permanent.startswith(PREFIX) else permanent,
+        runtime="" if runtime.startswith(PREFIX) else runtime,
+        profile=state.profiles.get(interface),
+    )
+
+
+def _target_ports(
+    state: State,
+    record: Record,
+    interface_ports: Sequence[Mapping[str, Any]],
+    permanent: Objects,
+    runtime: Objects,
+) -> dict[str, AddedPorts]:
+    wanted: dict[str, list[str]] = {}
+    for entry in interface_ports:
+        zone = state.runtime.get((BINDING, entry["interface"]), {}).get("zone") or state.default_zone
+        wanted[zone] = unite_ports(wanted.get(zone, []), entry["ports"])
+    kept: dict[str, AddedPorts] = {}
+    for zone in sorted(set(wanted) | set(record.ports)):
+        known = record.ports.get(zone)
+        for objects, source in ((permanent, state.permanent), (runtime, state.runtime)):
+            current = source.get((PORTS, zone), {}).get("ports", [])
+            base = subtract_ports(current, known.added) if known else list(current)
+            if known and zone not in wanted and base == unite_ports(known.before, []):
+                base = sorted(known.before)
+            ports = unite_ports(base, wanted[zone]) if zone in wanted else base
+            # What stands there already in other words needs no change.
+            if unite_ports(current, []) == unite_ports(ports, []) and zone in wanted:
+                ports = list(current)
+            objects[PORTS, zone] = {"ports": ports}
+        if zone in wanted:
+            before = state.permanent.get((PORTS, zone), {}).get("ports", [])
+            base = subtract_ports(before, known.added) if known else before
+            kept[zone] = AddedPorts(
+                added=subtract_ports(wanted[zone], base),
+                before=known.before if known else before,
+                builtin=known.builtin if known else zone in state.builtin_zones,
+            )
+    return kept

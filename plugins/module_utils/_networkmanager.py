@@ -1,0 +1,120 @@
+# Copyright (c) 2026 The edgeops.k3s_network authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""NetworkManager through nmcli: reads and writes, decides nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Optional
+
+RunCommand = Callable[[Sequence[str]], tuple[int, str, str]]
+"""Runs a command and returns (return code, stdout, stderr), as AnsibleModule.run_command does."""
+
+
+# nmcli writes these into a profile's file when it changes the zone.
+_VOLATILE_KEYS = ("timestamp=", "zone=")
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A profile's file with its text."""
+
+    path: str
+    text: str
+
+    def same_but_for_zone(self, text: str) -> bool:
+        """Tell whether another text of the file differs in what a change of zone writes only."""
+        return _essence(self.text) == _essence(text)
+
+
+class NetworkManagerError(Exception):
+    """nmcli failed; the text holds the command and what it said."""
+
+
+class NetworkManager:
+    """The NetworkManager of this host, which may be missing or stopped."""
+
+    def __init__(self, run_command: RunCommand, nmcli: Optional[str] = None) -> None:
+        self._run_command = run_command
+        self._nmcli = nmcli or shutil.which("nmcli")
+        self._connections: dict[str, Optional[str]] = {}
+
+    def is_running(self) -> bool:
+        """Tell whether there is an nmcli and a NetworkManager that answers it."""
+        if self._nmcli is None:
+            return False
+        code, out, _err = self._run_command([self._nmcli, "-t", "-f", "RUNNING", "general"])
+        return code == 0 and out.strip() == "running"
+
+    def manages(self, interface: str) -> bool:
+        """Tell whether a profile of NetworkManager is active on the interface."""
+        return self._connection(interface) is not None
+
+    def zone(self, interface: str) -> str:
+        """Return connection.zone of the interface's profile, empty where it names none."""
+        uuid = self._connection(interface)
+        return self.run("-g", "connection.zone", "connection", "show", str(uuid)).strip()
+
+    def set_zone(self, interface: str, zone: str) -> None:
+        """Write connection.zone of the interface's profile; an active one follows at once."""
+        uuid = self._connection(interface)
+        self.run("connection", "modify", str(uuid), "connection.zone", zone)
+
+    def profile(self, interface: str) -> Optional[Profile]:
+        """Return the file of the interface's profile, None where there is none under /etc."""
+        uuid = self._connection(interface)
+        if uuid is None:
+            return None
+        for line in self.run("-t", "-f", "UUID,FILENAME", "connection", "show").splitlines():
+            line_uuid, _colon, path = line.partition(":")
+            path = path.replace("\\:", ":")
+            if line_uuid == uuid and path.startswith("/etc/"):
+                with open(path, encoding="utf-8") as stream:
+                    return Profile(path=path, text=stream.read())
+        return None
+
+    def restore(self, profile: Profile) -> None:
+        """Write a profile's file as it was, unless somebody else has changed or removed it."""
+        try:
+            with open(profile.path, encoding="utf-8") as stream:
+                if not profile.same_but_for_zone(stream.read()):
+                    return
+        except FileNotFoundError:
+            return
+        temporary = f"{profile.path}.k3s-new"
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(profile.text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, profile.path)
+        self.run("connection", "load", profile.path)
+
+    def run(self, *arguments: str) -> str:
+        """Run nmcli and return what it printed. Raises NetworkManagerError where it fails."""
+        command = [self._nmcli or "nmcli", *arguments]
+        code, out, err = self._run_command(command)
+        if code != 0:
+            raise NetworkManagerError(f"{' '.join(command)}: {(err or out).strip()}")
+        return out
+
+    def _connection(self, interface: str) -> Optional[str]:
+        if interface not in self._connections:
+            uuid = None
+            if self._nmcli is not None:
+                code, out, _err = self._run_command(
+                    [self._nmcli, "-g", "GENERAL.CON-UUID", "device", "show", interface]
+                )
+                uuid = out.strip() or None if code == 0 else None
+            self._connections[interface] = uuid
+        return self._connections[interface]
+
+
+def _essence(text: str) -> list[str]:
+    lines = (line.strip() for line in text.splitlines())
+    return [line for line in lines if line and not line.startswith(_VOLATILE_KEYS)]

@@ -1,0 +1,82 @@
+#!/usr/bin/python
+# Copyright (c) 2026 The edgeops.k3s_network authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: interface_facts
+short_description: Gather a node's interfaces and their addresses
+version_added: 0.1.0
+description:
+  - Returns each interface with its global addresses as read from iproute2, and the address of the
+    node in the connection that Ansible came by.
+  - Unlike C(ansible_default_ipv4) nothing here depends on a default route.
+author: The edgeops.k3s_network authors (@edgeops)
+requirements:
+  - iproute2
+extends_documentation_fragment:
+  - edgeops.k3s_network.attributes
+  - edgeops.k3s_network.attributes.actiongroup
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: none
+  idempotent:
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Gather the interfaces of every node
+  edgeops.k3s_network.interface_facts:
+"""
+
+RETURN = r"""
+ansible_facts:
+  description: Facts of the node.
+  returned: always
+  type: dict
+  contains:
+    k3s_network:
+      description: What the roles of this collection need to know of a node.
+      type: dict
+      returned: always
+      contains:
+        interfaces:
+          description: Interface names, the loopback left out, with their global addresses.
+          type: dict
+          returned: always
+          sample:
+            eth0: [192.0.2.11/24]
+        connection_address:
+          description: The node's address in the SSH connection, empty where there is none.
+          type: str
+          returned: always
+          sample: 192.0.2.11
+"""
+
+import json
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._interfaces import (
+    connection_address,
+    parse_addresses,
+)
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(argument_spec={}, supports_check_mode=True)
+    ip = module.get_bin_path("ip", required=True, opt_dirs=["/sbin", "/usr/sbin"])
+    _code, out, _err = module.run_command([ip, "-json", "address", "show"], check_rc=True)
+    facts = {
+        "interfaces": parse_addresses(json.loads(out or "[]")),
+        "connection_address": connection_address(),
+    }
+    module.exit_json(changed=False, ansible_facts={"k3s_network": facts})
+
+
+if __name__ == "__main__":
+    main()

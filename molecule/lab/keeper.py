@@ -1,0 +1,54 @@
+# Copyright (c) 2026 The edgeops.k3s_network authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Keeps one machine running: puts its NICs on their bridges and starts it again on a reboot.
+
+A process of its own for each machine, which outlives the command that created the lab. On SIGTERM
+it switches the machine off.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from common import LabError, run
+from process import Cgroup
+
+REBOOT = 133  # what systemd-nspawn --keep-unit exits with when a machine reboots
+
+
+def keep(directory: Path) -> int:
+    """Run the machine until it is switched off."""
+    plan = json.loads((directory / "plan.json").read_text())
+    if plan["cgroup"]:
+        Cgroup(plan["cgroup"]).enter()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    while True:
+        machine = subprocess.Popen(plan["start"])
+        try:
+            plug(machine, plan["enter"], plan["ports"])
+            status = machine.wait()
+        finally:
+            machine.terminate()
+            machine.wait()
+        if status != REBOOT:
+            return status
+
+
+def plug(machine: subprocess.Popen[bytes], enter: list[str], ports: dict[str, str]) -> None:
+    """Put each link on its bridge as soon as systemd-nspawn has made it."""
+    for link, bridge in ports.items():
+        while machine.poll() is None:
+            try:
+                run(*enter, "ip", "link", "set", link, "master", bridge, "up")
+                break
+            except LabError:
+                time.sleep(0.03)
+
+
+if __name__ == "__main__":
+    sys.exit(keep(Path(sys.argv[1])))

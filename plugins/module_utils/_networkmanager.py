@@ -95,6 +95,22 @@ class NetworkManager:
         os.replace(temporary, profile.path)
         self.run("connection", "load", profile.path)
 
+    def connection_name(self, interface: str) -> str:
+        """Return the name of the profile that is active on the interface, empty for none."""
+        if self._nmcli is None:
+            return ""
+        code, out, _err = self._run_command(
+            [self._nmcli, "-g", "GENERAL.CONNECTION", "device", "show", interface]
+        )
+        return out.strip() if code == 0 else ""
+
+    def settings(self, name: str, keys: Sequence[str]) -> Optional[list[str]]:
+        """Return settings of the profile of that name, None where there is no such profile."""
+        names = self.run("-t", "-f", "NAME", "connection", "show").splitlines()
+        if name not in names:
+            return None
+        return self.run("-g", ",".join(keys), "connection", "show", "id", name).splitlines()
+
     def run(self, *arguments: str) -> str:
         """Run nmcli and return what it printed. Raises NetworkManagerError where it fails."""
         command = [self._nmcli or "nmcli", *arguments]

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Union
 
 Interval = tuple[int, int]
 
@@ -14,7 +15,7 @@ PORT_MIN = 1
 PORT_MAX = 65535
 
 
-def parse_port(value: int | str) -> Interval:
+def parse_port(value: Union[int, str]) -> Interval:
     """Turn C(6443) or C("2379-2380") into (first, last).
 
     Raises ValueError, with a text that names the value, where it is no port or range

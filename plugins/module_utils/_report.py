@@ -1,0 +1,380 @@
+# Copyright (c) 2026 The edgeops.k3s_network authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""From what was expected and what was seen to the report. Pure functions."""
+
+from __future__ import annotations
+
+import ipaddress
+from bisect import bisect_right
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Optional, TypedDict
+
+from ansible_collections.edgeops.k3s_network.plugins.module_utils import _ports, _prober
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewall_wanted import (
+    POLICY_CLIENTS,
+    POLICY_NODES,
+)
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe_plan import (
+    CLOSED,
+    OPEN,
+    Expectation,
+)
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._topology import (
+    EXTERNAL,
+    Topology,
+)
+
+MODES = ("auto", "listen", "live")
+_MATRIX_NODES = 12
+_FAILURES_SHOWN = 40
+_FAILURES_NAMED = 5
+
+
+class Check(TypedDict):
+    """One line of the report; C(port) is a number, or C(a-b) for neighbours with one outcome."""
+
+    source: str
+    destination: str
+    address: str
+    port: str
+    protocol: str
+    rule: str
+    expected: str
+    observed: str
+    ok: bool
+    detail: str
+
+
+class Report(TypedDict):
+    """The report as report.json holds it."""
+
+    ok: bool
+    summary: dict[str, int]
+    checks: list[Check]
+
+
+class Seen:
+    """What was observed: the outcomes of every source, and the listeners of every destination."""
+
+    def __init__(
+        self,
+        probes: Mapping[str, Optional[Mapping[str, Any]]],
+        listeners: Mapping[str, Optional[Mapping[str, Any]]],
+        mode: str,
+    ) -> None:
+        """Take the results of port_probe by source and of port_listener by destination."""
+        self.mode = mode
+        self._busy = {
+            name: {(one["address"], one["protocol"], one["port"]) for one in result["busy"]}
+            for name, result in listeners.items()
+            if result is not None and "busy" in result
+        }
+        self._runs: dict[str, dict[tuple[str, str], list[tuple[int, int, str, str]]]] = {}
+        self._sources: dict[str, Mapping[str, str]] = {}
+        for source, result in probes.items():
+            if result is None or "results" not in result:
+                continue
+            runs: dict[tuple[str, str], list[tuple[int, int, str, str]]] = defaultdict(list)
+            for one in result["results"]:
+                runs[one["address"], one["protocol"]].append(
+                    (one["first"], one["last"], one["observed"], one["detail"])
+                )
+            self._runs[source] = {key: sorted(value) for key, value in runs.items()}
+            self._sources[source] = result.get("sources", {})
+
+    def outcome(self, expectation: Expectation, port: int) -> tuple[str, str]:
+        """Return what a source observed of a port, and the detail that goes with it."""
+        if expectation["source"] not in self._runs:
+            return _prober.ERROR, "the source did not report; see its own failure above"
+        runs = self._runs[expectation["source"]].get(
+            (expectation["address"], expectation["protocol"]), []
+        )
+        index = bisect_right(runs, port, key=lambda run: run[0]) - 1
+        if index < 0 or runs[index][1] < port:
+            return _prober.ERROR, "the source did not probe this port"
+        return runs[index][2], runs[index][3]
+
+    def listens(self, name: str) -> bool:
+        """Tell whether a node reported on its listeners."""
+        return name in self._busy
+
+    def is_busy(self, expectation: Expectation, port: int) -> bool:
+        """Tell whether a process of its own holds the port on the destination."""
+        key = (expectation["address"], expectation["protocol"], port)
+        return key in self._busy.get(expectation["destination"], ())
+
+    def came_from(self, expectation: Expectation) -> Optional[str]:
+        """Return the address that a source reached a destination from, if it is known."""
+        return self._sources.get(expectation["source"], {}).get(expectation["address"])
+
+
+def build(topology: Topology, expectations: Iterable[Expectation], seen: Seen) -> Report:
+    """Return the report on what every source was expected to see."""
+    checks: list[Check] = []
+    for expectation in expectations:
+        checks += _checks(topology, expectation, seen)
+    counts = Counter((check["expected"], check["ok"]) for check in checks)
+    return Report(
+        ok=bool(checks) and all(check["ok"] for check in checks),
+        summary={
+            "expected_open": counts[OPEN, True] + counts[OPEN, False],
+            "open": counts[OPEN, True],
+            "blocked": counts[OPEN, False],
+            "expected_closed": counts[CLOSED, True] + counts[CLOSED, False],
+            "closed": counts[CLOSED, True],
+            "unexpectedly_open": counts[CLOSED, False],
+        },
+        checks=checks,
+    )
+
+
+def _checks(topology: Topology, expectation: Expectation, seen: Seen) -> list[Check]:
+    expected = _expected(topology, expectation, seen)
+    runs: list[tuple[list[int], tuple[str, bool, str]]] = []
+    for port in expectation["ports"]:
+        verdict = _judge(topology, expectation, expected, port, seen)
+        if runs and runs[-1][1] == verdict:
+            runs[-1][0].append(port)
+        else:
+            runs.append(([port], verdict))
+    checks = []
+    for ports, (observed, ok, detail) in runs:
+        span = ports[-1] - ports[0] + 1
+        share = f"{len(ports)} of {span} ports probed" if len(ports) < span else ""
+        checks.append(
+            Check(
+                source=expectation["source"],
+                destination=expectation["destination"],
+                address=expectation["address"],
+                port=_ports.format_port((ports[0], ports[-1])),
+                protocol=expectation["protocol"],
+                rule=expectation["rule"],
+                expected=expected,
+                observed=observed,
+                ok=ok,
+                detail="; ".join(part for part in (detail, share) if part),
+            )
+        )
+    return checks
+
+
+def _expected(topology: Topology, expectation: Expectation, seen: Seen) -> str:
+    """An outside client sees a row open only where its address is one that the row admits."""
+    admitted = topology["external_sources"]
+    if expectation["expected"] != OPEN or not admitted:
+        return expectation["expected"]
+    nodes = {node["name"] for node in topology["nodes"]}
+    row = next(row for row in topology["rows"] if row["name"] == expectation["rule"])
+    if expectation["source"] in nodes or EXTERNAL not in row["source"]:
+        return OPEN
+    address = seen.came_from(expectation)
+    if address is None:
+        return OPEN
+    inside = any(_contains(cidr, address) for cidr in admitted)
+    return OPEN if inside else CLOSED
+
+
+def _contains(cidr: str, address: str) -> bool:
+    return ipaddress.ip_address(address) in ipaddress.ip_network(cidr)
+
+
+def _judge(
+    topology: Topology, expectation: Expectation, expected: str, port: int, seen: Seen
+) -> tuple[str, bool, str]:
+    """Return (observed, ok, detail) for one port."""
+    observed, said = seen.outcome(expectation, port)
+    destination = expectation["destination"]
+    busy = seen.is_busy(expectation, port)
+    service = busy or seen.mode == "live"
+    if busy and seen.mode == "listen":
+        return (
+            _prober.ERROR,
+            False,
+            f"{destination} has another process on this port; stop it, or set "
+            "k3s_connectivity_mode to auto",
+        )
+    if observed == _prober.ACCEPTED:
+        if service:
+            observed, said = _prober.OPEN, "a service answered (TCP accept), not our listener"
+        else:
+            observed = _prober.WRONG_HOST
+            said = (
+                f"something answered that is not {destination}'s listener: another host with this "
+                "address, or a NAT on the way"
+            )
+    elif observed == _prober.WRONG_HOST:
+        said = f"{said} answered instead of {destination}; do both have this address?"
+    elif observed == _prober.TIMEOUT and service and expectation["protocol"] == "udp":
+        # A real service does not speak our language, and silence proves nothing (k3s#8348).
+        observed = _prober.ERROR
+        said = f"another process of {destination} holds this port, so UDP can't be proved by an echo"
+
+    if expected == OPEN:
+        if observed == _prober.OPEN:
+            return observed, True, said
+        return observed, False, _remedy(topology, expectation, observed, said, seen)
+    if observed in (_prober.OPEN, _prober.WRONG_HOST):
+        return (
+            observed,
+            False,
+            f"open to {expectation['source']}, which no row admits; see what else admits it: "
+            f"firewall-cmd --list-all-zones on {destination}",
+        )
+    if observed in (_prober.TIMEOUT, _prober.REJECTED, _prober.UNREACHABLE):
+        return observed, True, said
+    if observed == _prober.REFUSED:
+        # With a listener there, only a firewall can refuse.
+        ok = seen.listens(destination) and not service
+        return observed, ok, said if ok else "the path is open, though nobody listens"
+    return observed, False, said
+
+
+def _remedy(
+    topology: Topology, expectation: Expectation, observed: str, said: str, seen: Seen
+) -> str:
+    """Say what a failure means and what to do, in a sentence."""
+    source, destination = expectation["source"], expectation["destination"]
+    fix = f"{_admission(topology, source)} should admit it; run the playbook prepare"
+    texts = {
+        _prober.REJECTED: f"{destination}'s firewall rejects it ({said}): {fix}",
+        _prober.TIMEOUT: f"no answer, so a firewall on {destination} or on the way drops it: {fix}",
+        _prober.UNREACHABLE: (
+            f"{source} can't reach {expectation['address']} ({said}); check cables, addresses and "
+            f"routes between {source} and {destination}"
+        ),
+        _prober.REFUSED: (
+            f"the path is open, but nobody listens on {destination}: start the service"
+            if seen.mode == "live"
+            else f"the path is open, but {destination} refuses: a rule resets the connection, or "
+            "the listener has ended"
+        ),
+    }
+    if observed == _prober.REJECTED and not said:
+        return f"{destination}'s firewall rejects it: {fix}"
+    return texts.get(observed, said)
+
+
+def _admission(topology: Topology, source: str) -> str:
+    """Name the firewalld object that admits a source."""
+    from_node = any(node["name"] == source for node in topology["nodes"])
+    if from_node and not topology["restrict_sources"]:
+        return "the zone of its cluster interface (firewall-cmd --get-active-zones)"
+    policy = POLICY_NODES if from_node else POLICY_CLIENTS
+    return f"its firewalld policy {policy} (firewall-cmd --info-policy={policy})"
+
+
+def headline(report: Report) -> str:
+    """Return the outcome in a line."""
+    summary = report["summary"]
+    return (
+        f"Connectivity {'ok' if report['ok'] else 'FAILED'}: {len(report['checks'])} checks, "
+        f"{summary['open']} of {summary['expected_open']} open as they should be, "
+        f"{summary['closed']} of {summary['expected_closed']} closed as they should be"
+    )
+
+
+def message(report: Report) -> str:
+    """Return the outcome in a text that names the first failures."""
+    failed = [
+        f"{check['source']} -> {check['destination']} {check['port']}/{check['protocol']} "
+        f"({check['rule']}) is {check['observed']}, expected {check['expected']}"
+        for check in report["checks"]
+        if not check["ok"]
+    ]
+    if not report["checks"]:
+        failed = ["nothing was probed: the play has no two hosts that a row concerns"]
+    more = len(failed) - _FAILURES_NAMED
+    return "; ".join(
+        [
+            headline(report),
+            *failed[:_FAILURES_NAMED],
+            *([f"and {more} more, see the table above or the report"] if more > 0 else []),
+        ]
+    )
+
+
+def table(report: Report, topology: Topology) -> list[str]:
+    """Return the report as lines for a terminal, failures first and only failures in detail."""
+    checks = report["checks"]
+    lines = [headline(report)]
+    failed = [check for check in checks if not check["ok"]]
+    if failed:
+        lines += ["", *_columns(
+            ["FAILED source", "destination", "port", "rule", "expected", "observed"],
+            [
+                [
+                    check["source"], check["destination"],
+                    f"{check['port']}/{check['protocol']}", check["rule"],
+                    check["expected"], check["observed"],
+                ]
+                for check in failed[:_FAILURES_SHOWN]
+            ],
+        )]  # fmt: skip
+        if len(failed) > _FAILURES_SHOWN:
+            lines.append(f"and {len(failed) - _FAILURES_SHOWN} more; the report holds them all")
+        lines.append("")
+        lines += list(dict.fromkeys(f"- {check['detail']}" for check in failed[:_FAILURES_SHOWN]))
+    lines += ["", *_rule_lines(checks, topology)]
+    sources = list(dict.fromkeys(check["source"] for check in checks))
+    destinations = list(dict.fromkeys(check["destination"] for check in checks))
+    if len(sources) <= _MATRIX_NODES:
+        lines += ["", *_matrix_lines(checks, sources, sorted(destinations, key=sources_order(topology)))]
+    return lines
+
+
+def sources_order(topology: Topology) -> Any:
+    """Return a sort key that puts node names in the order of the topology."""
+    order = {node["name"]: number for number, node in enumerate(topology["nodes"])}
+    return lambda name: order.get(name, len(order))
+
+
+def _rule_lines(checks: Sequence[Check], topology: Topology) -> list[str]:
+    rows = []
+    for row in topology["rows"]:
+        counts = Counter(
+            (check["expected"], check["ok"]) for check in checks if check["rule"] == row["name"]
+        )
+        rows.append(
+            [
+                row["name"],
+                f"{_ports.format_port((row['first'], row['last']))}/{row['protocol']}",
+                _fraction(counts[OPEN, True], counts[OPEN, False]),
+                _fraction(counts[CLOSED, True], counts[CLOSED, False]),
+                row["purpose"],
+            ]
+        )
+    return _columns(["rule", "port", "open", "closed", "purpose"], rows)
+
+
+def _matrix_lines(
+    checks: Sequence[Check], sources: Sequence[str], destinations: Sequence[str]
+) -> list[str]:
+    counts = Counter((check["source"], check["destination"], check["ok"]) for check in checks)
+    rows = [
+        [
+            source,
+            *(
+                _fraction(counts[source, one, True], counts[source, one, False])
+                for one in destinations
+            ),
+        ]
+        for source in sources
+    ]
+    return _columns(["from \\ to", *destinations], rows)
+
+
+def _fraction(good: int, bad: int) -> str:
+    if not good and not bad:
+        return "-"
+    return f"{good}/{good + bad}" + (" !" if bad else "")
+
+
+def _columns(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(line[index]) for line in [head, *rows]) for index in range(len(head))]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip()
+        for line in [head, *rows]
+    ]

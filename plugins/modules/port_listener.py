@@ -1,0 +1,188 @@
+#!/usr/bin/python
+# Copyright (c) 2026 The edgeops.k3s_network authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: port_listener
+short_description: Start and stop temporary listeners that answer the probes of one run
+version_added: 0.1.0
+description:
+  - Binds ports on addresses of the node and answers M(edgeops.k3s_network.port_probe) with the
+    token of the run and the name of the node, and with nothing else.
+  - The listeners are processes of their own (C(k3s-listener)). They end when they are stopped, or
+    by themselves after O(lease). They touch nothing of the firewall and leave no file behind.
+author: The edgeops.k3s_network authors (@edgeops)
+extends_documentation_fragment:
+  - edgeops.k3s_network.attributes
+  - edgeops.k3s_network.attributes.actiongroup
+attributes:
+  check_mode:
+    support: full
+    details:
+      - Listeners are started and stopped in check mode as well, since they are how the node is
+        examined and nothing of it is changed.
+  diff_mode:
+    support: none
+  idempotent:
+    support: N/A
+    details:
+      - A run's listeners last only as long as the run.
+options:
+  state:
+    description: Whether to start or to stop listeners.
+    type: str
+    choices: [started, stopped]
+    default: started
+  listeners:
+    description: Where to listen.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      address:
+        description: An address of the node.
+        type: str
+        required: true
+      protocol:
+        description: The protocol.
+        type: str
+        required: true
+        choices: [tcp, udp]
+      ports:
+        description: Ports and ranges such as V(10000-30000).
+        type: list
+        elements: str
+        required: true
+  token:
+    description: The token of the run. Required with O(state=started).
+    type: str
+  name:
+    description: The inventory name of the node, by which it answers. Required with O(state=started).
+    type: str
+  lease:
+    description: Seconds after which the listeners end by themselves.
+    type: float
+    default: 300
+  processes:
+    description: What RV(processes) named. Required with O(state=stopped).
+    type: list
+    elements: dict
+    suboptions:
+      pid:
+        description: The number of the process.
+        type: int
+        required: true
+      started:
+        description: When the process started, in clock ticks after boot.
+        type: int
+        required: true
+"""
+
+EXAMPLES = r"""
+- name: Answer on the port of the Kubernetes API
+  edgeops.k3s_network.port_listener:
+    listeners:
+      - address: 192.0.2.11
+        protocol: tcp
+        ports: ["6443"]
+    token: 6f1c0e6f
+    name: node1
+  register: listener
+
+- name: Stop that again
+  edgeops.k3s_network.port_listener:
+    state: stopped
+    processes: "{{ listener.processes }}"
+"""
+
+RETURN = r"""
+processes:
+  description: The processes that listen.
+  returned: when O(state=started)
+  type: list
+  elements: dict
+  sample: [{"pid": 4711, "started": 123456}]
+busy:
+  description: Ports that another process holds, so that it answers instead.
+  returned: when O(state=started)
+  type: list
+  elements: dict
+  sample: [{"address": 192.0.2.11, "protocol": tcp, "port": 6443}]
+stopped:
+  description: How many processes were still there to be stopped.
+  returned: when O(state=stopped)
+  type: int
+  sample: 1
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.edgeops.k3s_network.plugins.module_utils import _listener, _ports
+
+
+def argument_spec() -> dict:
+    """Return the module's argument spec."""
+    return {
+        "state": {"type": "str", "choices": ["started", "stopped"], "default": "started"},
+        "listeners": {
+            "type": "list",
+            "elements": "dict",
+            "default": [],
+            "options": {
+                "address": {"type": "str", "required": True},
+                "protocol": {"type": "str", "required": True, "choices": ["tcp", "udp"]},
+                "ports": {"type": "list", "elements": "str", "required": True},
+            },
+        },
+        "token": {"type": "str", "no_log": False},
+        "name": {"type": "str"},
+        "lease": {"type": "float", "default": 300},
+        "processes": {
+            "type": "list",
+            "elements": "dict",
+            "options": {
+                "pid": {"type": "int", "required": True},
+                "started": {"type": "int", "required": True},
+            },
+        },
+    }
+
+
+def run(params: dict) -> dict:
+    """Start or stop. Raises OSError where a port can't be had, ValueError where it is none."""
+    if params["state"] == "stopped":
+        return {"changed": False, "stopped": _listener.stop(params["processes"])}
+    endpoints = [
+        (entry["address"], entry["protocol"], port)
+        for entry in params["listeners"]
+        for first, last in map(_ports.parse_port, entry["ports"])
+        for port in range(first, last + 1)
+    ]
+    started = _listener.start(endpoints, params["token"], params["name"], params["lease"])
+    busy = [
+        {"address": address, "protocol": protocol, "port": port}
+        for address, protocol, port in started.busy
+    ]
+    return {"changed": False, "processes": started.processes, "busy": busy}
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec=argument_spec(),
+        required_if=[
+            ("state", "started", ["token", "name"]),
+            ("state", "stopped", ["processes"]),
+        ],
+        supports_check_mode=True,
+    )
+    try:
+        module.exit_json(**run(module.params))
+    except (OSError, ValueError) as error:
+        module.fail_json(msg=str(error))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,184 @@
+#!/usr/bin/python
+# Copyright (c) 2026 The edgeops.k3s_network authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: port_probe
+short_description: Probe ports of other nodes and tell what came of each
+version_added: 0.1.0
+description:
+  - Probes TCP and UDP ports of many hosts concurrently, in one call.
+  - A port counts as open only where the named host answered with the token of the run, see
+    M(edgeops.k3s_network.port_listener). A silent UDP port is never open.
+  - ICMP errors are read from a raw socket, so that a firewall's reject is told from a missing route.
+    Without root they are told apart by their timing.
+author: The edgeops.k3s_network authors (@edgeops)
+extends_documentation_fragment:
+  - edgeops.k3s_network.attributes
+  - edgeops.k3s_network.attributes.actiongroup
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: none
+  idempotent:
+    support: full
+options:
+  token:
+    description: The token of the run.
+    type: str
+    required: true
+  targets:
+    description: What to probe.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      destination:
+        description: The inventory name of the host that should answer.
+        type: str
+        required: true
+      address:
+        description: Its address.
+        type: str
+        required: true
+      protocol:
+        description: The protocol.
+        type: str
+        required: true
+        choices: [tcp, udp]
+      ports:
+        description: Ports and ranges such as V(10000-30000).
+        type: list
+        elements: str
+        required: true
+  timeout:
+    description: Seconds to wait for an answer to a single probe.
+    type: float
+    default: 3
+"""
+
+EXAMPLES = r"""
+- name: Probe the Kubernetes API of a server
+  edgeops.k3s_network.port_probe:
+    token: 6f1c0e6f
+    targets:
+      - destination: node1
+        address: 192.0.2.11
+        protocol: tcp
+        ports: ["6443"]
+"""
+
+RETURN = r"""
+results:
+  description: Outcomes in the order of the targets, neighbours with the same outcome as one.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    address:
+      description: The address that was probed.
+      type: str
+      returned: always
+      sample: 192.0.2.11
+    protocol:
+      description: The protocol.
+      type: str
+      returned: always
+      sample: tcp
+    first:
+      description: The first port.
+      type: int
+      returned: always
+      sample: 6443
+    last:
+      description: The last port.
+      type: int
+      returned: always
+      sample: 6443
+    observed:
+      description:
+        - V(open), V(accepted) (without our token), V(wrong_host), V(refused), V(rejected),
+          V(timeout), V(unreachable) or V(error).
+      type: str
+      returned: always
+      sample: open
+    detail:
+      description: Who answered instead, or what the system said.
+      type: str
+      returned: always
+      sample: ICMP administratively prohibited from 192.0.2.11
+sources:
+  description: The address of this host that each address was probed from.
+  returned: always
+  type: dict
+  sample: {"192.0.2.11": "192.0.2.12"}
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.edgeops.k3s_network.plugins.module_utils import _ports, _prober
+
+
+def argument_spec() -> dict:
+    """Return the module's argument spec."""
+    return {
+        "token": {"type": "str", "required": True, "no_log": False},
+        "targets": {
+            "type": "list",
+            "elements": "dict",
+            "required": True,
+            "options": {
+                "destination": {"type": "str", "required": True},
+                "address": {"type": "str", "required": True},
+                "protocol": {"type": "str", "required": True, "choices": ["tcp", "udp"]},
+                "ports": {"type": "list", "elements": "str", "required": True},
+            },
+        },
+        "timeout": {"type": "float", "default": 3},
+    }
+
+
+def run(params: dict) -> dict:
+    """Probe. Raises ValueError where a port is none."""
+    plan = [
+        [
+            _prober.Endpoint(target["destination"], target["address"], target["protocol"], port)
+            for first, last in map(_ports.parse_port, target["ports"])
+            for port in range(first, last + 1)
+        ]
+        for target in params["targets"]
+    ]
+    prober = _prober.Prober(params["token"], params["timeout"])
+    outcomes = prober.run(endpoint for endpoints in plan for endpoint in endpoints)
+    results = [
+        {
+            "address": endpoints[0].address,
+            "protocol": endpoints[0].protocol,
+            "first": first,
+            "last": last,
+            "observed": outcome.observed,
+            "detail": outcome.detail,
+        }
+        for endpoints in plan
+        if endpoints
+        for first, last, outcome in _prober.group(endpoints, outcomes)
+    ]
+    addresses = sorted({target["address"] for target in params["targets"]})
+    sources = {address: _prober.local_address(address) for address in addresses}
+    return {"changed": False, "results": results, "sources": sources}
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
+    try:
+        module.exit_json(**run(module.params))
+    except ValueError as error:
+        module.fail_json(msg=str(error))
+
+
+if __name__ == "__main__":
+    main()

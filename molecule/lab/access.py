@@ -101,7 +101,7 @@ def _yaml(tree: dict[str, Any], indent: str = "") -> list[str]:
 def answers(network: Network, machine: Machine) -> bool:
     """Whether something listens on the machine's SSH port."""
     probe = [*network.enter, "nc", "-z", "-w", "1", machine.nics[0].address, "22"]
-    return subprocess.run(probe, capture_output=True).returncode == 0
+    return subprocess.run(probe, check=False, capture_output=True).returncode == 0
 
 
 def settle(directory: Path, machine: Machine) -> None:
@@ -117,7 +117,12 @@ def settle(directory: Path, machine: Machine) -> None:
         nonlocal failure
         try:
             done = subprocess.run(
-                ssh, input=settings + READY, text=True, capture_output=True, timeout=PATIENCE
+                ssh,
+                check=False,
+                input=settings + READY,
+                text=True,
+                capture_output=True,
+                timeout=PATIENCE,
             )
         except subprocess.TimeoutExpired:
             raise LabError(f"addresses and firewall not up after {PATIENCE} s") from None

@@ -9,8 +9,9 @@ import fcntl
 import os
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Callable, Iterator
+from typing import Callable
 
 
 class LabError(Exception):
@@ -29,7 +30,9 @@ def cache_dir() -> Path:
 
 def run(*argv: str | Path, stdin: str = "") -> str:
     """Run a command to its end and return its output; its error output is the LabError."""
-    done = subprocess.run([str(arg) for arg in argv], input=stdin, capture_output=True, text=True)
+    done = subprocess.run(
+        [str(arg) for arg in argv], input=stdin, check=False, capture_output=True, text=True
+    )
     if done.returncode:
         reason = done.stderr.strip() or done.stdout.strip() or f"exit status {done.returncode}"
         raise LabError(f"{' '.join(map(str, argv))}: {reason}")

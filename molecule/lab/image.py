@@ -90,6 +90,7 @@ def build(suite: str) -> Path:
             done = subprocess.run(
                 # Dies with us: mmdebstrap's mounts are in a mount namespace of its own.
                 ["setpriv", "--pdeathsig", "TERM", "mmdebstrap", *RECIPE, suite, str(partial)],
+                check=False,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

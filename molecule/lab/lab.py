@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # Copyright (c) 2026 The edgeops.k3s_network authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Start and end labs: real machines (systemd, D-Bus, firewalld, NetworkManager, SSH) for tests.
@@ -23,9 +22,10 @@ import shutil
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Callable, Iterator
+from typing import Any, Callable
 
 import access
 import image
@@ -94,8 +94,7 @@ class Lab:
         # Not joined: where one fails the others are still waiting, until _destroy ends it all.
         pool = ThreadPoolExecutor(len(wanted.machines))
         try:
-            for _ in pool.map(self._wait_for, wanted.machines):
-                pass
+            list(pool.map(self._wait_for, wanted.machines))
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
         access.write_inventory(self.directory, wanted)
@@ -207,7 +206,7 @@ def path_command(args: argparse.Namespace) -> None:
     print(lab.directory)
 
 
-def list_command(_: argparse.Namespace) -> None:
+def list_command(_args: argparse.Namespace) -> None:
     """Say which labs there are."""
     for lab in all_labs():
         if not lab.exists:
@@ -262,7 +261,7 @@ def main() -> int:
     args = arguments().parse_args()
     # So that what was begun is cleaned up.
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(signum, lambda *_: sys.exit(1))
+        signal.signal(signum, lambda *_args: sys.exit(1))
     try:
         if os.geteuid():
             raise LabError("the lab mounts and starts machines: run it as root")

@@ -83,7 +83,9 @@ class Instance:
     def runs(self) -> bool:
         """Whether the machine is switched on."""
         if systemd_is_init():
-            state = subprocess.run(["systemctl", "is-active", "--quiet", f"{self.unit}.service"])
+            state = subprocess.run(
+                ["systemctl", "is-active", "--quiet", f"{self.unit}.service"], check=False
+            )
             return state.returncode == 0
         return recorded(self.record) is not None
 
@@ -91,7 +93,9 @@ class Instance:
         """Switch the machine off, the hard way."""
         if systemd_is_init():
             # Fails where the machine was never started, or has been switched off from inside.
-            subprocess.run(["systemctl", "stop", f"{self.unit}.service"], capture_output=True)
+            subprocess.run(
+                ["systemctl", "stop", f"{self.unit}.service"], check=False, capture_output=True
+            )
             return
         keeper = recorded(self.record)
         if keeper:
@@ -103,7 +107,7 @@ class Instance:
 
         def unmounted() -> bool:
             if os.path.ismount(self.root):
-                subprocess.run(["umount", str(self.root)], capture_output=True)
+                subprocess.run(["umount", str(self.root)], check=False, capture_output=True)
             return not os.path.ismount(self.root)
 
         # The kernel lets go of what a killed process held a moment after its end.

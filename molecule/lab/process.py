@@ -7,8 +7,9 @@ from __future__ import annotations
 import json
 import os
 import signal
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Callable, Iterable
+from typing import Callable
 
 from common import LabError, wait_until
 
@@ -101,14 +102,14 @@ class Cgroup:
         """End what lives in it and remove the directories."""
         end_all(self.members)
         for directory in self.directories:
-            for child, _, _ in os.walk(directory, topdown=False):
+            for child, _names, _files in os.walk(directory, topdown=False):
                 os.rmdir(child)
 
 
 def _hierarchies() -> list[str]:
     roots = []
     for line in Path("/proc/self/mounts").read_text().splitlines():
-        _, target, kind, options = line.split()[:4]
+        _device, target, kind, options = line.split()[:4]
         if kind == "cgroup2" or (kind == "cgroup" and "name=systemd" in options.split(",")):
             roots.append(target)
     return roots

@@ -34,9 +34,10 @@ ARGUMENT_SPEC = {
     "service_cidr": {"type": "str", "default": "10.43.0.0/16"},
     "ports": ROWS,
     "extra_ports": ROWS,
-    "http_redirect": {"type": "bool", "default": True},
-    "restrict_sources": {"type": "bool", "default": True},
+    "http_redirect": {"type": "raw", "default": True},
+    "restrict_sources": {"type": "raw", "default": True},
     "external_sources": {"type": "list", "elements": "str", "default": []},
+    "peers_variable": {"type": "str"},
 }
 
 
@@ -59,7 +60,6 @@ class ActionModule(ActionBase):
             count = len(error.problems)
             result.update(
                 failed=True,
-                problems=error.problems,
                 msg=f"Nothing was changed. {count} thing{'s' if count > 1 else ''} to mend: "
                 + " | ".join(error.problems),
             )
@@ -103,9 +103,16 @@ class _HostReader:
         self._arguments = arguments
         self._hostvars = variables["hostvars"]
         self._own = variables["inventory_hostname"]
+        self._asked: dict[str, Mapping[str, Any]] = {}
+        if arguments["peers_variable"]:
+            for asker in variables.get("ansible_play_hosts_all", ()):
+                answers = self._value(asker, arguments["peers_variable"]) or {}
+                for answer in answers.get("results", ()):
+                    self._asked[answer["item"]] = answer
 
     def host(self, name: str, group: str) -> Host:
-        facts = self._value(name, "ansible_facts") or {}
+        answer = self._asked.get(name, {})
+        facts = answer.get("ansible_facts") or self._value(name, "ansible_facts") or {}
         network: Mapping[str, Any] = facts.get("k3s_network") or {}
         interfaces = network.get("interfaces")
         return Host(
@@ -117,6 +124,7 @@ class _HostReader:
             node_ip=self._text(self._value(name, "k3s_topology_node_ip")),
             interfaces=interfaces,
             connection_address=network.get("connection_address") or None,
+            silence=str(answer.get("msg", "")),
         )
 
     def _setting(self, name: str, option: str) -> Optional[str]:

@@ -40,15 +40,14 @@ class ActionModule(ActionBase):
         topology = arguments["topology"]
         participants = arguments["participants"]
         nodes = [node["name"] for node in topology["nodes"] if node["name"] in participants]
-        sources = nodes + [
-            name for name in topology["external_clients"] if name in participants
-        ]
+        sources = nodes + [name for name in topology["external_clients"] if name in participants]
 
         def registered(name: str, variable: str) -> Any:
             return hostvars[name].get(arguments[variable])
 
         probes = {name: registered(name, "probes_variable") for name in sources}
-        if arguments["controller_probes"]:
+        # A skipped task registers a result as well.
+        if "results" in (arguments["controller_probes"] or {}):
             sources.append(_probe_plan.CONTROLLER)
             probes[_probe_plan.CONTROLLER] = arguments["controller_probes"]
         seen = _report.Seen(

@@ -10,7 +10,7 @@ import glob
 import json
 import os
 import platform
-from typing import Any, Optional
+from typing import Any
 
 from ansible_collections.edgeops.k3s_network.plugins.module_utils import _default_route
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._default_route import (
@@ -27,17 +27,24 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._networkmanage
 
 def read(run_command: RunCommand, network_manager: NetworkManager, wanted: Wanted) -> Host:
     """Return what the plan needs to know of this host."""
-    running = network_manager.is_running()
-    profile = _profile(network_manager, wanted) if running else None
-    owner = ""
-    if running and profile is None:
-        owner = network_manager.connection_name(wanted.interface)
+    routes = _ip(run_command, "-4", "route", "show", "default")
+    names = network_manager.profiles()
+    profile = None
+    if names is not None and _default_route.PROFILE in names:
+        keys = list(wanted.profile())
+        values = network_manager.settings(_default_route.PROFILE, keys)
+        profile = dict(zip(keys, values))
+    if _default_route.real_routes(routes, wanted.interface):
+        # Nothing will be added, so whether that could be done need not be known.
+        return Host(routes=routes, links={}, profile=profile, network_manager=names is not None)
     return Host(
-        routes=_ip(run_command, "-4", "route", "show", "default"),
+        routes=routes,
         links=_links(_ip(run_command, "-details", "address", "show")),
         profile=profile,
-        profile_interface_owner=owner,
-        network_manager=running,
+        profile_interface_owner=(
+            network_manager.connection_name(wanted.interface) if profile is None else ""
+        ),
+        network_manager=names is not None,
         driver_problem=_driver_problem(),
     )
 
@@ -68,7 +75,8 @@ def _ip(run_command: RunCommand, *arguments: str) -> list[dict[str, Any]]:
     code, out, err = run_command(["ip", "-json", *arguments])
     if code != 0:
         raise _default_route.DefaultRouteError(f"ip {' '.join(arguments)}: {err.strip()}")
-    return json.loads(out or "[]")
+    entries: list[dict[str, Any]] = json.loads(out or "[]")
+    return entries
 
 
 def _links(data: list[dict[str, Any]]) -> dict[str, Link]:
@@ -85,12 +93,6 @@ def _links(data: list[dict[str, Any]]) -> dict[str, Link]:
         for link in data
         if link.get("ifname")
     }
-
-
-def _profile(network_manager: NetworkManager, wanted: Wanted) -> Optional[dict[str, str]]:
-    keys = list(wanted.profile())
-    values = network_manager.settings(_default_route.PROFILE, keys)
-    return None if values is None else dict(zip(keys, values))
 
 
 def _driver_problem() -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Collection, Iterable, Sequence
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from ansible_collections.edgeops.k3s_network.plugins.module_utils import _ports
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._topology import (
@@ -113,10 +113,7 @@ def firewall_wanted(topology: Topology, name: str) -> FirewallWanted:
         )
     )
     rules = [
-        _rule(row, source)
-        for row in rows
-        if EXTERNAL in row["source"]
-        for source in sets.clients()
+        _rule(row, source) for row in rows if EXTERNAL in row["source"] for source in sets.clients()
     ]
     policies.append(_policy(POLICY_CLIENTS, ZONE_EXTERNAL if segregated else "ANY", "HOST", rules))
     # Pods' interfaces are in no zone, so what they send to other pods would be rejected on its way.
@@ -134,9 +131,7 @@ def firewall_wanted(topology: Topology, name: str) -> FirewallWanted:
             ZoneWanted(name=ZONE_EXTERNAL, interface=_interface(node, "external"), ports=[]),
         ]
     elif plain:
-        interface_ports = [
-            InterfacePortsWanted(interface=_interface(node, "cluster"), ports=plain)
-        ]
+        interface_ports = [InterfacePortsWanted(interface=_interface(node, "cluster"), ports=plain)]
     return FirewallWanted(
         ipsets=sets.used(),
         policies=[policy for policy in policies if policy["rules"]],
@@ -154,9 +149,7 @@ class _Ipsets:
 
     def nodes(self, groups: Collection[str]) -> list[str]:
         """Return a source for each address family that the nodes of these groups have."""
-        addresses = [
-            node["address"] for node in self._topology["nodes"] if node["group"] in groups
-        ]
+        addresses = [node["address"] for node in self._topology["nodes"] if node["group"] in groups]
         return self._sources(IPSET_NODES[frozenset(groups)], "hash:ip", addresses)
 
     def clients(self) -> list[str]:
@@ -171,7 +164,9 @@ class _Ipsets:
         sources = []
         networks = [ipaddress.ip_network(member) for member in members]
         for version, family, suffix in ((4, "inet", ""), (6, "inet6", IPV6_SUFFIX)):
-            entries = _entries([network for network in networks if network.version == version], kind)
+            entries = _entries(
+                [network for network in networks if network.version == version], kind
+            )
             if not entries:
                 continue
             self._used[name + suffix] = IpsetWanted(
@@ -181,7 +176,7 @@ class _Ipsets:
         return sources
 
 
-def _entries(networks: Sequence, kind: str) -> list[str]:
+def _entries(networks: Sequence[Any], kind: str) -> list[str]:
     # nftables refuses a set whose networks overlap.
     if kind == "hash:net":
         return [str(network) for network in ipaddress.collapse_addresses(networks)]

@@ -57,7 +57,9 @@ _LIST_KEYS = {
     ).split(),
 }
 _ABOUT = ("version", "short", "description", "UNUSED")
-_DESCRIPTION = "Made by the Ansible collection edgeops.k3s_network, which owns everything named k3s-*."
+_DESCRIPTION = (
+    "Made by the Ansible collection edgeops.k3s_network, which owns everything named k3s-*."
+)
 
 
 class FirewalldError(Exception):
@@ -213,7 +215,10 @@ class Firewalld:
                     for key, value in self._typed(kind, after).items()
                     if key in RUNTIME_KEYS
                 }
-                call = {ZONE: (".zone", "setZoneSettings2"), POLICY: (".policy", "setPolicySettings")}
+                call = {
+                    ZONE: (".zone", "setZoneSettings2"),
+                    POLICY: (".policy", "setPolicySettings"),
+                }
                 self._call(*call[kind], name, self._variants(settings))
 
     def restore_builtin(self, zone: str) -> None:

@@ -27,13 +27,16 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_pla
     printable,
     target_absent,
     target_present,
+    users_zone,
 )
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._networkmanager import Profile
 
 RECORD_PATH = "/var/lib/k3s-network/firewalld.json"
-# NetworkManager binds its interfaces again, on its own time, after firewalld reloads.
+# NetworkManager binds its interfaces again, on its own time, after firewalld reloads; what is read
+# back has to hold for some readings in a row.
 _SETTLE_SECONDS = 10.0
 _SETTLE_STEP = 0.1
+_SETTLED_READINGS = 4
 
 
 class Client(Protocol):
@@ -145,7 +148,8 @@ def ensure(
     store.save(_union(record, target.record))
     try:
         result["reloaded"] = _write(client, target.permanent, target.runtime)
-        _verify(client, target)
+        moved = any(change.key[0] == BINDING for change in (*permanent, *runtime))
+        _verify(client, target, _SETTLED_READINGS if moved else 1)
     except Exception as error:
         undone = _undo(client, state)
         if undone is None:
@@ -169,9 +173,7 @@ def ensure(
     return result
 
 
-def _read(
-    client: Client, record: Record, interfaces: set[str], port_interfaces: set[str]
-) -> State:
+def _read(client: Client, record: Record, interfaces: set[str], port_interfaces: set[str]) -> State:
     permanent = client.permanent_objects()
     runtime = client.runtime_objects()
     default_zone = client.default_zone()
@@ -182,7 +184,7 @@ def _read(
         permanent[BINDING, interface] = {"zone": client.permanent_zone_of(interface)}
     port_zones = set(record.ports)
     for interface in port_interfaces:
-        port_zones.add(str(runtime[BINDING, interface]["zone"]) or default_zone)
+        port_zones.add(users_zone(runtime, record, interface) or default_zone)
         if interface not in interfaces:
             del runtime[BINDING, interface]
     known = set(client.zone_names())
@@ -196,6 +198,7 @@ def _read(
         permanent=permanent,
         runtime=runtime,
         default_zone=default_zone,
+        zone_names=frozenset(known),
         zones={zone: client.zone_settings(zone) for zone in sorted(formers)} if interfaces else {},
         builtin_zones=frozenset(zone for zone in port_zones & known if client.is_builtin(zone)),
         profiles={
@@ -236,8 +239,9 @@ def _write(client: Client, target_permanent: Objects, target_runtime: Objects) -
     return reloaded
 
 
-def _verify(client: Client, target: Target) -> None:
+def _verify(client: Client, target: Target, readings: int) -> None:
     """Read both configurations back. Raises FirewalldError where one is not as planned."""
+    right = 0
     deadline = time.monotonic() + _SETTLE_SECONDS
     while True:
         wrong = changes(_reread(client, target.permanent, runtime=False), target.permanent)
@@ -245,9 +249,10 @@ def _verify(client: Client, target: Target) -> None:
         if not wrong:
             wrong = changes(_reread(client, target.runtime, runtime=True), target.runtime)
             which = "running"
-        if not wrong:
+        right = 0 if wrong else right + 1
+        if right >= readings:
             return
-        if time.monotonic() > deadline:
+        if wrong and time.monotonic() > deadline:
             names = ", ".join(" ".join(change.key) for change in wrong)
             raise FirewalldError(
                 f"read back after the change, the {which} configuration is not as planned: {names}"
@@ -277,9 +282,7 @@ def _undo(client: Client, state: State) -> Optional[str]:
 
 
 def _union(one: Record, other: Record) -> Record:
-    return Record(
-        bindings={**other.bindings, **one.bindings}, ports={**one.ports, **other.ports}
-    )
+    return Record(bindings={**other.bindings, **one.bindings}, ports={**one.ports, **other.ports})
 
 
 def _diff(

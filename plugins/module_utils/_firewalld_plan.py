@@ -85,7 +85,7 @@ class Record:
         }
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "Record":
+    def from_dict(cls, data: Mapping[str, Any]) -> Record:
         """Read the form of to_dict(). Raises KeyError or TypeError where it is another."""
         return cls(
             bindings={
@@ -107,6 +107,8 @@ class State:
     permanent: Objects
     runtime: Objects
     default_zone: str
+    zone_names: frozenset[str] = frozenset()
+    """Every zone of the permanent configuration."""
     zones: Mapping[str, Settings] = field(default_factory=dict)
     """Permanent settings of the zones of the user's that hold an interface in question."""
     builtin_zones: frozenset[str] = frozenset()
@@ -200,8 +202,9 @@ def target_present(
     kept: dict[str, Former] = {}
     for interface, former in bindings.items():
         wanted = wanted_bindings.get(interface)
-        permanent[BINDING, interface] = {"zone": former.permanent if wanted is None else wanted}
-        runtime[BINDING, interface] = {"zone": former.runtime if wanted is None else wanted}
+        back = _existing(state, former)
+        permanent[BINDING, interface] = {"zone": wanted or back.permanent}
+        runtime[BINDING, interface] = {"zone": wanted or back.runtime}
         if wanted is not None:
             kept[interface] = former
 
@@ -229,6 +232,17 @@ def changes(before: Objects, after: Objects) -> list[Change]:
             if key not in after and is_ours(key):
                 steps.append(Change(key, before[key], None))
     return steps
+
+
+def users_zone(runtime: Objects, record: Record, interface: str) -> str:
+    """Return the zone of the user's that holds an interface, or held it before one of ours did.
+
+    An empty name stands for the default zone.
+    """
+    if interface in record.bindings:
+        return record.bindings[interface].runtime
+    zone = str(runtime.get((BINDING, interface), {}).get("zone", ""))
+    return "" if zone.startswith(PREFIX) else zone
 
 
 def printable(objects: Objects, keys: Sequence[Key]) -> dict[str, dict[str, Settings]]:
@@ -267,6 +281,15 @@ def _by_protocol(ports: Sequence[str]) -> dict[str, list[_ports.Interval]]:
     return result
 
 
+def _existing(state: State, former: Former) -> Former:
+    """Return the former binding, with the default zone in place of one that is gone since."""
+    gone = {former.permanent, former.runtime} - {""} - state.zone_names
+    return Former(
+        permanent="" if former.permanent in gone else former.permanent,
+        runtime="" if former.runtime in gone else former.runtime,
+    )
+
+
 def _former(state: State, interface: str) -> Former:
     permanent = state.permanent.get((BINDING, interface), {}).get("zone", "")
     runtime = state.runtime.get((BINDING, interface), {}).get("zone", "")
@@ -287,10 +310,13 @@ def _target_ports(
 ) -> dict[str, AddedPorts]:
     wanted: dict[str, list[str]] = {}
     for entry in interface_ports:
-        zone = state.runtime.get((BINDING, entry["interface"]), {}).get("zone") or state.default_zone
+        zone = users_zone(state.runtime, record, entry["interface"]) or state.default_zone
         wanted[zone] = unite_ports(wanted.get(zone, []), entry["ports"])
     kept: dict[str, AddedPorts] = {}
     for zone in sorted(set(wanted) | set(record.ports)):
+        if (PORTS, zone) not in state.permanent:
+            # The user has removed the zone since, and our ports went with it.
+            continue
         known = record.ports.get(zone)
         for objects, source in ((permanent, state.permanent), (runtime, state.runtime)):
             current = source.get((PORTS, zone), {}).get("ports", [])

@@ -52,7 +52,7 @@ def start(endpoints: Sequence[Endpoint], token: str, name: str, lease: float) ->
     position = 0
     try:
         while position < len(endpoints):
-            sockets = []
+            sockets: list[socket.socket] = []
             while position < len(endpoints) and len(sockets) < share:
                 endpoint = endpoints[position]
                 position += 1
@@ -74,7 +74,10 @@ def start(endpoints: Sequence[Endpoint], token: str, name: str, lease: float) ->
 
 
 def stop(processes: Sequence[dict[str, int]]) -> int:
-    """End listeners and return how many were still there. A process number in new hands is spared."""
+    """End listeners and return how many were still there.
+
+    A process number that is in new hands by now is spared.
+    """
     ended = 0
     for process in processes:
         if start_time(process["pid"]) == process["started"]:
@@ -121,9 +124,7 @@ def _open(endpoint: Endpoint) -> socket.socket:
     return opened
 
 
-def _spawn(
-    sockets: Sequence[socket.socket], token: str, name: str, lease: float
-) -> dict[str, int]:
+def _spawn(sockets: Sequence[socket.socket], token: str, name: str, lease: float) -> dict[str, int]:
     # The child may not run before its number is known to the parent, so no race with stop().
     pid = os.fork()
     if pid == 0:

@@ -44,12 +44,12 @@ class NetworkManager:
         self._nmcli = nmcli or shutil.which("nmcli")
         self._connections: dict[str, Optional[str]] = {}
 
-    def is_running(self) -> bool:
-        """Tell whether there is an nmcli and a NetworkManager that answers it."""
+    def profiles(self) -> Optional[list[str]]:
+        """Return the names of all profiles, None where no NetworkManager runs."""
         if self._nmcli is None:
-            return False
-        code, out, _err = self._run_command([self._nmcli, "-t", "-f", "RUNNING", "general"])
-        return code == 0 and out.strip() == "running"
+            return None
+        code, out, _err = self._run_command([self._nmcli, "-t", "-f", "NAME", "connection", "show"])
+        return out.splitlines() if code == 0 else None
 
     def manages(self, interface: str) -> bool:
         """Tell whether a profile of NetworkManager is active on the interface."""
@@ -104,11 +104,8 @@ class NetworkManager:
         )
         return out.strip() if code == 0 else ""
 
-    def settings(self, name: str, keys: Sequence[str]) -> Optional[list[str]]:
-        """Return settings of the profile of that name, None where there is no such profile."""
-        names = self.run("-t", "-f", "NAME", "connection", "show").splitlines()
-        if name not in names:
-            return None
+    def settings(self, name: str, keys: Sequence[str]) -> list[str]:
+        """Return settings of the profile of that name, in the order of the keys."""
         return self.run("-g", ",".join(keys), "connection", "show", "id", name).splitlines()
 
     def run(self, *arguments: str) -> str:

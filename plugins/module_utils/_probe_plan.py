@@ -25,8 +25,7 @@ CLOSED = "closed"
 CONTROLLER = "external"
 """The name of the controller as a source, where it probes as a client outside."""
 COVERAGES = ("sample", "full")
-# A range of up to so many ports is always probed whole.
-_SMALL_RANGE = 8
+# Of a larger range so many ports between its ends; one that is no larger is probed whole.
 _SAMPLE_SIZE = 16
 
 
@@ -147,7 +146,7 @@ def sample(intervals: Sequence[_ports.Interval], coverage: str, seed: str) -> li
     """
     ports: set[int] = set()
     for first, last in intervals:
-        if coverage == "full" or last - first < _SMALL_RANGE:
+        if coverage == "full" or last - first - 1 <= _SAMPLE_SIZE:
             ports.update(range(first, last + 1))
             continue
         chosen = random.Random(f"{seed} {first}").sample(range(first + 1, last), _SAMPLE_SIZE)

@@ -220,9 +220,9 @@ class Prober:
             return Outcome(REFUSED)
         if code == errno.ETIMEDOUT:
             return Outcome(TIMEOUT)
-        if code in (errno.EHOSTUNREACH, errno.EACCES) and self._icmp is None:
-            if time.monotonic() - probe.started < _ARP_SECONDS:
-                return Outcome(REJECTED)
+        at_once = time.monotonic() - probe.started < _ARP_SECONDS
+        if code in (errno.EHOSTUNREACH, errno.EACCES) and self._icmp is None and at_once:
+            return Outcome(REJECTED)
         if code == errno.EHOSTUNREACH:
             return Outcome(UNREACHABLE, "no answer to ARP")
         if code == errno.ENETUNREACH:

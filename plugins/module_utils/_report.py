@@ -117,8 +117,10 @@ def build(topology: Topology, expectations: Iterable[Expectation], seen: Seen) -
     for expectation in expectations:
         checks += _checks(topology, expectation, seen)
     counts = Counter((check["expected"], check["ok"]) for check in checks)
+    # A single node has no peer to prove anything with; elsewhere no check means no proof.
+    provable = len(topology["nodes"]) > 1 or bool(topology["external_clients"])
     return Report(
-        ok=bool(checks) and all(check["ok"] for check in checks),
+        ok=all(check["ok"] for check in checks) and (bool(checks) or not provable),
         summary={
             "expected_open": counts[OPEN, True] + counts[OPEN, False],
             "open": counts[OPEN, True],
@@ -210,7 +212,9 @@ def _judge(
     elif observed == _prober.TIMEOUT and service and expectation["protocol"] == "udp":
         # A real service does not speak our language, and silence proves nothing (k3s#8348).
         observed = _prober.ERROR
-        said = f"another process of {destination} holds this port, so UDP can't be proved by an echo"
+        said = (
+            f"another process of {destination} holds this port, so UDP can't be proved by an echo"
+        )
 
     if expected == OPEN:
         if observed == _prober.OPEN:
@@ -269,6 +273,12 @@ def _admission(topology: Topology, source: str) -> str:
 def headline(report: Report) -> str:
     """Return the outcome in a line."""
     summary = report["summary"]
+    if not report["checks"]:
+        return f"Connectivity {'ok' if report['ok'] else 'FAILED'}: nothing was probed, since " + (
+            "the cluster is a single node and no client outside is in the inventory"
+            if report["ok"]
+            else "the play has no two hosts that a row concerns; run it without --limit"
+        )
     return (
         f"Connectivity {'ok' if report['ok'] else 'FAILED'}: {len(report['checks'])} checks, "
         f"{summary['open']} of {summary['expected_open']} open as they should be, "
@@ -284,8 +294,6 @@ def message(report: Report) -> str:
         for check in report["checks"]
         if not check["ok"]
     ]
-    if not report["checks"]:
-        failed = ["nothing was probed: the play has no two hosts that a row concerns"]
     more = len(failed) - _FAILURES_NAMED
     return "; ".join(
         [
@@ -319,9 +327,18 @@ def table(report: Report, topology: Topology) -> list[str]:
         lines += list(dict.fromkeys(f"- {check['detail']}" for check in failed[:_FAILURES_SHOWN]))
     lines += ["", *_rule_lines(checks, topology)]
     sources = list(dict.fromkeys(check["source"] for check in checks))
+    names = {node["name"] for node in topology["nodes"]}
+    if not set(sources) - names:
+        lines.append(
+            "Access from outside was not probed: no host of the group of external clients took "
+            "part, and k3s_connectivity_probe_from_controller is false"
+        )
     destinations = list(dict.fromkeys(check["destination"] for check in checks))
     if len(sources) <= _MATRIX_NODES:
-        lines += ["", *_matrix_lines(checks, sources, sorted(destinations, key=sources_order(topology)))]
+        lines += [
+            "",
+            *_matrix_lines(checks, sources, sorted(destinations, key=sources_order(topology))),
+        ]
     return lines
 
 

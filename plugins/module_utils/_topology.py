@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Optional, TypedDict, Union
 
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible_collections.edgeops.k3s_network.plugins.module_utils import _ports
 
 SERVER = "server"
@@ -73,8 +74,8 @@ class Settings:
     service_cidr: str
     ports: Sequence[Mapping[str, Any]]
     extra_ports: Sequence[Mapping[str, Any]] = ()
-    http_redirect: bool = True
-    restrict_sources: bool = True
+    http_redirect: Any = True
+    restrict_sources: Any = True
     external_sources: Sequence[str] = ()
 
 
@@ -92,6 +93,8 @@ class Host:
     """Interface name to its global addresses in CIDR form, or None where it was not asked."""
     connection_address: Optional[str] = None
     """The node's own address in the connection that Ansible came by."""
+    silence: str = ""
+    """Why the host did not answer when it was asked."""
 
 
 class TopologyError(Exception):
@@ -171,7 +174,13 @@ def judge_settings(settings: Settings) -> tuple[list[Row], list[str]]:
         )
     for text in settings.external_sources:
         _judge_cidr("k3s_firewall_external_sources", text, problems)
-    if not settings.http_redirect:
+    for variable, value in (
+        ("k3s_firewall_http_redirect", settings.http_redirect),
+        ("k3s_firewall_restrict_sources", settings.restrict_sources),
+    ):
+        if _boolean(value) is None:
+            problems.append(f"{variable} is {value!r}; it is true or false")
+    if _boolean(settings.http_redirect) is False:
         rows = [row for row in rows if not _is_http_redirect(row)]
     return rows, problems
 
@@ -238,7 +247,7 @@ def build(
         rows=rows,
         pod_cidr=settings.pod_cidr,
         service_cidr=settings.service_cidr,
-        restrict_sources=settings.restrict_sources,
+        restrict_sources=bool(_boolean(settings.restrict_sources)),
         external_sources=list(settings.external_sources),
         external_clients=list(external_clients),
     )
@@ -260,7 +269,9 @@ def _judge_rows(
         name = str(entry.get("name") or "") if isinstance(entry, Mapping) else ""
         where = f"{variable}: row {number}" + (f" ('{name}')" if name else "")
         if not isinstance(entry, Mapping):
-            problems.append(f"{where} is no dictionary; give name, port, protocol, source, destination")
+            problems.append(
+                f"{where} is no dictionary; give name, port, protocol, source, destination"
+            )
             continue
         wrong = []
         if not name:
@@ -270,7 +281,8 @@ def _judge_rows(
             first, last = _ports.parse_port(entry.get("port", ""))
         except ValueError as error:
             wrong.append(
-                f"port {error}; give a number from {_ports.PORT_MIN} to {_ports.PORT_MAX} or a range"
+                f"port {error}; give a number from {_ports.PORT_MIN} to {_ports.PORT_MAX}, or a "
+                "range of such"
             )
         protocol = str(entry.get("protocol", "")).lower()
         if protocol not in PROTOCOLS:
@@ -305,7 +317,19 @@ def _judge_rows(
 
 
 def _is_http_redirect(row: Row) -> bool:
-    return row["source"] == [EXTERNAL] and row["protocol"] == "tcp" and row["first"] == row["last"] == 80
+    return (
+        row["source"] == [EXTERNAL]
+        and row["protocol"] == "tcp"
+        and row["first"] == row["last"] == 80
+    )
+
+
+def _boolean(value: Any) -> Optional[bool]:
+    """Read a boolean as Ansible does, from a survey's text too; None where it is none."""
+    try:
+        return bool(boolean(value))
+    except TypeError:
+        return None
 
 
 def _judge_cidr(variable: str, text: str, problems: list[str]) -> Optional[Network]:
@@ -325,7 +349,12 @@ def _judge_address(host: Host, problems: list[str]) -> Optional[str]:
             "give the node's address on the cluster network, without a prefix length"
         )
         return None
-    if address.is_loopback or address.is_multicast or address.is_unspecified or address.is_link_local:
+    if (
+        address.is_loopback
+        or address.is_multicast
+        or address.is_unspecified
+        or address.is_link_local
+    ):
         problems.append(
             f"host {host.name}: k3s_topology_node_ip is {address}, which other nodes can't reach; "
             "give the node's address on the cluster network"
@@ -360,8 +389,8 @@ def _judge_overlay(settings: Settings, name: str, text: str) -> list[str]:
             continue
         if _overlap(own, overlay):
             problems.append(
-                f"host {name}: its address {text} lies in {variable} ({overlay}) or holds it; choose "
-                "an overlay network that no NIC of a node uses"
+                f"host {name}: its address {text} lies in {variable} ({overlay}) or holds it; "
+                "choose an overlay network that no NIC of a node uses"
             )
     return problems
 
@@ -392,8 +421,10 @@ def _locate(host: Host, problems: list[str]) -> Optional[Node]:
         if host.node_ip is None:
             problems.append(
                 f"host {host.name}: its address can't be had: k3s_topology_node_ip is not set for "
-                "it, and it did not answer when asked for its interfaces; set k3s_topology_node_ip "
-                "in the inventory, or make the host reachable, or take it out of the cluster's groups"
+                "it, and it did not answer when asked for its interfaces"
+                + (f" ({host.silence})" if host.silence else "")
+                + "; set k3s_topology_node_ip in the inventory, or make the host reachable, or "
+                "take it out of the cluster's groups"
             )
             return None
         return _node(host, host.cluster_interface, host.node_ip, host.external_interface)
@@ -432,10 +463,14 @@ def _locate(host: Host, problems: list[str]) -> Optional[Node]:
             )
             return None
     holders = [
-        name for name, cidrs in host.interfaces.items() if address in [_bare(cidr) for cidr in cidrs]
+        name
+        for name, cidrs in host.interfaces.items()
+        if address in [_bare(cidr) for cidr in cidrs]
     ]
     if not holders or (cluster_interface is not None and cluster_interface not in holders):
-        where = f"'{cluster_interface}'" if cluster_interface else f"none of its interfaces ({names})"
+        where = (
+            f"'{cluster_interface}'" if cluster_interface else f"none of its interfaces ({names})"
+        )
         problems.append(
             f"host {host.name}: k3s_topology_node_ip is {address}, and "
             + (f"{where} does not hold it" if cluster_interface else f"{where} holds it")

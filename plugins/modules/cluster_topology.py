@@ -49,7 +49,7 @@ options:
     type: str
     default: external_clients
   mode:
-    description: V(shared) where one NIC carries both networks, V(segregated) where each has its own.
+    description: V(shared) where one NIC carries both networks, V(segregated) where each has one.
     type: str
     default: shared
   cluster_interface:
@@ -79,17 +79,22 @@ options:
     default: []
   http_redirect:
     description: Whether the row that admits external clients to 80/TCP is in force.
-    type: bool
+    type: raw
     default: true
   restrict_sources:
     description: Whether a row admits only the nodes that it names.
-    type: bool
+    type: raw
     default: true
   external_sources:
     description: Networks that rows for external clients admit; all where it is empty.
     type: list
     elements: str
     default: []
+  peers_variable:
+    description:
+      - The host variable in which the results of a loop of M(edgeops.k3s_network.interface_facts)
+        over nodes outside the play were registered.
+    type: str
 """
 
 EXAMPLES = r"""

@@ -102,11 +102,13 @@ message:
   description: The outcome in one text, failures named.
   returned: success
   type: str
-  sample: "Connectivity ok: 1 checks, 1 of 1 open as they should be, 0 of 0 closed as they should be"
+  sample: >-
+    Connectivity ok: 1 checks, 1 of 1 open as they should be, 0 of 0 closed as they should be
 table:
   description: The lines that were printed.
   returned: success
   type: list
   elements: str
-  sample: ["Connectivity ok: 1 checks, 1 of 1 open as they should be, 0 of 0 closed as they should be"]
+  sample:
+    - "Connectivity ok: 1 checks, 1 of 1 open as they should be, 0 of 0 closed as they should be"
 """

@@ -60,7 +60,8 @@ options:
     description: The token of the run. Required with O(state=started).
     type: str
   name:
-    description: The inventory name of the node, by which it answers. Required with O(state=started).
+    description: The inventory name of the node, by which it answers. Required with
+      O(state=started).
     type: str
   lease:
     description: Seconds after which the listeners end by themselves.

@@ -13,7 +13,8 @@ description:
   - Probes TCP and UDP ports of many hosts concurrently, in one call.
   - A port counts as open only where the named host answered with the token of the run, see
     M(edgeops.k3s_network.port_listener). A silent UDP port is never open.
-  - ICMP errors are read from a raw socket, so that a firewall's reject is told from a missing route.
+  - ICMP errors are read from a raw socket, so that a firewall's reject is told from a missing
+    route.
     Without root they are told apart by their timing.
 author: The edgeops.k3s_network authors (@edgeops)
 extends_documentation_fragment:
@@ -142,7 +143,7 @@ def argument_spec() -> dict:
 
 
 def run(params: dict) -> dict:
-    """Probe. Raises ValueError where a port is none."""
+    """Probe. Raises ValueError where a port or the timeout is none."""
     plan = [
         [
             _prober.Endpoint(target["destination"], target["address"], target["protocol"], port)
@@ -151,6 +152,10 @@ def run(params: dict) -> dict:
         ]
         for target in params["targets"]
     ]
+    if params["timeout"] <= 0:
+        raise ValueError(
+            f"k3s_connectivity_probe_timeout is {params['timeout']}; give seconds above 0"
+        )
     prober = _prober.Prober(params["token"], params["timeout"])
     outcomes = prober.run(endpoint for endpoints in plan for endpoint in endpoints)
     results = [

@@ -1,0 +1,91 @@
+# Copyright (c) 2026 The edgeops.k3s_network authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Needs a Debian 12 machine, root, git and make; everything else is installed by the targets.
+
+PYTHON ?= python3
+MODE ?= shared
+SUITES := bookworm bullseye trixie
+SCENARIOS := default segregated lifecycle
+
+VENV := .venv
+BIN := $(CURDIR)/$(VENV)/bin
+READY := $(VENV)/ready
+export PATH := $(BIN):$(PATH)
+
+.PHONY: help
+help:
+	@sed -n 's/^## //p' Makefile
+
+## make demo [MODE=segregated]   a cluster of five machines, prepared and validated
+.PHONY: demo
+demo: $(READY)
+	tests/tools/demo.sh up $(MODE)
+
+## make demo-validate            validate the demo's cluster as it is now
+## make demo-prepare             prepare it again
+.PHONY: demo-validate demo-prepare
+demo-validate demo-prepare: $(READY)
+	tests/tools/demo.sh $(@:demo-%=%)
+
+## make demo-down                end the demo's machines
+.PHONY: demo-down
+demo-down: $(READY)
+	tests/tools/demo.sh down
+
+## make test                     lint, unit tests, sanity, and the scenarios on bookworm
+.PHONY: test
+test: $(READY)
+	$(MAKE) --jobs=2 --output-sync=target lint unit $(SCENARIOS:%=scenario/bookworm/%)
+
+## make test-all                 test, ansible-test sanity, and the scenarios on bullseye and trixie
+.PHONY: test-all
+test-all: test test-rest
+
+.PHONY: test-rest
+test-rest: $(READY)
+	$(MAKE) --jobs=2 --output-sync=target sanity \
+	  $(foreach suite,$(filter-out bookworm,$(SUITES)),$(SCENARIOS:%=scenario/$(suite)/%))
+
+## make scenario/SUITE/NAME      one scenario on one suite
+.PHONY: $(foreach suite,$(SUITES),$(SCENARIOS:%=scenario/$(suite)/%))
+scenario/%: $(READY)
+	tests/tools/scenario.sh $(subst /, ,$*)
+
+## make lint                     ansible-lint, yamllint, ruff, mypy, changelog, generated tables
+.PHONY: lint
+lint: $(READY)
+	tests/tools/lint.sh
+
+## make unit                     unit and property tests
+.PHONY: unit
+unit: $(READY) .build/ansible_collections/edgeops/k3s_network
+	PYTHONPATH=.build $(BIN)/pytest tests/unit
+
+## make sanity                   ansible-test sanity
+.PHONY: sanity
+sanity: $(READY)
+	$(BIN)/python tests/tools/sanity.py
+
+## make build                    the collection's artifact
+.PHONY: build
+build: $(READY)
+	$(BIN)/ansible-galaxy collection build --force --output-path .build
+
+## make clean                    remove what the targets have made, kept OS images aside
+.PHONY: clean
+clean:
+	if [ -x $(BIN)/python ]; then $(BIN)/python -B molecule/lab/lab.py destroy --all; fi
+	rm -rf .build .ansible $(VENV) report
+
+# The path by which Python and Ansible know a collection.
+.build/ansible_collections/edgeops/k3s_network:
+	mkdir -p $(@D)
+	ln -sfn $(CURDIR) $@
+
+$(READY): requirements-dev.txt tests/tools/packages.sh
+	tests/tools/packages.sh
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	$(MAKE) .build/ansible_collections/edgeops/k3s_network
+	touch $@

@@ -1,0 +1,69 @@
+#!/usr/bin/env bash
+# Copyright (c) 2026 The edgeops.k3s_network authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# The demo: demo.sh up shared|segregated, demo.sh validate, demo.sh prepare, demo.sh down.
+set -euo pipefail
+
+cd "$(dirname "$0")/../.."
+lab() { python3 -B molecule/lab/lab.py "$@"; }
+mode_file=.build/demo-mode
+report=report
+export ANSIBLE_COLLECTIONS_PATH="$PWD/.build"
+export ANSIBLE_HOST_KEY_CHECKING=false ANSIBLE_PIPELINING=true
+export ANSIBLE_DISPLAY_SKIPPED_HOSTS=false
+
+playbook() {
+  local name=$1 variables=()
+  if [ "$(cat "$mode_file")" = segregated ]; then
+    variables=(
+      -e k3s_topology_mode=segregated
+      -e k3s_topology_cluster_interface=eth0
+      -e k3s_topology_external_interface=eth1
+    )
+  fi
+  ansible-playbook -i "$(lab path --name demo)/inventory.yml" \
+    "edgeops.k3s_network.$name" "${variables[@]}" -e "k3s_connectivity_report_dir=$PWD/$report"
+}
+
+up() {
+  local mode=$1 nics=1 output
+  case "$mode" in
+    shared) ;;
+    segregated) nics=2 ;;
+    *) echo "MODE is '$mode'; it is shared or segregated" >&2; exit 2 ;;
+  esac
+  if lab path --name demo >/dev/null 2>&1 && [ "$(cat "$mode_file" 2>/dev/null)" = "$mode" ]; then
+    echo "The demo's machines are up already."
+  else
+    echo "Starting three servers, two agents and an outside client (the first time builds an image) ..."
+    lab create --name demo --servers 3 --agents 2 --clients 1 --nics "$nics" --replace >/dev/null
+    mkdir -p .build
+    echo "$mode" >"$mode_file"
+  fi
+  echo "== site: prepare and validate =="
+  playbook site
+  echo "== site again: nothing is left to change =="
+  output=.build/demo-second-run
+  playbook site | tee "$output"
+  if ! grep -q 'changed=0' "$output" || grep -qE 'changed=[1-9]' "$output"; then
+    echo "The second run changed something, which it should not." >&2
+    exit 1
+  fi
+  cat <<END
+
+The second run reports changed=0, and $report/report.json ends with $(grep '"ok"' "$report/report.json" | tail -n 1 | tr -d ' ,').
+The report for people is $report/report.html.
+Look at a machine:      ssh -F $(lab path --name demo)/ssh_config server1
+Validate it as it is:   make demo-validate
+Prepare it again:       make demo-prepare
+End the machines:       make demo-down
+END
+}
+
+case "${1:-}" in
+  up) up "${2:-shared}" ;;
+  validate | prepare) playbook "$1" ;;
+  down) lab destroy --name demo; rm -f "$mode_file" ;;
+  *) echo "usage: $0 up [shared|segregated] | validate | prepare | down" >&2; exit 2 ;;
+esac

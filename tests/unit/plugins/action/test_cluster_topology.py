@@ -1,0 +1,166 @@
+# Copyright (c) 2026 The edgeops.k3s_network authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+from unittest.mock import MagicMock
+
+import pytest
+import yaml
+from ansible.errors import AnsibleError
+from ansible_collections.edgeops.k3s_network.plugins.action.cluster_topology import (
+    ARGUMENT_SPEC,
+    ActionModule,
+)
+from ansible_collections.edgeops.k3s_network.plugins.modules import cluster_topology
+from ansible_collections.edgeops.k3s_network.tests.unit.plugins.module_utils.factories import entry
+
+GROUPS = {"server": ["s1"], "agent": ["a1"], "external_clients": ["c1"], "all": ["s1", "a1", "c1"]}
+
+
+class BrokenVars(dict):
+    """The variables of a host, one of which has a template that fails."""
+
+    def get(self, key, default=None):
+        if key == "k3s_topology_node_ip":
+            raise AnsibleError("'nowhere' is undefined")
+        return super().get(key, default)
+
+
+def asked(*addresses, connection=""):
+    """Return a host's facts as interface_facts sets them."""
+    interfaces = {f"eth{number}": [address] for number, address in enumerate(addresses)}
+    network = {"interfaces": interfaces, "connection_address": connection}
+    return {"k3s_network": network}
+
+
+def run(hostvars=None, groups=None, **arguments):
+    task = MagicMock(check_mode=True, async_val=0, diff=False)
+    task.args = {"ports": [entry()], **arguments}
+    action = ActionModule(task, MagicMock(), MagicMock(), MagicMock(), MagicMock(), MagicMock())
+    given = hostvars or {}
+    return action.run(
+        task_vars={
+            "groups": groups or GROUPS,
+            "hostvars": {name: given.get(name, {}) for name in ("s1", "a1", "c1", "s2")},
+            "inventory_hostname": "s1",
+            "ansible_play_hosts_all": ["s1", "c1"],
+        }
+    )
+
+
+ASKED = {
+    "s1": {"ansible_facts": asked("192.0.2.11/24")},
+    "a1": {"ansible_facts": asked("192.0.2.21/24")},
+}
+
+
+def test_members_are_told_from_the_groups_alone():
+    result = run(stage="members")
+    assert result["members"] == {"s1": "server", "a1": "agent"}
+    assert result["changed"] is False
+
+
+def test_groups_may_have_other_names():
+    result = run(
+        stage="members",
+        groups={"masters": ["s1"], "workers": ["s2"]},
+        server_group="masters",
+        agent_group="workers",
+    )
+    assert result["members"] == {"s1": "server", "s2": "agent"}
+
+
+def test_the_inventory_tells_which_nodes_have_to_be_asked():
+    assert run(stage="inventory")["unknown"] == ["a1"]
+    known = {"a1": {"k3s_topology_node_ip": "192.0.2.21"}}
+    assert run(known, stage="inventory")["unknown"] == []
+
+
+def test_problems_fail_the_task_with_their_number_and_all_of_them():
+    result = run({"a1": {"k3s_topology_node_ip": "::1"}}, stage="inventory", pod_cidr="pods")
+    assert result["failed"] is True
+    assert result["msg"].startswith("Nothing was changed. 2 things to mend: ")
+    assert "k3s_topology_pod_cidr" in result["msg"]
+    assert "host a1" in result["msg"]
+
+
+def test_one_problem_is_one_thing():
+    assert "1 thing to mend" in run(stage="inventory", pod_cidr="pods")["msg"]
+
+
+def test_the_topology_holds_nodes_and_clients():
+    result = run(ASKED, external_sources=["198.51.100.0/24"], restrict_sources=False)
+    topology = result["topology"]
+    assert [(one["name"], one["group"], one["address"]) for one in topology["nodes"]] == [
+        ("s1", "server", "192.0.2.11"),
+        ("a1", "agent", "192.0.2.21"),
+    ]
+    assert topology["external_clients"] == ["c1"]
+    assert topology["restrict_sources"] is False
+    assert [one["name"] for one in topology["rows"]] == ["api"]
+
+
+def test_a_peer_outside_the_play_that_was_not_asked_is_named():
+    result = run({"s1": ASKED["s1"]})
+    assert result["failed"]
+    assert "host a1" in result["msg"]
+    assert "k3s_topology_node_ip" in result["msg"]
+
+
+def test_each_nodes_own_values_count():
+    two = {"ansible_facts": asked("192.0.2.11/24", "198.51.100.11/24")}
+    hostvars = {
+        "s1": {
+            **two,
+            "k3s_topology_mode": "segregated",
+            "k3s_topology_cluster_interface": "eth0",
+            "k3s_topology_external_interface": "eth1",
+        },
+        "a1": ASKED["a1"],
+    }
+    server, agent = run(hostvars)["topology"]["nodes"]
+    assert (server["mode"], server["external_address"]) == ("segregated", "198.51.100.11")
+    assert (agent["mode"], agent["cluster_interface"]) == ("shared", "eth0")
+
+
+def test_values_of_the_play_hold_for_every_node():
+    facts = {"ansible_facts": asked("192.0.2.11/24", "198.51.100.11/24")}
+    other = {"ansible_facts": asked("192.0.2.21/24", "198.51.100.21/24")}
+    result = run(
+        {"s1": facts, "a1": other},
+        mode="segregated",
+        cluster_interface="eth1",
+        external_interface="eth0",
+    )
+    assert [one["address"] for one in result["topology"]["nodes"]] == [
+        "198.51.100.11",
+        "198.51.100.21",
+    ]
+
+
+def test_the_connection_tells_the_interface():
+    facts = asked("192.0.2.11/24", "198.51.100.11/24", connection="198.51.100.11")
+    result = run({"s1": {"ansible_facts": facts}, "a1": ASKED["a1"]})
+    assert result["topology"]["nodes"][0]["cluster_interface"] == "eth1"
+
+
+def test_a_variable_that_can_not_be_read_names_host_and_variable():
+    result = run({**ASKED, "a1": BrokenVars(ASKED["a1"])})
+    assert result["failed"]
+    assert "host a1: k3s_topology_node_ip can't be read: 'nowhere' is undefined" in result["msg"]
+
+
+@pytest.mark.parametrize("empty", ["", None])
+def test_an_empty_value_is_as_good_as_none(empty):
+    hostvars = {**ASKED, "a1": {**ASKED["a1"], "k3s_topology_node_ip": empty}}
+    assert run(hostvars)["topology"]["nodes"][1]["address"] == "192.0.2.21"
+
+
+def test_the_documented_options_are_those_that_it_takes():
+    documented = yaml.safe_load(cluster_topology.DOCUMENTATION)["options"]
+    assert set(documented) == set(ARGUMENT_SPEC)
+    for name, spec in ARGUMENT_SPEC.items():
+        assert documented[name]["type"] == spec["type"], name
+        assert documented[name].get("default") == spec.get("default"), name

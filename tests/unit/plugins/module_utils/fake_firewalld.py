@@ -1,0 +1,276 @@
+# Copyright (c) 2026 The edgeops.k3s_network authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A firewalld in memory, which refuses what the real one refuses.
+
+It knows a permanent and a running configuration, the zones of the distribution, interfaces that
+NetworkManager manages (their profile decides the zone) and others (firewalld's own binding does).
+A reload makes the permanent configuration the running one and forgets what was there only at
+run time, as firewalld with FlushAllOnReload does.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from typing import Any, Optional
+
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld import FirewalldError
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_plan import (
+    BINDING,
+    IPSET,
+    POLICY,
+    PORTS,
+    ZONE,
+    Change,
+    Objects,
+    Record,
+    Settings,
+    is_ours,
+)
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._networkmanager import Profile
+
+DEFAULT_ZONE = "public"
+
+
+class Killed(BaseException):
+    """The process ended here: killed, or the power went."""
+
+
+class FakeStore:
+    """A record in memory."""
+
+    def __init__(self) -> None:
+        self.record = Record()
+        self.saves = 0
+
+    def load(self) -> Record:
+        return self.record
+
+    def save(self, record: Record) -> None:
+        self.saves += 1
+        # What a file would give back.
+        self.record = Record.from_dict(record.to_dict())
+
+
+class FakeFirewalld:
+    """Implements _firewalld_apply.Client; C(writes) holds the name of every write so far.
+
+    C(fail_at) is the number of the write that goes wrong, from 1 on: with C(applied) it takes
+    effect first (an answer that was lost). C(kill) makes it the end of the process.
+    """
+
+    def __init__(
+        self,
+        zones: Optional[dict[str, Settings]] = None,
+        managed: Optional[dict[str, str]] = None,
+        bound: Optional[dict[str, str]] = None,
+    ) -> None:
+        """Take settings of zones by name, and the zones of interfaces by who binds them."""
+        zones = {DEFAULT_ZONE: {"services": ["ssh"]}, **(zones or {})}
+        self._builtin = {name: copy.deepcopy(settings) for name, settings in zones.items()}
+        self._overridden: set[str] = set()
+        self._permanent: Objects = {(ZONE, name): value for name, value in zones.items()}
+        self._permanent = copy.deepcopy(self._permanent)
+        self._bound = dict(bound or {})
+        self._profiles = dict(managed or {})
+        self._files = {
+            name: f"written by hand, zone={zone}" for name, zone in self._profiles.items()
+        }
+        self._runtime: Objects = {}
+        self._runtime_bound: dict[str, str] = {}
+        self._take_over()
+        self.writes: list[str] = []
+        self.fail_at = 0
+        self.applied = False
+        self.kill = False
+        self.reloads = 0
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return all that somebody could see of it."""
+        return copy.deepcopy(
+            {
+                "permanent": self._permanent,
+                "runtime": self._runtime,
+                "bound": {name: zone for name, zone in self._bound.items() if zone},
+                "runtime_bound": {name: zone for name, zone in self._runtime_bound.items() if zone},
+                "profiles": self._profiles,
+                "files": self._files,
+                "overridden": self._overridden,
+            }
+        )
+
+    def reboot(self) -> None:
+        """Start again from the permanent configuration."""
+        self._take_over()
+
+    # Reading
+
+    def version(self) -> str:
+        return "1.3.3"
+
+    def default_zone(self) -> str:
+        return DEFAULT_ZONE
+
+    def zone_names(self) -> list[str]:
+        return [name for kind, name in self._permanent if kind == ZONE]
+
+    def zone_settings(self, zone: str) -> Settings:
+        return copy.deepcopy(self._find(self._permanent, (ZONE, zone)))
+
+    def is_builtin(self, zone: str) -> bool:
+        return zone in self._builtin and zone not in self._overridden
+
+    def permanent_objects(self) -> Objects:
+        return copy.deepcopy({key: one for key, one in self._permanent.items() if is_ours(key)})
+
+    def runtime_objects(self) -> Objects:
+        return copy.deepcopy({key: one for key, one in self._runtime.items() if is_ours(key)})
+
+    def permanent_zone_of(self, interface: str) -> str:
+        if interface in self._profiles:
+            return self._profiles[interface]
+        return self._bound.get(interface, "")
+
+    def runtime_zone_of(self, interface: str) -> str:
+        return self._runtime_bound.get(interface, "")
+
+    def permanent_ports(self, zone: str) -> list[str]:
+        return sorted(self._find(self._permanent, (ZONE, zone)).get("ports", []))
+
+    def runtime_ports(self, zone: str) -> list[str]:
+        return sorted(self._find(self._runtime, (ZONE, zone)).get("ports", []))
+
+    def profile_of(self, interface: str) -> Optional[Profile]:
+        if interface not in self._profiles:
+            return None
+        return Profile(path=interface, text=self._files[interface])
+
+    # Writing
+
+    def apply_permanent(self, change: Change) -> None:
+        self._write(f"permanent {' '.join(change.key)}", self._apply_permanent, change)
+
+    def apply_runtime(self, change: Change) -> None:
+        self._write(f"running {' '.join(change.key)}", self._apply_runtime, change)
+
+    def restore_builtin(self, zone: str) -> None:
+        self._write(f"restore zone {zone}", self._restore_builtin, zone)
+
+    def restore_profile(self, profile: Profile) -> None:
+        self._write(f"restore profile {profile.path}", self._restore_profile, profile)
+
+    def reload(self) -> None:
+        self._write("reload", self._reload)
+
+    def _write(self, name: str, action: Any, *arguments: Any) -> None:
+        self.writes.append(name)
+        fails = len(self.writes) == self.fail_at
+        if not fails or self.applied:
+            action(*arguments)
+        if fails:
+            raise Killed(name) if self.kill else FirewalldError(f"{name} went wrong")
+
+    def _apply_permanent(self, change: Change) -> None:
+        kind, name = change.key
+        if kind == BINDING:
+            self._bind(name, (change.after or {})["zone"])
+        elif kind == PORTS:
+            self._set_ports(self._permanent, name, change)
+            self._overridden.add(name)
+        elif change.after is None:
+            self._find(self._permanent, change.key)
+            del self._permanent[change.key]
+            if kind == ZONE:
+                self._bound = {one: zone for one, zone in self._bound.items() if zone != name}
+        elif (change.before is None) == (change.key in self._permanent):
+            raise FirewalldError(f"NAME_CONFLICT or INVALID: {kind} {name}")
+        else:
+            self._check(change)
+            self._permanent[change.key] = copy.deepcopy(change.after)
+
+    def _check(self, change: Change) -> None:
+        kind, name = change.key
+        settings = change.after or {}
+        assert is_ours(change.key), f"{name} belongs to somebody else"
+        if kind in (ZONE, POLICY) and len(name) > 17:
+            raise FirewalldError(f"INVALID_NAME: {name}")
+        if kind == POLICY:
+            self._check_policy(self._permanent, settings)
+        if kind == ZONE:
+            assert "interfaces" not in settings
+
+    def _check_policy(self, objects: Objects, settings: Settings) -> None:
+        for zone in [*settings["ingress_zones"], *settings["egress_zones"]]:
+            if zone not in ("ANY", "HOST"):
+                self._find(objects, (ZONE, zone))
+        for rule in settings["rich_rules"]:
+            for ipset in re.findall(r'ipset="([^"]+)"', rule):
+                self._find(objects, (IPSET, ipset))
+
+    def _bind(self, interface: str, zone: str) -> None:
+        if zone:
+            self._find(self._permanent, (ZONE, zone))
+        if interface not in self._profiles:
+            self._bound[interface] = zone
+            return
+        if self._profiles[interface] == zone:
+            return
+        self._profiles[interface] = zone
+        self._files[interface] = f"written by nmcli, zone={zone}"
+        # NetworkManager tells firewalld at once.
+        if not zone or (ZONE, zone) in self._runtime:
+            self._runtime_bound[interface] = zone or DEFAULT_ZONE
+
+    def _apply_runtime(self, change: Change) -> None:
+        kind, name = change.key
+        assert not change.needs_reload, f"{change.key} can't be changed without a reload"
+        if kind == BINDING:
+            zone = (change.after or {})["zone"]
+            if zone:
+                self._find(self._runtime, (ZONE, zone))
+            # firewalld puts an interface into the default zone when it gets no name.
+            self._runtime_bound[name] = zone or DEFAULT_ZONE
+        elif kind == PORTS:
+            self._set_ports(self._runtime, name, change)
+        else:
+            self._find(self._runtime, change.key)
+            if kind == POLICY:
+                self._check_policy(self._runtime, change.after or {})
+            self._runtime[change.key] = copy.deepcopy(change.after or {})
+
+    def _set_ports(self, objects: Objects, zone: str, change: Change) -> None:
+        settings = self._find(objects, (ZONE, zone))
+        settings["ports"] = list((change.after or {})["ports"])
+        if not settings["ports"]:
+            del settings["ports"]
+
+    def _restore_builtin(self, zone: str) -> None:
+        if zone in self._overridden:
+            self._permanent[ZONE, zone] = copy.deepcopy(self._builtin[zone])
+            self._overridden.discard(zone)
+
+    def _restore_profile(self, profile: Profile) -> None:
+        zone = profile.text.partition("zone=")[2]
+        assert zone == self._profiles[profile.path], "the zone must be back before the file"
+        self._files[profile.path] = profile.text
+
+    def _reload(self) -> None:
+        for (kind, _name), settings in self._permanent.items():
+            if kind == POLICY:
+                self._check_policy(self._permanent, settings)
+        self._take_over()
+        self.reloads += 1
+
+    def _take_over(self) -> None:
+        self._runtime = copy.deepcopy(self._permanent)
+        self._runtime_bound = {name: zone for name, zone in self._bound.items() if zone}
+        for name, zone in self._profiles.items():
+            self._runtime_bound[name] = zone if (ZONE, zone) in self._runtime else DEFAULT_ZONE
+
+    @staticmethod
+    def _find(objects: Objects, key: tuple[str, str]) -> Settings:
+        if key not in objects:
+            raise FirewalldError(f"INVALID_{key[0].upper()}: {key[1]}")
+        return objects[key]

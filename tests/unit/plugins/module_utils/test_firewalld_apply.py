@@ -1,0 +1,492 @@
+# Copyright (c) 2026 The edgeops.k3s_network authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+from ansible_collections.edgeops.k3s_network.plugins.module_utils import _firewalld_apply
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewall_wanted import (
+    firewall_wanted,
+)
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld import FirewalldError
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_apply import (
+    RecordStore,
+    ensure,
+)
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_plan import (
+    IPSET,
+    POLICY,
+    ZONE,
+    AddedPorts,
+    Change,
+    Former,
+    Record,
+)
+from ansible_collections.edgeops.k3s_network.tests.unit.plugins.module_utils.factories import (
+    node,
+    row,
+    segregated,
+    topology,
+)
+from ansible_collections.edgeops.k3s_network.tests.unit.plugins.module_utils.fake_firewalld import (
+    FakeFirewalld,
+    FakeStore,
+    Killed,
+)
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+ROWS = [row(6443), row(10250), row(10000, 30000), row(443, source=["external"])]
+MODES = ["shared", "plain", "segregated", "segregated plain"]
+
+
+def wanted(mode="shared", rows=None, agents=1):
+    """Return what a server wants in one of the modes."""
+    server = segregated() if "segregated" in mode else node()
+    nodes = [server, *(node(f"a{n}", "agent", f"192.0.2.{20 + n}") for n in range(agents))]
+    cluster = topology(
+        nodes, ROWS if rows is None else rows, restrict_sources="plain" not in mode
+    )
+    return firewall_wanted(cluster, "server1")
+
+
+def managed_host():
+    """Return a host whose NICs NetworkManager manages, one of them in a zone by name."""
+    return FakeFirewalld(
+        zones={
+            "public": {"services": ["ssh"], "ports": ["10250/tcp"]},
+            "internal": {"services": ["cockpit", "ssh"], "ports": ["9100/tcp"]},
+        },
+        managed={"eth0": "internal", "eth1": ""},
+    )
+
+
+def plain_host():
+    """Return a host without NetworkManager, one of its NICs in no zone."""
+    return FakeFirewalld(zones={"work": {"services": ["ssh"]}}, bound={"eth0": "", "eth1": "work"})
+
+
+HOSTS = [managed_host, plain_host]
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch):
+    monkeypatch.setattr(_firewalld_apply, "_SETTLE_SECONDS", 0.0)
+
+
+def there_and_back(client, store, *modes):
+    for mode in modes:
+        ensure(client, store, wanted(mode), check_mode=False)
+    ensure(client, store, None, check_mode=False)
+
+
+@pytest.mark.parametrize("make_host", HOSTS)
+@pytest.mark.parametrize("mode", MODES)
+def test_a_second_run_changes_nothing(make_host, mode):
+    client, store = make_host(), FakeStore()
+    assert ensure(client, store, wanted(mode), check_mode=False)["changed"]
+    writes, saves = len(client.writes), store.saves
+    result = ensure(client, store, wanted(mode), check_mode=False)
+    assert not result["changed"]
+    assert result["diff"] == []
+    assert (len(client.writes), store.saves) == (writes, saves)
+
+
+@pytest.mark.parametrize("make_host", HOSTS)
+@pytest.mark.parametrize("mode", MODES)
+def test_absent_gives_back_the_host_that_was_there_before(make_host, mode):
+    client, store = make_host(), FakeStore()
+    before = client.snapshot()
+    there_and_back(client, store, mode)
+    assert client.snapshot() == before
+    assert store.record == Record()
+
+
+@pytest.mark.parametrize("make_host", HOSTS)
+@pytest.mark.parametrize("second", MODES)
+@pytest.mark.parametrize("first", MODES)
+def test_a_change_of_mode_leads_to_the_same_as_the_mode_from_the_start(make_host, first, second):
+    client, store = make_host(), FakeStore()
+    ensure(client, store, wanted(first), check_mode=False)
+    ensure(client, store, wanted(second), check_mode=False)
+    other = make_host()
+    ensure(other, FakeStore(), wanted(second), check_mode=False)
+    keys = ("permanent", "runtime", "profiles", "runtime_bound", "bound")
+    assert {key: client.snapshot()[key] for key in keys} == {
+        key: other.snapshot()[key] for key in keys
+    }
+
+
+def test_absent_on_an_untouched_host_does_nothing():
+    client, store = managed_host(), FakeStore()
+    assert not ensure(client, store, None, check_mode=False)["changed"]
+    assert client.writes == []
+
+
+@pytest.mark.parametrize("make_host", HOSTS)
+@pytest.mark.parametrize("mode", MODES)
+def test_check_mode_writes_nothing_and_tells_what_the_run_will_do(make_host, mode):
+    client, store = make_host(), FakeStore()
+    before = client.snapshot()
+    told = ensure(client, store, wanted(mode), check_mode=True)
+    assert client.writes == []
+    assert store.saves == 0
+    assert client.snapshot() == before
+    done = ensure(client, store, wanted(mode), check_mode=False)
+    assert told["diff"] == done["diff"]
+    assert told["changed"] and done["changed"]
+
+
+def test_check_mode_of_absent_writes_nothing():
+    client, store = managed_host(), FakeStore()
+    ensure(client, store, wanted("segregated"), check_mode=False)
+    before, writes = client.snapshot(), len(client.writes)
+    assert ensure(client, store, None, check_mode=True)["changed"]
+    assert client.snapshot() == before
+    assert len(client.writes) == writes
+
+
+def test_the_diff_shows_both_configurations_by_name():
+    result = ensure(managed_host(), FakeStore(), wanted(), check_mode=True)
+    assert [part["before_header"] for part in result["diff"]] == [
+        "firewalld, permanent",
+        "firewalld, running",
+    ]
+    for part in result["diff"]:
+        assert part["before"] == {}
+        assert "k3s-nodes" in part["after"]["ipset"]
+        assert "k3s-from-nodes" in part["after"]["policy"]
+
+
+def test_a_reload_happens_once_for_new_objects_and_is_reported():
+    client = managed_host()
+    result = ensure(client, FakeStore(), wanted("segregated"), check_mode=False)
+    assert result["reloaded"]
+    assert client.reloads == 1
+
+
+def test_another_node_needs_no_reload():
+    client, store = managed_host(), FakeStore()
+    ensure(client, store, wanted(agents=1), check_mode=False)
+    result = ensure(client, store, wanted(agents=2), check_mode=False)
+    assert result["changed"]
+    assert not result["reloaded"]
+    assert client.reloads == 1
+    assert "192.0.2.21" in client.runtime_objects()[IPSET, "k3s-nodes"]["entries"]
+
+
+def test_plain_ports_alone_need_no_reload():
+    client, store = managed_host(), FakeStore()
+    ensure(client, store, wanted("plain", rows=ROWS[:1]), check_mode=False)
+    result = ensure(client, store, wanted("plain", rows=ROWS[:3]), check_mode=False)
+    assert result["changed"]
+    assert not result["reloaded"]
+    assert client.reloads == 1
+    assert client.runtime_ports("internal") == ["10000-30000/tcp", "6443/tcp", "9100/tcp"]
+    assert client.runtime_ports("public") == ["10250/tcp"]
+
+
+def test_an_interface_comes_into_a_zone_only_when_that_is_active():
+    client = managed_host()
+    ensure(client, FakeStore(), wanted("segregated"), check_mode=False)
+    order = [client.writes.index(name) for name in ("reload", "permanent binding eth0")]
+    assert order == sorted(order)
+
+
+def test_what_was_admitted_before_still_is_in_our_zones():
+    client = managed_host()
+    ensure(client, FakeStore(), wanted("segregated"), check_mode=False)
+    zones = client.runtime_objects()
+    assert zones[ZONE, "k3s-cluster"] == {"services": ["cockpit", "ssh"], "ports": ["9100/tcp"]}
+    assert zones[ZONE, "k3s-external"] == {"services": ["ssh"], "ports": ["10250/tcp"]}
+
+
+def test_zones_and_rules_of_the_user_stay():
+    client, store = managed_host(), FakeStore()
+    mine = {"services": ["https"], "ports": ["1234/tcp"]}
+    client._permanent[ZONE, "mine"] = mine
+    client._permanent[POLICY, "mine"] = {
+        "ingress_zones": ["mine"],
+        "egress_zones": ["HOST"],
+        "rich_rules": [],
+    }
+    client.reboot()
+    there_and_back(client, store, *MODES)
+    assert client.snapshot()["runtime"][ZONE, "mine"] == mine
+    assert (POLICY, "mine") in client.snapshot()["runtime"]
+
+
+def test_an_object_of_ours_that_somebody_changed_is_mended():
+    client, store = managed_host(), FakeStore()
+    ensure(client, store, wanted(), check_mode=False)
+    good = client.snapshot()
+    key = (IPSET, "k3s-nodes")
+    current = client.permanent_objects()[key]
+    client.apply_permanent(Change(key, current, {**current, "entries": []}))
+    client.reload()
+    assert ensure(client, store, wanted(), check_mode=False)["changed"]
+    assert client.snapshot() == good
+
+
+def test_what_reads_back_otherwise_is_named_and_taken_back():
+    client, store = managed_host(), FakeStore()
+    before = client.snapshot()
+    read = client.runtime_objects
+    client.runtime_objects = lambda: {
+        key: one for key, one in read().items() if key != (POLICY, "k3s-from-nodes")
+    }
+    with pytest.raises(FirewalldError) as error:
+        ensure(client, store, wanted(), check_mode=False)
+    assert "policy k3s-from-nodes" in str(error.value)
+    assert "was taken back" in str(error.value)
+    assert client.snapshot() == before
+
+
+# Whatever goes wrong
+
+
+def writes_of(make_host, before_modes, last):
+    """Return how many writes the last step takes, after those before."""
+    client, store = make_host(), FakeStore()
+    for mode in before_modes:
+        ensure(client, store, wanted(mode), check_mode=False)
+    start = len(client.writes)
+    ensure(client, store, last and wanted(last), check_mode=False)
+    return start, len(client.writes)
+
+
+STEPS = [
+    ([], "shared"),
+    ([], "plain"),
+    ([], "segregated"),
+    (["segregated"], None),
+    (["plain"], None),
+    (["plain"], "segregated"),
+    (["segregated"], "shared"),
+]
+
+
+def broken_runs(make_host, before_modes, last, **how):
+    """Yield a client and a store after each run that was broken at another write."""
+    start, end = writes_of(make_host, before_modes, last)
+    assert end > start
+    for number in range(start + 1, end + 1):
+        client, store = make_host(), FakeStore()
+        for mode in before_modes:
+            ensure(client, store, wanted(mode), check_mode=False)
+        before = client.snapshot(), store.record
+        client.fail_at, client.applied = number, how.get("applied", False)
+        client.kill = how.get("kill", False)
+        with pytest.raises((FirewalldError, Killed)) as error:
+            ensure(client, store, last and wanted(last), check_mode=False)
+        broken_write = client.writes[number - 1]
+        client.fail_at = 0
+        yield client, store, before, error, broken_write
+
+
+def is_tidying(write):
+    """Tell whether a write comes after all is done, when there is nothing to take back."""
+    return write.startswith("restore ")
+
+
+@pytest.mark.parametrize("applied", [False, True])
+@pytest.mark.parametrize("make_host", HOSTS)
+@pytest.mark.parametrize(("before_modes", "last"), STEPS)
+def test_a_failure_at_any_write_leaves_the_old_state(make_host, before_modes, last, applied):
+    semantic = ("permanent", "runtime", "bound", "runtime_bound", "profiles")
+    for client, store, before, error, write in broken_runs(
+        make_host, before_modes, last, applied=applied
+    ):
+        if is_tidying(write):
+            continue
+        assert "went wrong" in str(error.value)
+        assert "was taken back" in str(error.value)
+        now = client.snapshot()
+        for key in semantic:
+            assert now[key] == before[0][key], f"{key} after a failure at {write}"
+        assert store.record == before[1], write
+
+
+@pytest.mark.parametrize("make_host", HOSTS)
+@pytest.mark.parametrize(("before_modes", "last"), STEPS)
+def test_a_failure_leaves_the_files_of_the_host_as_they_were(make_host, before_modes, last):
+    for client, _store, before, _error, write in broken_runs(make_host, before_modes, last):
+        if not is_tidying(write):
+            now = client.snapshot()
+            assert now["overridden"] == before[0]["overridden"], write
+            assert now["files"] == before[0]["files"], write
+
+
+@pytest.mark.parametrize("kill", [False, True])
+@pytest.mark.parametrize("make_host", HOSTS)
+@pytest.mark.parametrize(("before_modes", "last"), STEPS)
+def test_the_next_run_converges_wherever_one_was_broken(make_host, before_modes, last, kill):
+    whole, whole_store = make_host(), FakeStore()
+    for mode in before_modes:
+        ensure(whole, whole_store, wanted(mode), check_mode=False)
+    ensure(whole, whole_store, last and wanted(last), check_mode=False)
+    for client, store, _before, _error, write in broken_runs(
+        make_host, before_modes, last, kill=kill
+    ):
+        ensure(client, store, last and wanted(last), check_mode=False)
+        now, then = client.snapshot(), whole.snapshot()
+        for key in now:
+            if key != "files":
+                assert now[key] == then[key], f"{key} after a break at {write}"
+        assert not ensure(client, store, last and wanted(last), check_mode=False)["changed"]
+
+
+@pytest.mark.parametrize("reboot", [False, True])
+@pytest.mark.parametrize("applied", [False, True])
+@pytest.mark.parametrize("make_host", HOSTS)
+@pytest.mark.parametrize(("before_modes", "last"), STEPS)
+def test_absent_gives_back_the_host_wherever_a_run_was_killed(
+    make_host, before_modes, last, applied, reboot
+):
+    original = make_host().snapshot()
+    for client, store, _before, _error, write in broken_runs(
+        make_host, before_modes, last, applied=applied, kill=True
+    ):
+        if reboot:
+            client.reboot()
+        ensure(client, store, None, check_mode=False)
+        now = client.snapshot()
+        for key in now:
+            assert now[key] == original[key], f"{key} after a kill at {write}"
+        assert store.record == Record(), write
+
+
+def test_a_failure_that_can_not_be_taken_back_says_so_and_keeps_the_record():
+    client, store = managed_host(), FakeStore()
+
+    def refuse(*_arguments):
+        client.apply_permanent = client.reload = refuse
+        raise FirewalldError("firewalld did not answer")
+
+    client.reload = refuse
+    with pytest.raises(FirewalldError) as error:
+        ensure(client, store, wanted("segregated"), check_mode=False)
+    assert "could not be taken back" in str(error.value)
+    assert "run the playbook again" in str(error.value)
+    assert set(store.record.bindings) == {"eth0", "eth1"}
+
+
+# Any host, any modes
+
+
+@st.composite
+def hosts(draw):
+    names = ["public", "internal", "work"]
+    ports = st.lists(
+        st.sampled_from(["22/tcp", "80/tcp", "6443/tcp", "10250/tcp", "53/udp", "9999-10001/tcp"]),
+        unique=True,
+        max_size=4,
+    ).map(sorted)
+    zones = {}
+    for name in names:
+        zones[name] = {"services": draw(st.sampled_from([["ssh"], ["cockpit", "ssh"]]))}
+        open_ports = draw(ports)
+        if open_ports:
+            zones[name]["ports"] = open_ports
+    managed, bound = {}, {}
+    for interface in ("eth0", "eth1"):
+        where = managed if draw(st.booleans()) else bound
+        where[interface] = draw(st.sampled_from(["", *names]))
+    return FakeFirewalld(zones=zones, managed=managed, bound=bound)
+
+
+@settings(max_examples=120)
+@given(hosts(), st.lists(st.sampled_from(MODES), min_size=1, max_size=4))
+def test_absent_gives_back_any_host_after_any_modes(client, modes):
+    store = FakeStore()
+    before = client.snapshot()
+    there_and_back(client, store, *modes)
+    assert client.snapshot() == before
+    assert store.record == Record()
+
+
+@given(hosts(), st.sampled_from(MODES))
+def test_a_second_run_changes_nothing_on_any_host(client, mode):
+    store = FakeStore()
+    ensure(client, store, wanted(mode), check_mode=False)
+    assert not ensure(client, store, wanted(mode), check_mode=False)["changed"]
+
+
+# The record on the node
+
+
+RECORD = Record(
+    bindings={"eth0": Former("internal", "work")},
+    ports={"public": AddedPorts(["6443/tcp"], ["80/tcp"], True)},
+)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return str(tmp_path / "k3s-network" / "firewalld.json")
+
+
+def test_a_record_survives(path):
+    RecordStore(path).save(RECORD)
+    assert RecordStore(path).load() == RECORD
+
+
+def test_without_a_file_the_record_is_empty(path):
+    assert RecordStore(path).load() == Record()
+
+
+def test_an_empty_record_leaves_neither_file_nor_directory(path):
+    store = RecordStore(path)
+    store.save(RECORD)
+    store.save(Record())
+    store.save(Record())
+    assert not os.path.exists(os.path.dirname(path))
+
+
+def test_a_record_is_replaced_whole_and_leaves_no_other_file(path):
+    store = RecordStore(path)
+    store.save(RECORD)
+    store.save(Record(bindings={"eth1": Former("", "")}))
+    assert os.listdir(os.path.dirname(path)) == ["firewalld.json"]
+    assert set(store.load().bindings) == {"eth1"}
+
+
+def test_a_record_that_can_not_be_written_leaves_the_old_one(path, monkeypatch):
+    store = RecordStore(path)
+    store.save(RECORD)
+    monkeypatch.setattr(os, "replace", lambda *_paths: _no_space())
+    with pytest.raises(OSError):
+        store.save(Record(bindings={"eth1": Former("", "")}))
+    assert os.listdir(os.path.dirname(path)) == ["firewalld.json"]
+    assert store.load() == RECORD
+
+
+def _no_space():
+    raise OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "null", "{}", '{"bindings": {"eth0": {}}, "ports": {}}', '{"bindings": 1}'],
+)
+def test_a_corrupt_record_is_named_with_what_to_do(path, text):
+    os.makedirs(os.path.dirname(path))
+    with open(path, "w", encoding="utf-8") as stream:
+        stream.write(text)
+    with pytest.raises(FirewalldError) as error:
+        RecordStore(path).load()
+    assert path in str(error.value)
+    assert "restore it, or remove it" in str(error.value)
+
+
+def test_a_record_of_another_shape_is_refused(path):
+    os.makedirs(os.path.dirname(path))
+    data = {"bindings": {}, "ports": {"public": {"added": [], "unknown": 1}}}
+    with open(path, "w", encoding="utf-8") as stream:
+        json.dump(data, stream)
+    with pytest.raises(FirewalldError):
+        RecordStore(path).load()

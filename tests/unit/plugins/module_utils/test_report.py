@@ -1,0 +1,389 @@
+# Copyright (c) 2026 The edgeops.k3s_network authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe_plan import (
+    CLOSED,
+    CONTROLLER,
+    OPEN,
+    Expectation,
+)
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._report import (
+    Seen,
+    build,
+    headline,
+    message,
+    table,
+)
+from ansible_collections.edgeops.k3s_network.tests.unit.plugins.module_utils.factories import (
+    row,
+    topology,
+)
+
+# DESIGN's report format.
+CHECK_KEYS = {
+    "source", "destination", "address", "port", "protocol", "rule", "expected", "observed", "ok",
+    "detail",
+}  # fmt: skip
+SUMMARY_KEYS = {
+    "expected_open", "open", "blocked", "expected_closed", "closed", "unexpectedly_open",
+}  # fmt: skip
+OBSERVED = {"open", "refused", "rejected", "timeout", "unreachable", "wrong_host", "error"}
+SERVER = "192.0.2.11"
+ROWS = [
+    row(6443, name="api"),
+    row(8472, name="vxlan", protocol="udp"),
+    row(443, name="https", source=["external"]),
+    row(10000, 30000, name="data"),
+]
+CLUSTER = topology(rows=ROWS, external_clients=["client1"])
+
+
+def expectation(ports=(6443,), expected=OPEN, rule="api", protocol="tcp", source="agent1"):
+    return Expectation(
+        source=source,
+        destination="server1",
+        address=SERVER,
+        protocol=protocol,
+        rule=rule,
+        expected=expected,
+        ports=list(ports),
+        size=len(ports),
+    )
+
+
+def probed(*runs, protocol="tcp", sources=None):
+    """Return what port_probe returns, for runs of (first, last, observed, detail)."""
+    results = [
+        {
+            "address": SERVER,
+            "protocol": protocol,
+            "first": first,
+            "last": last,
+            "observed": observed,
+            "detail": detail,
+        }
+        for first, last, observed, detail in runs
+    ]
+    return {"results": results, "sources": sources or {}}
+
+
+def listening(*busy):
+    """Return what port_listener returns, for busy (protocol, port)."""
+    entries = [{"address": SERVER, "protocol": protocol, "port": port} for protocol, port in busy]
+    return {"busy": entries, "processes": []}
+
+
+def judged(
+    observed, detail="", expected=OPEN, mode="auto", busy=(), protocol="tcp", cluster=CLUSTER
+):
+    """Return the check of one port that was observed so."""
+    rule = "api" if protocol == "tcp" else "vxlan"
+    port = 6443 if protocol == "tcp" else 8472
+    listeners = {} if mode == "live" else {"server1": listening(*busy)}
+    seen = Seen(
+        {"agent1": probed((port, port, observed, detail), protocol=protocol)}, listeners, mode
+    )
+    wanted = expectation([port], expected, rule, protocol)
+    (check,) = build(cluster, [wanted], seen)["checks"]
+    return check
+
+
+# What is expected open
+
+
+def test_an_answer_with_the_token_is_open():
+    check = judged("open")
+    assert (check["observed"], check["ok"], check["detail"]) == ("open", True, "")
+
+
+@pytest.mark.parametrize(
+    ("observed", "said", "parts"),
+    [
+        ("refused", "", ["the path is open", "server1 refuses"]),
+        ("rejected", "", ["server1's firewall rejects it", "k3s-from-nodes", "prepare"]),
+        ("rejected", "ICMP x from y", ["(ICMP x from y)", "k3s-from-nodes"]),
+        ("timeout", "", ["no answer", "server1", "drops it", "k3s-from-nodes"]),
+        ("unreachable", "no answer to ARP", ["agent1 can't reach 192.0.2.11 (no answer to ARP)"]),
+        ("error", "on the source: EMFILE", ["on the source: EMFILE"]),
+    ],
+)
+def test_a_blocked_port_fails_and_says_what_to_do(observed, said, parts):
+    check = judged(observed, said)
+    assert (check["observed"], check["ok"]) == (observed, False)
+    for part in parts:
+        assert part in check["detail"]
+
+
+def test_another_host_that_answers_is_named():
+    check = judged("wrong_host", "agent9")
+    assert (check["observed"], check["ok"]) == ("wrong_host", False)
+    assert "agent9 answered instead of server1" in check["detail"]
+
+
+def test_an_answer_without_our_token_is_another_host_where_ours_listens():
+    check = judged("accepted")
+    assert (check["observed"], check["ok"]) == ("wrong_host", False)
+    assert "another host with this address, or a NAT" in check["detail"]
+
+
+def test_without_restriction_the_zone_is_named_as_the_one_to_mend():
+    check = judged("timeout", cluster={**CLUSTER, "restrict_sources": False})
+    assert "zone of its cluster interface" in check["detail"]
+
+
+def test_a_client_outside_is_pointed_to_the_policy_for_clients():
+    wanted = expectation([443], rule="https", source="client1")
+    seen = Seen({"client1": probed((443, 443, "timeout", ""))}, {"server1": listening()}, "auto")
+    assert "k3s-from-clients" in build(CLUSTER, [wanted], seen)["checks"][0]["detail"]
+
+
+# Ports that another process holds
+
+
+def test_live_a_service_that_accepts_is_open():
+    check = judged("accepted", mode="live")
+    assert (check["observed"], check["ok"]) == ("open", True)
+    assert "a service answered" in check["detail"]
+
+
+def test_live_a_port_that_nobody_holds_is_refused():
+    check = judged("refused", mode="live")
+    assert (check["observed"], check["ok"]) == ("refused", False)
+    assert "nobody listens on server1: start the service" in check["detail"]
+
+
+def test_auto_a_busy_port_is_answered_by_its_service():
+    check = judged("accepted", mode="auto", busy=[("tcp", 6443)])
+    assert (check["observed"], check["ok"]) == ("open", True)
+
+
+@pytest.mark.parametrize("observed", ["accepted", "timeout", "refused"])
+def test_listen_a_busy_port_is_an_error_that_names_the_remedy(observed):
+    check = judged(observed, mode="listen", busy=[("tcp", 6443)])
+    assert (check["observed"], check["ok"]) == ("error", False)
+    assert "stop it, or set k3s_connectivity_mode to auto" in check["detail"]
+
+
+@pytest.mark.parametrize("mode", ["auto", "live"])
+def test_silence_of_a_udp_service_proves_nothing(mode):
+    check = judged("timeout", mode=mode, busy=[("udp", 8472)], protocol="udp")
+    assert (check["observed"], check["ok"]) == ("error", False)
+    assert "UDP can't be proved" in check["detail"]
+
+
+def test_silence_of_our_own_udp_listener_is_a_timeout():
+    check = judged("timeout", protocol="udp")
+    assert (check["observed"], check["ok"]) == ("timeout", False)
+
+
+def test_a_port_is_busy_only_with_its_protocol():
+    assert judged("timeout", busy=[("tcp", 8472)], protocol="udp")["observed"] == "timeout"
+
+
+# What is expected closed
+
+
+@pytest.mark.parametrize("observed", ["timeout", "rejected", "unreachable", "refused"])
+def test_what_is_kept_out_is_closed(observed):
+    check = judged(observed, expected=CLOSED)
+    assert (check["observed"], check["ok"]) == (observed, True)
+
+
+@pytest.mark.parametrize(("observed", "reported"), [("open", "open"), ("accepted", "wrong_host")])
+def test_what_is_let_in_though_no_row_admits_it_fails(observed, reported):
+    check = judged(observed, expected=CLOSED)
+    assert (check["observed"], check["ok"]) == (reported, False)
+    assert "open to agent1, which no row admits" in check["detail"]
+    assert "server1" in check["detail"]
+
+
+def test_a_refusal_shows_an_open_path_where_nobody_of_ours_listens():
+    check = judged("refused", expected=CLOSED, mode="live")
+    assert (check["observed"], check["ok"]) == ("refused", False)
+    assert "the path is open, though nobody listens" in check["detail"]
+
+
+def test_an_error_proves_nothing_closed():
+    assert not judged("error", expected=CLOSED)["ok"]
+
+
+# External sources
+
+
+HTTPS = expectation([443], rule="https", source=CONTROLLER)
+FEW = {**CLUSTER, "external_sources": ["198.51.100.0/24"]}
+
+
+def seen_from(address, observed="timeout"):
+    probes = {CONTROLLER: probed((443, 443, observed, ""), sources={SERVER: address})}
+    return Seen(probes, {"server1": listening()}, "auto")
+
+
+def test_a_client_that_the_row_does_not_admit_expects_it_closed():
+    (check,) = build(FEW, [HTTPS], seen_from("203.0.113.5"))["checks"]
+    assert (check["expected"], check["ok"]) == (CLOSED, True)
+    (check,) = build(FEW, [HTTPS], seen_from("203.0.113.5", "open"))["checks"]
+    assert (check["expected"], check["ok"]) == (CLOSED, False)
+
+
+def test_a_client_that_the_row_admits_expects_it_open():
+    (check,) = build(FEW, [HTTPS], seen_from("198.51.100.5", "open"))["checks"]
+    assert (check["expected"], check["ok"]) == (OPEN, True)
+
+
+def test_a_client_of_unknown_address_expects_it_open():
+    (check,) = build(FEW, [HTTPS], seen_from(None, "open"))["checks"]
+    assert check["expected"] == OPEN
+
+
+def test_a_client_of_the_other_family_is_not_admitted():
+    (check,) = build(FEW, [HTTPS], seen_from("2001:db8::5"))["checks"]
+    assert check["expected"] == CLOSED
+
+
+def test_external_sources_do_not_concern_nodes():
+    seen = Seen({"agent1": probed((6443, 6443, "open", ""))}, {"server1": listening()}, "auto")
+    (check,) = build(FEW, [expectation()], seen)["checks"]
+    assert (check["expected"], check["ok"]) == (OPEN, True)
+
+
+def test_a_plain_port_of_another_row_is_open_to_any_client():
+    # 9095 is a plain port of the zone already, so the client's row can not narrow it.
+    rows = [row(9095, name="kafka"), row(9095, name="external-kafka", source=["external"])]
+    cluster = {**FEW, "rows": rows, "restrict_sources": False}
+    probes = {CONTROLLER: probed((9095, 9095, "open", ""), sources={SERVER: "203.0.113.5"})}
+    seen = Seen(probes, {"server1": listening()}, "auto")
+    wanted = expectation([9095], rule="external-kafka", source=CONTROLLER)
+    assert build(cluster, [wanted], seen)["ok"]
+
+
+# The report as a whole
+
+
+def mixed_report():
+    probes = {
+        "agent1": probed(
+            (6443, 6443, "open", ""),
+            (10000, 10002, "open", ""),
+            (10003, 10004, "timeout", ""),
+            (10005, 30000, "open", ""),
+        )
+    }
+    wanted = [
+        expectation(),
+        expectation([10000, 10001, 10002, 10003, 10004, 30000], rule="data"),
+        expectation([443], CLOSED, "https"),
+        expectation([6443], CLOSED),
+    ]
+    return build(CLUSTER, wanted, Seen(probes, {"server1": listening()}, "auto"))
+
+
+def test_the_keys_are_those_of_the_design():
+    report = mixed_report()
+    assert set(report) == {"ok", "summary", "checks"}
+    assert set(report["summary"]) == SUMMARY_KEYS
+    for check in report["checks"]:
+        assert set(check) == CHECK_KEYS
+        assert check["observed"] in OBSERVED
+        assert isinstance(check["port"], str)
+
+
+def test_neighbours_with_one_outcome_are_one_check():
+    ports = [check["port"] for check in mixed_report()["checks"] if check["rule"] == "data"]
+    assert ports == ["10000-10002", "10003-10004", "30000"]
+
+
+def test_a_sample_says_how_many_ports_it_stands_for():
+    probes = {"agent1": probed((10000, 30000, "open", ""))}
+    wanted = expectation([10000, 10500, 30000], rule="data")
+    report = build(CLUSTER, [wanted], Seen(probes, {"server1": listening()}, "auto"))
+    (check,) = report["checks"]
+    assert check["port"] == "10000-30000"
+    assert check["detail"] == "3 of 20001 ports probed"
+
+
+def test_the_summary_adds_up():
+    report = mixed_report()
+    summary = report["summary"]
+    assert summary["expected_open"] == summary["open"] + summary["blocked"] == 4
+    assert summary["expected_closed"] == summary["closed"] + summary["unexpectedly_open"] == 2
+    assert summary["expected_open"] + summary["expected_closed"] == len(report["checks"])
+    assert report["ok"] is False
+
+
+def test_a_report_without_failures_is_ok():
+    seen = Seen({"agent1": probed((6443, 6443, "open", ""))}, {"server1": listening()}, "auto")
+    assert build(CLUSTER, [expectation()], seen)["ok"] is True
+
+
+def test_no_checks_prove_nothing_in_a_cluster_of_several_nodes():
+    report = build(CLUSTER, [], Seen({}, {}, "auto"))
+    assert report["ok"] is False
+    assert "nothing was probed" in message(report)
+
+
+@pytest.mark.parametrize("result", [None, {"failed": True, "msg": "unreachable"}])
+def test_a_source_that_did_not_report_is_an_error(result):
+    seen = Seen({"agent1": result}, {"server1": listening()}, "auto")
+    (check,) = build(CLUSTER, [expectation()], seen)["checks"]
+    assert (check["observed"], check["ok"]) == ("error", False)
+    assert "did not report" in check["detail"]
+
+
+def test_a_port_that_the_source_left_out_is_an_error():
+    seen = Seen({"agent1": probed((6444, 6500, "open", ""))}, {"server1": listening()}, "auto")
+    (check,) = build(CLUSTER, [expectation()], seen)["checks"]
+    assert check["observed"] == "error"
+    assert "did not probe this port" in check["detail"]
+
+
+def test_the_message_names_the_failures():
+    text = message(mixed_report())
+    assert text.startswith("Connectivity FAILED: ")
+    assert "agent1 -> server1 10003-10004/tcp (data) is timeout, expected open" in text
+
+
+def test_a_message_of_many_failures_stays_short():
+    wanted = [expectation([port], rule="data") for port in range(10000, 10100)]
+    text = message(build(CLUSTER, wanted, Seen({}, {}, "auto")))
+    assert "and 95 more" in text
+    assert len(text) < 1000
+
+
+def test_the_message_of_a_good_report_is_its_headline():
+    seen = Seen({"agent1": probed((6443, 6443, "open", ""))}, {"server1": listening()}, "auto")
+    report = build(CLUSTER, [expectation()], seen)
+    assert message(report) == headline(report)
+    assert headline(report).startswith("Connectivity ok: 1 checks, 1 of 1 open")
+
+
+def test_the_table_has_failures_before_all_else():
+    lines = table(mixed_report(), CLUSTER)
+    assert lines[0].startswith("Connectivity FAILED")
+    order = [
+        next(number for number, line in enumerate(lines) if line.startswith(start))
+        for start in ("FAILED source", "agent1 ", "- no answer", "rule ", "from \\ to")
+    ]
+    assert order == sorted(order)
+
+
+def test_the_table_counts_per_rule_and_per_pair():
+    lines = table(mixed_report(), CLUSTER)
+    assert any(line.split()[:3] == ["data", "10000-30000/tcp", "2/3"] for line in lines)
+    assert any(line.split() == ["agent1", "3/6", "!"] for line in lines)
+
+
+def test_the_table_of_a_good_report_has_no_failures():
+    seen = Seen({"agent1": probed((6443, 6443, "open", ""))}, {"server1": listening()}, "auto")
+    assert "FAILED" not in "\n".join(table(build(CLUSTER, [expectation()], seen), CLUSTER))
+
+
+def test_the_table_of_a_large_cluster_has_no_matrix():
+    probes = {f"n{number}": probed((6443, 6443, "open", "")) for number in range(20)}
+    wanted = [expectation(source=name) for name in probes]
+    report = build(CLUSTER, wanted, Seen(probes, {"server1": listening()}, "auto"))
+    assert not any(line.startswith("from") for line in table(report, CLUSTER))

@@ -122,7 +122,11 @@ def validate(wanted: Wanted) -> list[str]:
             "link, and the kernel refuses the route (Nexthop has invalid gateway); give a /31 that "
             "holds both"
         )
-    elif gateway not in address.network or gateway == address.ip:
+    elif (
+        gateway not in address.network
+        or gateway == address.ip
+        or (address.network.prefixlen < 31 and gateway == address.network.broadcast_address)
+    ):
         problems.append(
             f"k3s_default_route_gateway {gateway} is not another address of {address.network} "
             "(k3s_default_route_address); the kernel refuses such a route"
@@ -130,13 +134,13 @@ def validate(wanted: Wanted) -> list[str]:
     return problems
 
 
-def real_routes(routes: Sequence[Mapping[str, Any]], interface: str) -> list[Mapping[str, Any]]:
-    """Return the default routes that lead somewhere and are not the dummy's."""
+def real_routes(routes: Sequence[Mapping[str, Any]], *interfaces: str) -> list[Mapping[str, Any]]:
+    """Return the default routes that lead somewhere and are not those of our dummies."""
     return [
         route
         for route in routes
         if route.get("type", "unicast") == "unicast"
-        and interface not in _devices(route)
+        and not set(interfaces) & set(_devices(route))
         and _devices(route)
     ]
 
@@ -146,12 +150,17 @@ def route_lines(routes: Sequence[Mapping[str, Any]]) -> list[str]:
     return [_route_line(route) for route in routes]
 
 
+def dummies(profile: Optional[Mapping[str, str]], wanted: Wanted) -> set[str]:
+    """Return the wanted interface, and the one that the profile of ours has had so far."""
+    return {wanted.interface, (profile or {}).get("connection.interface-name", wanted.interface)}
+
+
 def plan_present(host: Host, wanted: Wanted) -> Plan:
     """Return what gives the host a default route, and takes ours away where a real one has come.
 
     Raises DefaultRouteError where the route is needed and can't be had.
     """
-    if real_routes(host.routes, wanted.interface):
+    if real_routes(host.routes, *dummies(host.profile, wanted)):
         return plan_absent(host, wanted)
     before = _lines(host, wanted)
     if not host.network_manager:
@@ -280,7 +289,8 @@ def _wanted_lines(wanted: Wanted) -> list[str]:
 
 
 def _ours(host: Host, wanted: Wanted) -> list[str]:
-    routes = [_route_line(route) for route in host.routes if wanted.interface in _devices(route)]
+    own = dummies(host.profile, wanted)
+    routes = [_route_line(route) for route in host.routes if own & set(_devices(route))]
     return [*routes, *_profile_lines(host.profile or {})]
 
 

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import json
 import os
@@ -21,6 +22,7 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._default_route
 )
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._networkmanager import (
     NetworkManager,
+    NetworkManagerError,
     RunCommand,
 )
 
@@ -34,7 +36,7 @@ def read(run_command: RunCommand, network_manager: NetworkManager, wanted: Wante
         keys = list(wanted.profile())
         values = network_manager.settings(_default_route.PROFILE, keys)
         profile = dict(zip(keys, values))
-    if _default_route.real_routes(routes, wanted.interface):
+    if _default_route.real_routes(routes, *_default_route.dummies(profile, wanted)):
         # Nothing will be added, so whether that could be done need not be known.
         return Host(routes=routes, links={}, profile=profile, network_manager=names is not None)
     return Host(
@@ -67,7 +69,9 @@ def apply(network_manager: NetworkManager, plan: Plan, wanted: Wanted, host: Hos
             network_manager.run("connection", "up", "id", _default_route.PROFILE)
         except Exception:
             if plan.write and host.profile is None:
-                network_manager.run("connection", "delete", "id", _default_route.PROFILE)
+                # The first error is the one to report.
+                with contextlib.suppress(NetworkManagerError):
+                    network_manager.run("connection", "delete", "id", _default_route.PROFILE)
             raise
 
 

@@ -77,7 +77,7 @@ class RecordStore:
                 return Record.from_dict(json.load(stream))
         except FileNotFoundError:
             return Record()
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise FirewalldError(
                 f"{self._path} can't be read ({error}). It says how the interfaces were bound "
                 "before this collection changed them; restore it, or remove it to take the zones "
@@ -141,17 +141,19 @@ def ensure(
     }
     if check_mode or not changed:
         if not check_mode and record != target.record:
+            _tidy(client, record, target.record)
             store.save(target.record)
         return result
 
     # Until all is done, the record holds whatever is needed to undo either state.
-    store.save(_union(record, target.record))
+    union = _union(record, target.record)
+    store.save(union)
     try:
         result["reloaded"] = _write(client, target.permanent, target.runtime)
         moved = any(change.key[0] == BINDING for change in (*permanent, *runtime))
         _verify(client, target, _SETTLED_READINGS if moved else 1)
     except Exception as error:
-        undone = _undo(client, state)
+        undone = _undo(client, state, union, record)
         if undone is None:
             store.save(record)
         raise FirewalldError(
@@ -163,12 +165,7 @@ def ensure(
                 "run the playbook again"
             )
         ) from error
-    for zone, ports in record.ports.items():
-        if ports.builtin and zone not in target.record.ports:
-            client.restore_builtin(zone)
-    for interface, former in record.bindings.items():
-        if former.profile is not None and interface not in target.record.bindings:
-            client.restore_profile(former.profile)
+    _tidy(client, record, target.record)
     store.save(target.record)
     return result
 
@@ -179,14 +176,11 @@ def _read(client: Client, record: Record, interfaces: set[str], port_interfaces:
     default_zone = client.default_zone()
     for interface in sorted(interfaces | port_interfaces):
         runtime[BINDING, interface] = {"zone": client.runtime_zone_of(interface)}
-    # Elsewhere only the zone of now is asked for, never one that is to be bound.
     for interface in sorted(interfaces):
         permanent[BINDING, interface] = {"zone": client.permanent_zone_of(interface)}
     port_zones = set(record.ports)
     for interface in port_interfaces:
         port_zones.add(users_zone(runtime, record, interface) or default_zone)
-        if interface not in interfaces:
-            del runtime[BINDING, interface]
     known = set(client.zone_names())
     for zone in sorted(port_zones & known):
         permanent[PORTS, zone] = {"ports": client.permanent_ports(zone)}
@@ -272,10 +266,21 @@ def _reread(client: Client, like: Objects, runtime: bool) -> Objects:
     return objects
 
 
-def _undo(client: Client, state: State) -> Optional[str]:
+def _tidy(client: Client, before: Record, after: Record) -> None:
+    """Give back the files of zones and profiles that the record no longer holds."""
+    for zone, ports in before.ports.items():
+        if ports.builtin and zone not in after.ports:
+            client.restore_builtin(zone)
+    for interface, former in before.bindings.items():
+        if former.profile is not None and interface not in after.bindings:
+            client.restore_profile(former.profile)
+
+
+def _undo(client: Client, state: State, union: Record, record: Record) -> Optional[str]:
     """Bring firewalld back to what was read. Returns why not, or None."""
     try:
         _write(client, state.permanent, state.runtime)
+        _tidy(client, union, record)
     except Exception as error:  # The first error is the one to report; this one goes with it.
         return str(error)
     return None

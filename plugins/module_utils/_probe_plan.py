@@ -202,6 +202,9 @@ def _rows(
 def _admits(topology: Topology, node: Node, row: Row, kind: str) -> bool:
     if kind in row["source"]:
         return True
+    if EXTERNAL in row["source"] and node["mode"] == "shared":
+        # Clients come in by the same NIC, so the nodes may well be among those that it admits.
+        return True
     # As a plain port in the zone of the NIC, it is open to whoever reaches that NIC.
     plain = not topology["restrict_sources"] and any(one in row["source"] for one in NODE_GROUPS)
     return plain and (kind in NODE_GROUPS or node["mode"] == "shared")

@@ -24,7 +24,9 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe_plan im
 )
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._topology import (
     EXTERNAL,
+    NODE_GROUPS,
     Topology,
+    find_node,
 )
 
 MODES = ("auto", "listen", "live")
@@ -176,7 +178,24 @@ def _expected(topology: Topology, expectation: Expectation, seen: Seen) -> str:
     if address is None:
         return OPEN
     inside = any(_contains(cidr, address) for cidr in admitted)
-    return OPEN if inside else CLOSED
+    return OPEN if inside or _is_plain(topology, expectation) else CLOSED
+
+
+def _is_plain(topology: Topology, expectation: Expectation) -> bool:
+    """Tell whether a row of the nodes opens one of the ports to anyone who reaches the NIC."""
+    node = find_node(topology, expectation["destination"])
+    return (
+        not topology["restrict_sources"]
+        and node["mode"] == "shared"
+        and any(
+            row["first"] <= port <= row["last"]
+            for row in topology["rows"]
+            if row["protocol"] == expectation["protocol"]
+            and node["group"] in row["destination"]
+            and any(group in row["source"] for group in NODE_GROUPS)
+            for port in expectation["ports"]
+        )
+    )
 
 
 def _contains(cidr: str, address: str) -> bool:

@@ -232,7 +232,7 @@ def build(
     if not problems:
         owners: dict[str, list[str]] = defaultdict(list)
         for host in hosts:
-            node = _locate(host, problems)
+            node = _locate(host, settings, problems)
             if node is None:
                 continue
             nodes.append(node)
@@ -415,7 +415,7 @@ def _subnets(host: Host, node: Node) -> list[str]:
     return list(host.interfaces.get(node["cluster_interface"], ()))
 
 
-def _locate(host: Host, problems: list[str]) -> Optional[Node]:
+def _locate(host: Host, settings: Settings, problems: list[str]) -> Optional[Node]:
     """Find a node's interfaces and address, from the inventory first and then from the host."""
     if host.interfaces is None:
         if host.node_ip is None:
@@ -455,7 +455,7 @@ def _locate(host: Host, problems: list[str]) -> Optional[Node]:
             )
             return None
     if address is None:
-        address = _unnamed_address(host)
+        address = _unnamed_address(host, settings)
         if address is None:
             problems.append(
                 f"host {host.name}: which of its interfaces ({names}) is on the cluster network "
@@ -480,7 +480,7 @@ def _locate(host: Host, problems: list[str]) -> Optional[Node]:
     return _node(host, cluster_interface or holders[0], address, host.external_interface)
 
 
-def _unnamed_address(host: Host) -> Optional[str]:
+def _unnamed_address(host: Host, settings: Settings) -> Optional[str]:
     """Without a word of the user: the address Ansible came by, or the only one there is.
 
     Never the default route's: a node without one has none, and once the dummy route is
@@ -490,7 +490,14 @@ def _unnamed_address(host: Host) -> Optional[str]:
     bare = [_bare(cidr) for cidrs in interfaces.values() for cidr in cidrs]
     if host.connection_address in bare:
         return host.connection_address
+    # What K3s made (cni0, flannel.1) is no NIC of the cluster network.
     carrying = [cidrs for cidrs in interfaces.values() if cidrs]
+    if len(carrying) > 1:
+        carrying = [
+            cidrs
+            for cidrs in carrying
+            if not all(_judge_overlay(settings, host.name, one) for one in cidrs)
+        ]
     return _first_address(carrying[0]) if len(carrying) == 1 else None
 
 

@@ -179,7 +179,8 @@ def test_module_and_role_agree(module: str, option: str, variable: str) -> None:
     role = next(name for name in ROLES if variable in role_options(name))
     specified = role_options(role)[variable]
     offered = argument_spec(module)[option]
-    assert specified["type"] == offered.get("type", "str")
+    # What the collection judges itself, with a message of its own, is taken as it comes.
+    assert offered.get("type", "str") in (specified["type"], "raw")
     assert specified.get("elements") == offered.get("elements")
     if "choices" in specified:
         assert specified["choices"] == offered["choices"]

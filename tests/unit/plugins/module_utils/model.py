@@ -133,9 +133,7 @@ def packets(draw, cluster, destination):
     """Draw a packet to a node: from another node, a pod or a client outside."""
     others = [one for one in cluster["nodes"] if one is not destination]
     version = ipaddress.ip_address(destination["address"]).version
-    senders = [
-        (one["group"], one["address"], destination["cluster_interface"]) for one in others
-    ]
+    senders = [(one["group"], one["address"], destination["cluster_interface"]) for one in others]
     client = CLIENT if version == 4 else CLIENT_V6
     senders += [("pod", POD, "cni0"), ("external", client, destination["external_interface"])]
     kind, source, interface = draw(st.sampled_from(senders))

@@ -36,8 +36,7 @@ SETTINGS = (
     "ipv4.route-metric 1000 ipv6.method disabled"
 )
 ADD = (
-    "nmcli connection add save yes type dummy con-name k3s-default-route ifname dummy0 "
-    + SETTINGS
+    "nmcli connection add save yes type dummy con-name k3s-default-route ifname dummy0 " + SETTINGS
 )
 MODIFY = f"nmcli connection modify id k3s-default-route {SETTINGS}"
 UP = "nmcli connection up id k3s-default-route"

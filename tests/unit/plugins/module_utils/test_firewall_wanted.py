@@ -210,9 +210,7 @@ def test_pods_are_admitted_by_their_network():
 
 
 def test_an_ipv6_overlay_is_admitted_as_such():
-    cluster = topology(
-        rows=[], pod_cidr="2001:db8:42::/56", service_cidr="2001:db8:43::/112"
-    )
+    cluster = topology(rows=[], pod_cidr="2001:db8:42::/56", service_cidr="2001:db8:43::/112")
     assert policies_of(firewall_wanted(cluster, "server1"))["k3s-overlay"]["rules"] == [
         'rule family="ipv6" source address="2001:db8:42::/56" accept',
         'rule family="ipv6" source address="2001:db8:43::/112" accept',

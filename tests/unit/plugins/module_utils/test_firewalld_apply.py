@@ -48,9 +48,7 @@ def wanted(mode="shared", rows=None, agents=1):
     """Return what a server wants in one of the modes."""
     server = segregated() if "segregated" in mode else node()
     nodes = [server, *(node(f"a{n}", "agent", f"192.0.2.{20 + n}") for n in range(agents))]
-    cluster = topology(
-        nodes, ROWS if rows is None else rows, restrict_sources="plain" not in mode
-    )
+    cluster = topology(nodes, ROWS if rows is None else rows, restrict_sources="plain" not in mode)
     return firewall_wanted(cluster, "server1")
 
 
@@ -76,6 +74,7 @@ HOSTS = [managed_host, plain_host]
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch):
     monkeypatch.setattr(_firewalld_apply, "_SETTLE_SECONDS", 0.0)
+    monkeypatch.setattr(_firewalld_apply, "_SETTLE_STEP", 0.0)
 
 
 def there_and_back(client, store, *modes):

@@ -17,4 +17,19 @@ export MOLECULE_EPHEMERAL_DIRECTORY="$PWD/.build/molecule/$suite-$name"
 export COLUMNS=160
 mkdir -p "$MOLECULE_EPHEMERAL_DIRECTORY"
 echo "scenario $name on $suite"
-exec molecule "$command" --scenario-name "$name"
+molecule "$command" --scenario-name "$name"
+
+# A lab that was ended leaves nothing behind.
+if [ "$command" = test ]; then
+  lab="k3s-lab-$name-$suite"
+  left=$(
+    ip netns list | grep -w "$lab"
+    grep -F "/run/$name-$suite/" /proc/mounts
+    ps -eo pid,args | grep -F -e "machine=$lab-" -e "/run/$name-$suite/" | grep -v grep
+  ) || true
+  if [ -n "$left" ]; then
+    echo "the lab of $name on $suite has left this behind:" >&2
+    echo "$left" >&2
+    exit 1
+  fi
+fi

@@ -48,8 +48,9 @@ test-rest: $(READY)
 	  $(foreach suite,$(filter-out bookworm,$(SUITES)),$(SCENARIOS:%=scenario/$(suite)/%))
 
 ## make scenario/SUITE/NAME      one scenario on one suite
-.PHONY: $(foreach suite,$(SUITES),$(SCENARIOS:%=scenario/$(suite)/%))
-scenario/%: $(READY)
+RUNS := $(foreach suite,$(SUITES),$(SCENARIOS:%=scenario/$(suite)/%))
+.PHONY: $(RUNS)
+$(RUNS): scenario/%: $(READY)
 	tests/tools/scenario.sh $(subst /, ,$*)
 
 ## make lint                     ansible-lint, yamllint, ruff, mypy, changelog, generated tables

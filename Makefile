@@ -11,6 +11,8 @@ SCENARIOS := default segregated lifecycle
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 READY := $(VENV)/ready
+# The path by which Python and Ansible know a collection.
+LINK := .build/ansible_collections/edgeops/k3s_network
 export PATH := $(BIN):$(PATH)
 
 .PHONY: help
@@ -19,13 +21,13 @@ help:
 
 ## make demo [MODE=segregated]   a cluster of five machines, prepared and validated
 .PHONY: demo
-demo: $(READY)
+demo: $(READY) $(LINK)
 	tests/tools/demo.sh up $(MODE)
 
 ## make demo-validate            validate the demo's cluster as it is now
 ## make demo-prepare             prepare it again
 .PHONY: demo-validate demo-prepare
-demo-validate demo-prepare: $(READY)
+demo-validate demo-prepare: $(READY) $(LINK)
 	tests/tools/demo.sh $(@:demo-%=%)
 
 ## make demo-down                end the demo's machines
@@ -33,7 +35,7 @@ demo-validate demo-prepare: $(READY)
 demo-down: $(READY)
 	tests/tools/demo.sh down
 
-## make test                     lint, unit tests, sanity, and the scenarios on bookworm
+## make test                     lint, unit tests, and the scenarios on bookworm
 .PHONY: test
 test: $(READY)
 	$(MAKE) --jobs=2 --output-sync=target lint unit $(SCENARIOS:%=scenario/bookworm/%)
@@ -50,17 +52,17 @@ test-rest: $(READY)
 ## make scenario/SUITE/NAME      one scenario on one suite
 RUNS := $(foreach suite,$(SUITES),$(SCENARIOS:%=scenario/$(suite)/%))
 .PHONY: $(RUNS)
-$(RUNS): scenario/%: $(READY)
+$(RUNS): scenario/%: $(READY) $(LINK)
 	tests/tools/scenario.sh $(subst /, ,$*)
 
 ## make lint                     ansible-lint, yamllint, ruff, mypy, changelog, generated tables
 .PHONY: lint
-lint: $(READY)
+lint: $(READY) $(LINK)
 	tests/tools/lint.sh
 
 ## make unit                     unit and property tests
 .PHONY: unit
-unit: $(READY) .build/ansible_collections/edgeops/k3s_network
+unit: $(READY) $(LINK)
 	PYTHONPATH=.build $(BIN)/pytest tests/unit
 
 ## make sanity                   ansible-test sanity
@@ -79,8 +81,7 @@ clean:
 	if [ -x $(BIN)/python ]; then $(BIN)/python -B molecule/lab/lab.py destroy --all; fi
 	rm -rf .build .ansible $(VENV) report
 
-# The path by which Python and Ansible know a collection.
-.build/ansible_collections/edgeops/k3s_network:
+$(LINK):
 	mkdir -p $(@D)
 	ln -sfn $(CURDIR) $@
 
@@ -88,5 +89,5 @@ $(READY): requirements-dev.txt tests/tools/packages.sh
 	tests/tools/packages.sh
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
-	$(MAKE) .build/ansible_collections/edgeops/k3s_network
+	$(MAKE) $(LINK)
 	touch $@

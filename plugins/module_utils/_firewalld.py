@@ -56,6 +56,11 @@ _LIST_KEYS = {
         "ingress_zones egress_zones"
     ).split(),
 }
+# firewalld keeps what it is not told, and a new zone forwards by default from 1.0 on.
+_BOOLEANS = {
+    ZONE: ("forward", "masquerade", "icmp_block_inversion"),
+    POLICY: ("masquerade",),
+}
 _ABOUT = ("version", "short", "description", "UNUSED")
 _DESCRIPTION = (
     "Made by the Ansible collection edgeops.k3s_network, which owns everything named k3s-*."
@@ -116,8 +121,8 @@ class Firewalld:
         return [str(name) for name in self._call_config(_LISTS[ZONE])]
 
     def zone_settings(self, zone: str) -> Settings:
-        """Return the normal settings of a zone in the permanent configuration."""
-        return self._permanent(ZONE, zone)
+        """Return the normal settings of a zone in the permanent configuration, NICs included."""
+        return self._permanent(ZONE, zone, with_interfaces=True)
 
     def is_builtin(self, zone: str) -> bool:
         """Tell whether a zone is the distribution's own, without a file under /etc."""
@@ -131,6 +136,18 @@ class Firewalld:
             for name in map(str, self._call_config(_LISTS[kind]))
             if name.startswith(PREFIX)
         }
+
+    def foreign_policies(self) -> dict[str, set[str]]:
+        """Return the zones that each policy of others names in the permanent configuration."""
+        result = {}
+        for name in map(str, self._call_config(_LISTS[POLICY])):
+            if not name.startswith(PREFIX):
+                settings = self._permanent(POLICY, name)
+                result[name] = {
+                    *settings.get("ingress_zones", ()),
+                    *settings.get("egress_zones", ()),
+                }
+        return result
 
     def runtime_objects(self) -> Objects:
         """Return what is ours in the running configuration."""
@@ -202,7 +219,11 @@ class Firewalld:
         after = change.after or {}
         with _translate(f"running {kind} {name}"):
             if kind == BINDING:
-                self._call(".zone", "changeZoneOfInterface", after["zone"], name)
+                # An empty zone would put it into the default zone by name, for good.
+                if after["zone"]:
+                    self._call(".zone", "changeZoneOfInterface", after["zone"], name)
+                else:
+                    self._call(".zone", "removeInterface", "", name)
             elif kind == PORTS:
                 ports = {"ports": _ports_out(self._dbus, after["ports"])}
                 self._call(".zone", "setZoneSettings2", name, self._variants(ports))
@@ -256,12 +277,13 @@ class Firewalld:
         path = self._call_config(_GETTERS[kind], name)
         return self._bus.get_object(_NAME, path, introspect=False)
 
-    def _permanent(self, kind: str, name: str) -> Settings:
+    def _permanent(self, kind: str, name: str, with_interfaces: bool = False) -> Settings:
         handle = self._handle(kind, name)
         # A zone answers in two forms; only the second one has all its settings.
         method = "getSettings2" if kind == ZONE else "getSettings"
         with _translate(f"read {kind} {name}"):
-            return _normal(kind, getattr(handle, method)(dbus_interface=f"{_CONFIG}.{kind}"))
+            raw = getattr(handle, method)(dbus_interface=f"{_CONFIG}.{kind}")
+        return _normal(kind, raw, with_interfaces)
 
     def _bind_permanent(self, interface: str, zone: str) -> None:
         if self._network_manager.manages(interface):
@@ -297,8 +319,10 @@ class Firewalld:
         )
 
     def _typed(self, kind: str, settings: Settings) -> Settings:
-        """Return settings with every list in its type, those that are empty included."""
+        """Return settings with those that are empty or false, and with every list in its type."""
         typed = {key: value for key, value in settings.items() if not isinstance(value, list)}
+        for key in _BOOLEANS[kind]:
+            typed[key] = self._dbus.Boolean(settings.get(key, False))
         for key in _LIST_KEYS[kind]:
             value = settings.get(key, [])
             if key in ("ports", "source_ports"):
@@ -320,7 +344,7 @@ def _ports_out(dbus: Any, ports: list[str]) -> Any:
     return dbus.Array(pairs, signature="(ss)")
 
 
-def _normal(kind: str, raw: Any) -> Settings:
+def _normal(kind: str, raw: Any, with_interfaces: bool = False) -> Settings:
     """Turn D-Bus values into plain ones that can be compared: sorted, and without empty ones."""
     if kind == IPSET:
         _version, _short, _description, set_type, options, entries = raw
@@ -337,7 +361,8 @@ def _normal(kind: str, raw: Any) -> Settings:
     normal: Settings = {}
     for key, value in raw.items():
         key = str(key)
-        if key in _ABOUT or (kind == ZONE and key == "interfaces"):
+        # The NICs of a zone of ours are compared as bindings.
+        if key in _ABOUT or (kind == ZONE and key == "interfaces" and not with_interfaces):
             continue
         plain_value = _plain(key, value)
         if plain_value not in ("", [], False):

@@ -24,6 +24,7 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_pla
     State,
     Target,
     changes,
+    left_policies,
     printable,
     target_absent,
     target_present,
@@ -47,6 +48,7 @@ class Client(Protocol):
     def zone_names(self) -> list[str]: ...
     def zone_settings(self, zone: str) -> Settings: ...
     def is_builtin(self, zone: str) -> bool: ...
+    def foreign_policies(self) -> dict[str, set[str]]: ...
     def permanent_objects(self) -> Objects: ...
     def runtime_objects(self) -> Objects: ...
     def permanent_zone_of(self, interface: str) -> str: ...
@@ -128,6 +130,14 @@ def ensure(
     if wanted is None:
         target = target_absent(state, record)
     else:
+        left = left_policies(state, record, wanted["zones"])
+        if left:
+            raise FirewalldError(
+                f"Nothing was changed. The firewalld policies {', '.join(left)}, which are not "
+                "ours, name the zone that holds a NIC now, and would no longer apply once the NIC "
+                "is in a zone of this collection (k3s_topology_mode segregated). Let them name "
+                "ANY, or bind the NIC to another zone first, or set k3s_topology_mode to shared"
+            )
         target = target_present(state, record, **wanted)
 
     permanent = changes(state.permanent, target.permanent)
@@ -193,7 +203,11 @@ def _read(client: Client, record: Record, interfaces: set[str], port_interfaces:
         runtime=runtime,
         default_zone=default_zone,
         zone_names=frozenset(known),
-        zones={zone: client.zone_settings(zone) for zone in sorted(formers)} if interfaces else {},
+        zones={
+            zone: client.zone_settings(zone)
+            for zone in sorted((formers if interfaces else set()) | (port_zones & known))
+        },
+        foreign_policies=client.foreign_policies() if interfaces else {},
         builtin_zones=frozenset(zone for zone in port_zones & known if client.is_builtin(zone)),
         profiles={
             interface: client.profile_of(interface)
@@ -269,7 +283,9 @@ def _reread(client: Client, like: Objects, runtime: bool) -> Objects:
 def _tidy(client: Client, before: Record, after: Record) -> None:
     """Give back the files of zones and profiles that the record no longer holds."""
     for zone, ports in before.ports.items():
-        if ports.builtin and zone not in after.ports:
+        # Whoever has changed the zone since keeps the file.
+        ours = ports.builtin is not None and zone not in after.ports
+        if ours and client.zone_settings(zone) == ports.builtin:
             client.restore_builtin(zone)
     for interface, former in before.bindings.items():
         if former.profile is not None and interface not in after.bindings:

@@ -59,8 +59,8 @@ class AddedPorts:
 
     added: Sequence[str]
     before: Sequence[str]
-    builtin: bool = False
-    """Whether the zone was the distribution's own, without a file under /etc."""
+    builtin: Optional[Settings] = None
+    """The zone's settings where it was the distribution's own, without a file under /etc."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +112,8 @@ class State:
     zones: Mapping[str, Settings] = field(default_factory=dict)
     """Permanent settings of the zones of the user's that hold an interface in question."""
     builtin_zones: frozenset[str] = frozenset()
+    foreign_policies: Mapping[str, set[str]] = field(default_factory=dict)
+    """The zones that each policy of others names."""
     profiles: Mapping[str, Optional[Profile]] = field(default_factory=dict)
     """NetworkManager's files that bind the interfaces in question."""
 
@@ -290,6 +292,21 @@ def _existing(state: State, former: Former) -> Former:
     )
 
 
+def _builtin(state: State, zone: str) -> Optional[Settings]:
+    return dict(state.zones[zone]) if zone in state.builtin_zones else None
+
+
+def left_policies(state: State, record: Record, zones: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Name the policies of others that would no longer apply to the NICs that zones of ours take.
+
+    A copy of a zone is no member of the policies that name the zone.
+    """
+    formers = {
+        users_zone(state.runtime, record, zone["interface"]) or state.default_zone for zone in zones
+    }
+    return sorted(name for name, named in state.foreign_policies.items() if formers & named)
+
+
 def _former(state: State, interface: str) -> Former:
     permanent = state.permanent.get((BINDING, interface), {}).get("zone", "")
     runtime = state.runtime.get((BINDING, interface), {}).get("zone", "")
@@ -334,6 +351,6 @@ def _target_ports(
             kept[zone] = AddedPorts(
                 added=subtract_ports(wanted[zone], base),
                 before=known.before if known else before,
-                builtin=known.builtin if known else zone in state.builtin_zones,
+                builtin=known.builtin if known else _builtin(state, zone),
             )
     return kept

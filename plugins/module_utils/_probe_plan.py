@@ -24,7 +24,6 @@ OPEN = "open"
 CLOSED = "closed"
 CONTROLLER = "external"
 """The name of the controller as a source, where it probes as a client outside."""
-COVERAGES = ("sample", "full")
 # Of a larger range so many ports between its ends; one that is no larger is probed whole.
 _SAMPLE_SIZE = 16
 

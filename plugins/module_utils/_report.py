@@ -29,7 +29,6 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._topology impo
     find_node,
 )
 
-MODES = ("auto", "listen", "live")
 _MATRIX_NODES = 12
 _FAILURES_SHOWN = 40
 _FAILURES_NAMED = 5
@@ -232,7 +231,8 @@ def _judge(
         # A real service does not speak our language, and silence proves nothing (k3s#8348).
         observed = _prober.ERROR
         said = (
-            f"another process of {destination} holds this port, so UDP can't be proved by an echo"
+            f"another process of {destination} holds this port (Flannel, once it runs), and a silent "
+            "UDP port proves nothing; validate UDP before that process is started"
         )
 
     if expected == OPEN:

@@ -172,8 +172,16 @@ def judge_settings(settings: Settings) -> tuple[list[Row], list[str]]:
             f"{overlays[0][0]} ({overlays[0][1]}) and {overlays[1][0]} ({overlays[1][1]}) overlap; "
             "give pods and services networks of their own (K3s: --cluster-cidr, --service-cidr)"
         )
-    for text in settings.external_sources:
+    sources = [
         _judge_cidr("k3s_firewall_external_sources", text, problems)
+        for text in settings.external_sources
+    ]
+    if any(network.prefixlen == 0 for network in _collapse(sources)):
+        problems.append(
+            f"k3s_firewall_external_sources is {', '.join(map(str, settings.external_sources))}, "
+            "which is everybody, and firewalld has no ipset for that; leave the list empty to "
+            "admit anyone"
+        )
     for variable, value in (
         ("k3s_firewall_http_redirect", settings.http_redirect),
         ("k3s_firewall_restrict_sources", settings.restrict_sources),
@@ -322,6 +330,15 @@ def _is_http_redirect(row: Row) -> bool:
         and row["protocol"] == "tcp"
         and row["first"] == row["last"] == 80
     )
+
+
+def _collapse(networks: Sequence[Optional[Network]]) -> list[Network]:
+    collapsed: list[Network] = []
+    v4 = [one for one in networks if isinstance(one, ipaddress.IPv4Network)]
+    v6 = [one for one in networks if isinstance(one, ipaddress.IPv6Network)]
+    collapsed += ipaddress.collapse_addresses(v4)
+    collapsed += ipaddress.collapse_addresses(v6)
+    return collapsed
 
 
 def _boolean(value: Any) -> Optional[bool]:

@@ -7,22 +7,33 @@ set -euo pipefail
 
 cd "$(dirname "$0")/../.."
 lab() { python3 -B molecule/lab/lab.py "$@"; }
-mode_file=.build/demo-mode
 report=report
 export ANSIBLE_COLLECTIONS_PATH="$PWD/.build"
 export ANSIBLE_HOST_KEY_CHECKING=false ANSIBLE_PIPELINING=true
 export ANSIBLE_DISPLAY_SKIPPED_HOSTS=false
 
+# The lab that is up tells the mode: in segregated its nodes have two NICs.
+mode() {
+  if grep -q '"nics": 2' "$1/lab.json"; then echo segregated; else echo shared; fi
+}
+
+is_up() { lab list | grep -q '^demo: complete, 6 of 6 machines run'; }
+
 playbook() {
-  local name=$1 variables=()
-  if [ "$(cat "$mode_file")" = segregated ]; then
+  local name=$1 variables=() directory
+  if ! is_up; then
+    echo "The demo's machines are not up; start them with: make demo" >&2
+    exit 1
+  fi
+  directory=$(lab path --name demo)
+  if [ "$(mode "$directory")" = segregated ]; then
     variables=(
       -e k3s_topology_mode=segregated
       -e k3s_topology_cluster_interface=eth0
       -e k3s_topology_external_interface=eth1
     )
   fi
-  ansible-playbook -i "$(lab path --name demo)/inventory.yml" \
+  ansible-playbook -i "$directory/inventory.yml" \
     "edgeops.k3s_network.$name" "${variables[@]}" -e "k3s_connectivity_report_dir=$PWD/$report"
 }
 
@@ -33,13 +44,11 @@ up() {
     segregated) nics=2 ;;
     *) echo "MODE is '$mode'; it is shared or segregated" >&2; exit 2 ;;
   esac
-  if lab path --name demo >/dev/null 2>&1 && [ "$(cat "$mode_file" 2>/dev/null)" = "$mode" ]; then
+  if is_up && [ "$(mode "$(lab path --name demo)")" = "$mode" ]; then
     echo "The demo's machines are up already."
   else
     echo "Starting three servers, two agents and an outside client (the first time builds an image) ..."
     lab create --name demo --servers 3 --agents 2 --clients 1 --nics "$nics" --replace >/dev/null
-    mkdir -p .build
-    echo "$mode" >"$mode_file"
   fi
   echo "== site: prepare and validate =="
   playbook site
@@ -64,6 +73,6 @@ END
 case "${1:-}" in
   up) up "${2:-shared}" ;;
   validate | prepare) playbook "$1" ;;
-  down) lab destroy --name demo; rm -f "$mode_file" ;;
+  down) lab destroy --name demo ;;
   *) echo "usage: $0 up [shared|segregated] | validate | prepare | down" >&2; exit 2 ;;
 esac

@@ -6,7 +6,7 @@
 set -eu
 
 packages="systemd-container mmdebstrap iproute2 nftables openssh-client netcat-openbsd
-  python3 python3-venv"
+  procps python3 python3-venv"
 
 missing=""
 for package in $packages; do

@@ -16,7 +16,6 @@ export MOLECULE_GLOB='molecule/*/molecule.yml'
 export MOLECULE_EPHEMERAL_DIRECTORY="$PWD/.build/molecule/$suite-$name"
 export COLUMNS=160
 mkdir -p "$MOLECULE_EPHEMERAL_DIRECTORY"
-make --silent .build/ansible_collections/edgeops/k3s_network
 echo "scenario $name on $suite"
 molecule "$command" --scenario-name "$name"
 

@@ -49,6 +49,78 @@ def test_remove_gives_back_the_host(machine, playbook, steps):
     assert [again.changed(name) for name in NODES] == [0, 0, 0]
 
 
+@pytest.fixture
+def pristine(machine, playbook):
+    """Hand a node that nothing of ours is on, and take back what a test does to its zones."""
+    succeed(playbook("remove"))
+    node = machine("server1")
+    yield node
+    succeed(playbook("remove"))
+    node.run("rm -f /etc/firewalld/zones/*.xml* /etc/firewalld/policies/*.xml*")
+    node.run("firewall-cmd -q --reload")
+
+
+def test_remove_keeps_what_the_user_did_to_the_zone_in_between(pristine, playbook):
+    succeed(playbook("prepare", "--tags", "firewall", **UNRESTRICTED))
+    pristine.run("firewall-cmd -q --permanent --zone=public --add-port=2222/tcp")
+    succeed(playbook("remove"))
+    assert pristine.run("firewall-cmd --permanent --zone=public --list-ports").split() == [
+        "2222/tcp"
+    ]
+
+
+def test_zone_of_ours_follows_the_users_zone_also_in_what_it_lacks(pristine, playbook):
+    pristine.run(
+        "firewall-cmd -q --permanent --zone=public --add-masquerade --add-port=9100/tcp && "
+        "firewall-cmd -q --reload"
+    )
+    succeed(playbook("prepare", "--tags", "firewall", **SEGREGATED))
+    assert pristine.run("firewall-cmd --zone=k3s-cluster --list-ports").split() == ["9100/tcp"]
+    pristine.run("firewall-cmd --zone=k3s-cluster --query-masquerade")
+    pristine.run("firewall-cmd -q --permanent --zone=public --remove-masquerade")
+    pristine.run("firewall-cmd --permanent --zone=public --remove-forward || true")
+    succeed(playbook("prepare", "--tags", "firewall", **SEGREGATED))
+    for what in ("masquerade", "forward"):
+        for permanent in ("", "--permanent"):
+            query = f"firewall-cmd {permanent} --zone=k3s-cluster --query-{what}"
+            assert pristine.host.run(query).rc == 1
+    again = succeed(playbook("prepare", "--tags", "firewall", **SEGREGATED))
+    assert again.changed("server1") == 0
+
+
+def test_policy_of_the_user_on_the_nics_zone_is_not_broken_silently(pristine, playbook):
+    pristine.run(
+        "firewall-cmd -q --permanent --new-policy=admin && "
+        "firewall-cmd -q --permanent --policy=admin --add-ingress-zone=public && "
+        "firewall-cmd -q --permanent --policy=admin --add-egress-zone=HOST && "
+        "firewall-cmd -q --permanent --policy=admin --add-port=2222/tcp && firewall-cmd -q --reload"
+    )
+    before = pristine.run("nft list ruleset")
+    run = playbook("prepare", "--tags", "firewall", **SEGREGATED)
+    assert run.returncode != 0
+    assert "Nothing was changed. The firewalld policies admin" in " ".join(run.output.split())
+    assert run.changed("server1") == 0
+    assert pristine.run("nft list ruleset") == before
+    succeed(playbook("prepare", "--tags", "firewall"))
+
+
+def test_nic_that_networkmanager_leaves_alone(pristine, playbook):
+    pristine.run("nmcli device set eth1 managed no")
+    try:
+        before = pristine.run("firewall-cmd --get-zone-of-interface=eth1 2>&1 || true")
+        succeed(playbook("prepare", "--tags", "firewall", **SEGREGATED))
+        zones = pristine.run("firewall-cmd --permanent --zone=k3s-external --list-interfaces")
+        assert zones.split() == ["eth1"]
+        pristine.run("firewall-cmd -q --reload")
+        zone = pristine.run("firewall-cmd --get-zone-of-interface=eth1").strip()
+        assert zone == "k3s-external"
+        succeed(playbook("remove"))
+        after = pristine.run("firewall-cmd --get-zone-of-interface=eth1 2>&1 || true")
+        assert after == before
+    finally:
+        pristine.run("nmcli device set eth1 managed yes; nmcli connection up lab-eth1")
+
+
 def test_remove_keeps_what_the_user_has(machine, playbook):
     node = machine("server1")
     node.run(

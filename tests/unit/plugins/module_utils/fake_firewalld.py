@@ -86,6 +86,7 @@ class FakeFirewalld:
         self.applied = False
         self.kill = False
         self.reloads = 0
+        self.policies_of_others: dict[str, set[str]] = {}
 
     def snapshot(self) -> dict[str, Any]:
         """Return all that somebody could see of it."""
@@ -121,6 +122,9 @@ class FakeFirewalld:
 
     def is_builtin(self, zone: str) -> bool:
         return zone in self._builtin and zone not in self._overridden
+
+    def foreign_policies(self) -> dict[str, set[str]]:
+        return copy.deepcopy(self.policies_of_others)
 
     def permanent_objects(self) -> Objects:
         return copy.deepcopy({key: one for key, one in self._permanent.items() if is_ours(key)})
@@ -230,8 +234,9 @@ class FakeFirewalld:
             zone = (change.after or {})["zone"]
             if zone:
                 self._find(self._runtime, (ZONE, zone))
-            # firewalld puts an interface into the default zone when it gets no name.
-            self._runtime_bound[name] = zone or DEFAULT_ZONE
+                self._runtime_bound[name] = zone
+            else:
+                del self._runtime_bound[name]
         elif kind == PORTS:
             self._set_ports(self._runtime, name, change)
         else:
@@ -260,8 +265,13 @@ class FakeFirewalld:
         for (kind, _name), settings in self._permanent.items():
             if kind == POLICY:
                 self._check_policy(self._permanent, settings)
+        kept = self._runtime_bound
         self._take_over()
         self.reloads += 1
+        # Without FlushAllOnReload, firewalld keeps what was bound in the running configuration.
+        for name, zone in kept.items():
+            if (ZONE, zone) in self._runtime:
+                self._runtime_bound.setdefault(name, zone)
 
     def _take_over(self) -> None:
         self._runtime = copy.deepcopy(self._permanent)

@@ -308,9 +308,10 @@ def test_a_zone_of_ours_does_not_copy_ports_that_we_added_to_the_former_one():
 
 
 def test_a_zone_of_the_distribution_is_remembered_as_such():
-    found = state(ports={"public": []}, builtin_zones=frozenset({"public"}))
+    zones = {"public": {"services": ["ssh"]}}
+    found = state(ports={"public": []}, zones=zones, builtin_zones=frozenset({"public"}))
     target = present(found, interface_ports=ETH0)
-    assert target.record.ports["public"].builtin
+    assert target.record.ports["public"].builtin == {"services": ["ssh"]}
 
 
 def test_plain_ports_never_go_to_a_zone_of_ours_that_is_about_to_go():

@@ -558,3 +558,17 @@ def test_find_node_finds_by_name():
     assert find_node(topology(), "agent1")["address"] == "192.0.2.21"
     with pytest.raises(KeyError):
         find_node(topology(), "nobody")
+
+
+@pytest.mark.parametrize("sources", [["0.0.0.0/0"], ["0.0.0.0/1", "128.0.0.0/1"], ["::/0"]])
+def test_external_sources_that_are_everybody_are_refused(sources):
+    (problem,) = judge_settings(settings(external_sources=sources))[1]
+    assert "k3s_firewall_external_sources" in problem
+    assert "leave the list empty" in problem
+
+
+@pytest.mark.parametrize("variable", ["http_redirect", "restrict_sources"])
+def test_booleans_that_are_none_are_refused_by_the_users_name(variable):
+    (problem,) = judge_settings(settings(**{variable: "maybe"}))[1]
+    assert f"k3s_firewall_{variable} is 'maybe'; it is true or false" in problem
+    assert not judge_settings(settings(**{variable: "no"}))[1]

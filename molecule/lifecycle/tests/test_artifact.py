@@ -46,9 +46,9 @@ def test_artifact_holds_only_what_users_need(artifact):
 
 
 def test_artifact_runs_where_it_was_installed(artifact, playbook, tmp_path, monkeypatch):
+    monkeypatch.setenv("ANSIBLE_COLLECTIONS_PATH", str(tmp_path))
     install = ["ansible-galaxy", "collection", "install", str(artifact), "-p", str(tmp_path)]
     subprocess.run(install, check=True, capture_output=True)
-    monkeypatch.setenv("ANSIBLE_COLLECTIONS_PATH", str(tmp_path))
     run = playbook("prepare", "--check", "--diff")
     assert run.returncode == 0, run.output
     assert str(PROJECT) not in run.output

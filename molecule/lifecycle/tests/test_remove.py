@@ -71,8 +71,8 @@ def test_remove_keeps_what_the_user_did_to_the_zone_in_between(pristine, playboo
 
 def test_zone_of_ours_follows_the_users_zone_also_in_what_it_lacks(pristine, playbook):
     pristine.run(
-        "firewall-cmd -q --permanent --zone=public --add-masquerade --add-port=9100/tcp && "
-        "firewall-cmd -q --reload"
+        "firewall-cmd -q --permanent --zone=public --add-masquerade && "
+        "firewall-cmd -q --permanent --zone=public --add-port=9100/tcp && firewall-cmd -q --reload"
     )
     succeed(playbook("prepare", "--tags", "firewall", **SEGREGATED))
     assert pristine.run("firewall-cmd --zone=k3s-cluster --list-ports").split() == ["9100/tcp"]

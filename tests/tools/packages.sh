@@ -6,7 +6,8 @@
 set -eu
 
 packages="systemd-container mmdebstrap iproute2 nftables openssh-client netcat-openbsd
-  procps python3 python3-venv"
+  procps python3 python3-venv
+  shellcheck"
 
 missing=""
 for package in $packages; do

@@ -25,7 +25,7 @@ if [ "$command" = test ]; then
   left=$(
     ip netns list | grep -w "$lab"
     grep -F "/run/$name-$suite/" /proc/mounts
-    ps -eo pid,args | grep -F -e "machine=$lab-" -e "/run/$name-$suite/" | grep -v grep
+    pgrep -af -- "machine=$lab-|/run/$name-$suite/"
   ) || true
   if [ -n "$left" ]; then
     echo "the lab of $name on $suite has left this behind:" >&2

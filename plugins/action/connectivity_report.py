@@ -10,7 +10,11 @@ from typing import Any, Optional
 
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.edgeops.k3s_network.plugins.module_utils import _probe_plan, _report
+from ansible_collections.edgeops.k3s_network.plugins.module_utils import (
+    _probe_plan,
+    _report,
+    _report_page,
+)
 
 ARGUMENT_SPEC = {
     "topology": {"type": "dict", "required": True},
@@ -67,5 +71,11 @@ class ActionModule(ActionBase):
         display = Display()
         for line in ("", *lines, ""):
             display.display(line)
-        result.update(changed=False, report=report, table=lines, message=_report.message(report))
+        result.update(
+            changed=False,
+            report=report,
+            table=lines,
+            message=_report.message(report),
+            page=_report_page.page(report, topology),
+        )
         return result

@@ -231,8 +231,8 @@ def _judge(
         # A real service does not speak our language, and silence proves nothing (k3s#8348).
         observed = _prober.ERROR
         said = (
-            f"another process of {destination} holds this port (Flannel, once it runs), and a silent "
-            "UDP port proves nothing; validate UDP before that process is started"
+            f"another process of {destination} holds this port (Flannel, once it runs), and a "
+            "silent UDP port proves nothing; validate UDP before that process is started"
         )
 
     if expected == OPEN:

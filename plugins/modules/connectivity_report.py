@@ -98,6 +98,11 @@ report:
         observed: open
         ok: true
         detail: ""
+page:
+  description: What the template of report.html needs beside the report.
+  returned: success
+  type: dict
+  sample: {"data": "{}", "failures": [], "unproved": 0}
 message:
   description: The outcome in one text, failures named.
   returned: success

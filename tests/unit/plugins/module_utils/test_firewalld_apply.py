@@ -494,7 +494,9 @@ def test_a_record_of_another_shape_is_refused(path):
 def test_a_policy_of_others_on_the_nics_zone_is_refused_before_anything_changes(path):
     client, store = managed_host(), RecordStore(path)
     client.policies_of_others = {"admin": {"internal", "HOST"}, "other": {"ANY", "HOST"}}
-    with pytest.raises(FirewalldError, match="Nothing was changed. The firewalld policies admin,"):
+    with pytest.raises(
+        FirewalldError, match=r"Nothing was changed\. The firewalld policies admin,"
+    ):
         ensure(client, store, wanted("segregated"), check_mode=False)
     assert client.writes == []
     ensure(client, store, wanted("shared"), check_mode=False)

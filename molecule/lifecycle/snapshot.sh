@@ -8,6 +8,7 @@ cd /etc || exit
 find firewalld NetworkManager/system-connections -type f -exec sha256sum {} + | sort
 nft list ruleset | sort
 nmcli -t -f NAME,DEVICE,STATE connection show | sort
-ip -4 route show
+# Coloured on a terminal, in newer versions.
+ip -color=never -4 route show
 ls -A /var/lib/k3s-network 2>/dev/null
 exit 0

@@ -21,11 +21,6 @@ import yaml
 
 EPHEMERAL = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"])
 INVENTORY = str(EPHEMERAL / "inventory")
-SEGREGATED = {
-    "k3s_topology_mode": "segregated",
-    "k3s_topology_cluster_interface": "eth0",
-    "k3s_topology_external_interface": "eth1",
-}
 _NMAP_LINE = re.compile(r"^(\d+)/(tcp|udp)\s+(\S+)")
 
 

@@ -15,7 +15,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
-PROFILE = "k3s-default-route"
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._routes import (
+    PROFILE,
+    devices,
+    real_routes,
+)
+
 DRIVER = "dummy"
 # A zone of firewalld's own that admits nothing: what arrives on a dummy was never sent to us.
 ZONE = "drop"
@@ -134,17 +139,6 @@ def validate(wanted: Wanted) -> list[str]:
     return problems
 
 
-def real_routes(routes: Sequence[Mapping[str, Any]], *interfaces: str) -> list[Mapping[str, Any]]:
-    """Return the default routes that lead somewhere and are not those of our dummies."""
-    return [
-        route
-        for route in routes
-        if route.get("type", "unicast") == "unicast"
-        and not set(interfaces) & set(_devices(route))
-        and _devices(route)
-    ]
-
-
 def route_lines(routes: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return routes as C(ip route) prints them."""
     return [_route_line(route) for route in routes]
@@ -175,7 +169,7 @@ def plan_present(host: Host, wanted: Wanted) -> Plan:
         raise DefaultRouteError(f"the host has no default route, and {host.driver_problem}")
     write = host.profile is None or dict(host.profile) != wanted.profile()
     carried = any(
-        wanted.interface in _devices(route)
+        wanted.interface in devices(route)
         and route.get("gateway") == wanted.gateway
         and route.get("metric", 0) == wanted.metric
         for route in host.routes
@@ -263,11 +257,6 @@ def _check_foreign(host: Host, link: Optional[Link], wanted: Wanted) -> None:
         )
 
 
-def _devices(route: Mapping[str, Any]) -> list[str]:
-    hops = [route, *route.get("nexthops", ())]
-    return [hop["dev"] for hop in hops if hop.get("dev")]
-
-
 def _route_line(route: Mapping[str, Any]) -> str:
     kind = route.get("type", "unicast")
     words = ["default"] if kind == "unicast" else [kind, "default"]
@@ -290,7 +279,7 @@ def _wanted_lines(wanted: Wanted) -> list[str]:
 
 def _ours(host: Host, wanted: Wanted) -> list[str]:
     own = dummies(host.profile, wanted)
-    routes = [_route_line(route) for route in host.routes if own & set(_devices(route))]
+    routes = [_route_line(route) for route in host.routes if own & set(devices(route))]
     return [*routes, *_profile_lines(host.profile or {})]
 
 

@@ -25,6 +25,10 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._networkmanage
     NetworkManagerError,
     RunCommand,
 )
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._routes import (
+    PROFILE,
+    real_routes,
+)
 
 
 def read(run_command: RunCommand, network_manager: NetworkManager, wanted: Wanted) -> Host:
@@ -32,11 +36,11 @@ def read(run_command: RunCommand, network_manager: NetworkManager, wanted: Wante
     routes = _ip(run_command, "-4", "route", "show", "default")
     names = network_manager.profiles()
     profile = None
-    if names is not None and _default_route.PROFILE in names:
+    if names is not None and PROFILE in names:
         keys = list(wanted.profile())
-        values = network_manager.settings(_default_route.PROFILE, keys)
+        values = network_manager.settings(PROFILE, keys)
         profile = dict(zip(keys, values))
-    if _default_route.real_routes(routes, *_default_route.dummies(profile, wanted)):
+    if real_routes(routes, *_default_route.dummies(profile, wanted)):
         # Nothing will be added, so whether that could be done need not be known.
         return Host(routes=routes, links={}, profile=profile, network_manager=names is not None)
     return Host(
@@ -54,24 +58,24 @@ def read(run_command: RunCommand, network_manager: NetworkManager, wanted: Wante
 def apply(network_manager: NetworkManager, plan: Plan, wanted: Wanted, host: Host) -> None:
     """Carry out a plan. Raises NetworkManagerError, with nothing of ours left of a new profile."""
     if plan.remove:
-        network_manager.run("connection", "delete", "id", _default_route.PROFILE)
+        network_manager.run("connection", "delete", "id", PROFILE)
     if plan.write:
         settings = [part for pair in wanted.profile().items() for part in pair]
         if host.profile is None:
             network_manager.run(
                 "connection", "add", "save", "yes", "type", "dummy",
-                "con-name", _default_route.PROFILE, "ifname", wanted.interface, *settings,
+                "con-name", PROFILE, "ifname", wanted.interface, *settings,
             )  # fmt: skip
         else:
-            network_manager.run("connection", "modify", "id", _default_route.PROFILE, *settings)
+            network_manager.run("connection", "modify", "id", PROFILE, *settings)
     if plan.activate:
         try:
-            network_manager.run("connection", "up", "id", _default_route.PROFILE)
+            network_manager.run("connection", "up", "id", PROFILE)
         except Exception:
             if plan.write and host.profile is None:
                 # The first error is the one to report.
                 with contextlib.suppress(NetworkManagerError):
-                    network_manager.run("connection", "delete", "id", _default_route.PROFILE)
+                    network_manager.run("connection", "delete", "id", PROFILE)
             raise
 
 

@@ -29,11 +29,21 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._topology impo
 
 ZONE_CLUSTER = "k3s-cluster"
 ZONE_EXTERNAL = "k3s-external"
+ZONE_PODS = "k3s-pods"
 # A policy may not share its name with a zone, and has 17 characters at most.
 POLICY_NODES = "k3s-from-nodes"
 POLICY_PODS = "k3s-from-pods"
 POLICY_CLIENTS = "k3s-from-clients"
 POLICY_OVERLAY = "k3s-overlay"
+# After the rules of the zone, so that a ban of the user's holds for our ports as well; but what is
+# forwarded from and to pods meets no zone of their own. Each has a priority of its own, since
+# firewalld 2.0 to 2.4 puts policies of the same priority in front of zones of sources.
+PRIORITIES = {
+    POLICY_NODES: 1010,
+    POLICY_PODS: 1020,
+    POLICY_CLIENTS: 1030,
+    POLICY_OVERLAY: -1010,
+}
 IPSET_CLIENTS = "k3s-clients"
 IPSET_NODES = {
     frozenset({SERVER}): "k3s-servers",
@@ -56,6 +66,7 @@ class PolicyWanted(TypedDict):
     """A policy with its rich rules, in the spelling that firewalld itself prints."""
 
     name: str
+    priority: int
     ingress_zones: list[str]
     egress_zones: list[str]
     rules: list[str]
@@ -67,6 +78,13 @@ class ZoneWanted(TypedDict):
     name: str
     interface: str
     ports: list[str]
+
+
+class SourceZoneWanted(TypedDict):
+    """A zone of ours for packets from some networks."""
+
+    name: str
+    sources: list[str]
 
 
 class InterfacePortsWanted(TypedDict):
@@ -82,6 +100,7 @@ class FirewallWanted(TypedDict):
     ipsets: list[IpsetWanted]
     policies: list[PolicyWanted]
     zones: list[ZoneWanted]
+    source_zones: list[SourceZoneWanted]
     interface_ports: list[InterfacePortsWanted]
 
 
@@ -136,6 +155,7 @@ def firewall_wanted(topology: Topology, name: str) -> FirewallWanted:
         ipsets=sets.used(),
         policies=[policy for policy in policies if policy["rules"]],
         zones=zones,
+        source_zones=[SourceZoneWanted(name=ZONE_PODS, sources=[topology["pod_cidr"]])],
         interface_ports=interface_ports,
     )
 
@@ -146,11 +166,16 @@ class _Ipsets:
     def __init__(self, topology: Topology) -> None:
         self._topology = topology
         self._used: dict[str, IpsetWanted] = {}
+        self._known: dict[str, list[str]] = {}
 
     def nodes(self, groups: Collection[str]) -> list[str]:
         """Return a source for each address family that the nodes of these groups have."""
-        addresses = [node["address"] for node in self._topology["nodes"] if node["group"] in groups]
-        return self._sources(IPSET_NODES[frozenset(groups)], "hash:ip", addresses)
+        name = IPSET_NODES[frozenset(groups)]
+        if name not in self._known:
+            nodes = self._topology["nodes"]
+            addresses = [node["address"] for node in nodes if node["group"] in groups]
+            self._known[name] = self._sources(name, "hash:ip", addresses)
+        return self._known[name]
 
     def clients(self) -> list[str]:
         """Return the sources of external clients; one that is empty stands for anyone."""
@@ -214,6 +239,7 @@ def _source_of_cidr(cidr: str) -> str:
 def _policy(name: str, ingress: str, egress: str, rules: Sequence[str]) -> PolicyWanted:
     return PolicyWanted(
         name=name,
+        priority=PRIORITIES[name],
         ingress_zones=[ingress],
         egress_zones=[egress],
         rules=list(dict.fromkeys(rules)),

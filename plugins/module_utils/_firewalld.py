@@ -12,10 +12,16 @@ else can be tested without it.
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, Optional
 
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_others import (
+    Direct,
+    Others,
+    would_flush_iptables,
+)
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_plan import (
     BINDING,
     IPSET,
@@ -25,50 +31,53 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_pla
     RUNTIME_KEYS,
     ZONE,
     Change,
+    Key,
     Objects,
     Settings,
 )
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_values import (
+    DESCRIPTION,
+    LIST_SIGNATURES,
+    complete,
+    normal,
+    port_pairs,
+)
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._iptables import Iptables
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._networkmanager import (
     NetworkManager,
     Profile,
 )
 
-_NAME = "org.fedoraproject.FirewallD1"
+NAME = "org.fedoraproject.FirewallD1"
 _PATH = "/org/fedoraproject/FirewallD1"
-_CONFIG = f"{_NAME}.config"
+_CONFIG = f"{NAME}.config"
 _CONFIG_PATH = f"{_PATH}/config"
-_ETC = "/etc/firewalld"
-_DIRECTORIES = {IPSET: "ipsets", ZONE: "zones", POLICY: "policies"}
+ETC = "/etc/firewalld"
+_DIRECTORIES = {IPSET: "ipsets", ZONE: "zones", PORTS: "zones", POLICY: "policies"}
 _GETTERS = {IPSET: "getIPSetByName", ZONE: "getZoneByName", POLICY: "getPolicyByName"}
 _LISTS = {IPSET: "getIPSetNames", ZONE: "getZoneNames", POLICY: "getPolicyNames"}
-# A variant with an empty list needs its type said.
-_LIST_SIGNATURES = {
-    "ports": "(ss)",
-    "source_ports": "(ss)",
-    "forward_ports": "(ssss)",
+_RUNNING = {
+    IPSET: (".ipset", "getIPSets", ".ipset", "getIPSetSettings"),
+    ZONE: (".zone", "getZones", ".zone", "getZoneSettings2"),
+    POLICY: (".policy", "getPolicies", ".policy", "getPolicySettings"),
 }
-_LIST_KEYS = {
-    ZONE: (
-        "services ports icmp_blocks forward_ports sources rules_str protocols source_ports"
-    ).split(),
-    POLICY: (
-        "services ports icmp_blocks forward_ports rich_rules protocols source_ports "
-        "ingress_zones egress_zones"
-    ).split(),
+# Direct rules: how to list, add and remove each kind, chains before the rules in them.
+_DIRECT = {
+    "chains": ("getAllChains", "addChain", "removeChain"),
+    "rules": ("getAllRules", "addRule", "removeRule"),
+    "passthroughs": ("getAllPassthroughs", "addPassthrough", "removePassthrough"),
 }
-# firewalld keeps what it is not told, and a new zone forwards by default from 1.0 on.
-_BOOLEANS = {
-    ZONE: ("forward", "masquerade", "icmp_block_inversion"),
-    POLICY: ("masquerade",),
-}
-_ABOUT = ("version", "short", "description", "UNUSED")
-_DESCRIPTION = (
-    "Made by the Ansible collection edgeops.k3s_network, which owns everything named k3s-*."
-)
+_RELOAD_SECONDS = 120
+# firewalld has this since 2.0, and older ones to which a distribution has given the change.
+_KEEPS_IPTABLES = b"may_skip_flush_direct_backends"
 
 
 class FirewalldError(Exception):
     """firewalld could not be reached or refused; the text says what and what to do."""
+
+
+class NotRunningError(FirewalldError):
+    """There is no firewalld on D-Bus."""
 
 
 @contextlib.contextmanager
@@ -79,38 +88,84 @@ def _translate(action: str) -> Iterator[None]:
         yield
     except dbus.exceptions.DBusException as error:
         name = error.get_dbus_name() or ""
-        if name.endswith((".ServiceUnknown", ".NameHasNoOwner")):
-            text = "firewalld is not running; start it with: systemctl enable --now firewalld"
-        elif name.endswith((".NoReply", ".Disconnected", ".Timeout")):
-            text = "firewalld did not answer; look at: systemctl status firewalld"
+        if name.endswith((".ServiceUnknown", ".NameHasNoOwner", ".NoReply", ".Disconnected")):
+            text = "firewalld has ended or does not answer; look at: systemctl status firewalld"
         else:
             text = error.get_dbus_message() or str(error)
         raise FirewalldError(f"{action}: {text}") from error
 
 
-class Firewalld:
-    """The firewalld of this host. Raises FirewalldError where it is not running."""
+def files_of(kind: str, name: str) -> list[str]:
+    """Return the files of /etc that firewalld may write for an object."""
+    path = f"{ETC}/{_DIRECTORIES[kind]}/{name}.xml"
+    return [path, f"{path}.old"]
 
-    def __init__(self, network_manager: NetworkManager) -> None:
+
+def written_files(
+    keys: Sequence[Key], network_manager: NetworkManager, zone_of: Callable[[str], str]
+) -> list[str]:
+    """Return the files that changing objects may write; C(zone_of) tells firewalld's bindings."""
+    paths: dict[str, None] = {}
+    for kind, name in keys:
+        if kind != BINDING:
+            paths.update(dict.fromkeys(files_of(kind, name)))
+        elif network_manager.manages(name):
+            path = network_manager.file(name)
+            paths.update(dict.fromkeys([path] if path else []))
+        else:
+            zone = zone_of(name)
+            paths.update(dict.fromkeys(files_of(ZONE, zone) if zone else []))
+    return list(paths)
+
+
+def is_customized(key: Key) -> bool:
+    """Tell whether somebody has given an object a file under /etc."""
+    return os.path.exists(files_of(*key)[0])
+
+
+class Firewalld:
+    """The firewalld of this host. Raises NotRunningError where there is none on D-Bus."""
+
+    def __init__(self, network_manager: NetworkManager, iptables: Iptables) -> None:
         import dbus  # noqa: PLC0415
 
         self._dbus = dbus
+        self._iptables = iptables
         self._network_manager = network_manager
         with _translate("connect to firewalld"):
             self._bus = dbus.SystemBus()
             # Never let D-Bus start a firewalld that somebody stopped.
-            if not self._bus.name_has_owner(_NAME):
-                raise FirewalldError(
-                    "firewalld is not running; start it with: systemctl enable --now firewalld"
-                )
-            self._object = self._bus.get_object(_NAME, _PATH, introspect=False)
-            self._config = self._bus.get_object(_NAME, _CONFIG_PATH, introspect=False)
+            if not self._bus.name_has_owner(NAME):
+                raise NotRunningError("firewalld is not running")
+            # By its owner, so that one that was started again in between is noticed.
+            self._owner = self._bus.get_name_owner(NAME)
+            self._object = self._bus.get_object(self._owner, _PATH, introspect=False)
+            self._config = self._bus.get_object(self._owner, _CONFIG_PATH, introspect=False)
 
     # Reading
 
+    def is_running(self) -> bool:
+        """Tell that there is a running configuration besides the permanent one."""
+        return True
+
     def version(self) -> str:
         """Return firewalld's version, such as C(1.3.3)."""
-        return str(self._property(self._object, _NAME, "version"))
+        return str(self._property(self._object, NAME, "version"))
+
+    def trouble(self) -> str:
+        """Return what keeps firewalld from taking a change, empty where nothing does."""
+        if bool(self._call("", "queryPanicMode")):
+            return (
+                "firewalld is in panic mode and drops every packet; end it with: "
+                "firewall-cmd --panic-off"
+            )
+        state = str(self._property(self._object, NAME, "state"))
+        if state != "RUNNING":
+            return (
+                f"firewalld is in state {state}, so it did not take its own configuration; look at "
+                "journalctl -u firewalld, mend what it names, and run: firewall-cmd --reload"
+            )
+        return ""
 
     def default_zone(self) -> str:
         """Return the zone of interfaces that were given none."""
@@ -124,18 +179,54 @@ class Firewalld:
         """Return the normal settings of a zone in the permanent configuration, NICs included."""
         return self._permanent(ZONE, zone, with_interfaces=True)
 
+    def running_zone_settings(self, zone: str) -> Optional[Settings]:
+        """Return the normal settings of a running zone, None where it does not run."""
+        if zone not in map(str, self._call(".zone", "getZones")):
+            return None
+        return normal(ZONE, self._call(".zone", "getZoneSettings2", zone))
+
     def is_builtin(self, zone: str) -> bool:
         """Tell whether a zone is the distribution's own, without a file under /etc."""
         return bool(self._property(self._handle(ZONE, zone), f"{_CONFIG}.zone", "builtin"))
 
-    def permanent_objects(self) -> Objects:
-        """Return what is ours in the permanent configuration."""
+    def sources(self) -> dict[str, list[str]]:
+        """Return what the zones of others take as sources in the running configuration."""
+        active = self._call(".zone", "getActiveZones")
         return {
-            (kind, name): self._permanent(kind, name)
+            str(zone): [str(source) for source in what["sources"]]
+            for zone, what in active.items()
+            if "sources" in what and not zone.startswith(PREFIX)
+        }
+
+    def permanent_keys(self) -> set[Key]:
+        """Return the names of all objects in the permanent configuration."""
+        return {
+            (kind, name)
             for kind in (IPSET, ZONE, POLICY)
             for name in map(str, self._call_config(_LISTS[kind]))
-            if name.startswith(PREFIX)
         }
+
+    def permanent_objects(self, of_others: bool = False) -> Objects:
+        """Return what is ours in the permanent configuration, or what is not."""
+        return {
+            (kind, name): self._permanent(kind, name, with_interfaces=of_others)
+            for kind in (IPSET, ZONE, POLICY)
+            for name in map(str, self._call_config(_LISTS[kind]))
+            if name.startswith(PREFIX) != of_others
+        }
+
+    def runtime_objects(self, of_others: bool = False) -> Objects:
+        """Return what is ours in the running configuration, or what is not."""
+        return {
+            (kind, name): normal(kind, self._call(there, get, name), with_interfaces=of_others)
+            for kind, (where, names, there, get) in _RUNNING.items()
+            for name in map(str, self._call(where, names))
+            if name.startswith(PREFIX) != of_others
+        }
+
+    def permanent_settings(self, key: Key) -> Settings:
+        """Return an object of the permanent configuration, a zone with its NICs."""
+        return self._permanent(*key, with_interfaces=True)
 
     def foreign_policies(self) -> dict[str, set[str]]:
         """Return the zones that each policy of others names in the permanent configuration."""
@@ -148,21 +239,6 @@ class Firewalld:
                     *settings.get("egress_zones", ()),
                 }
         return result
-
-    def runtime_objects(self) -> Objects:
-        """Return what is ours in the running configuration."""
-        objects: Objects = {}
-        for kind, interface, names, getter in (
-            (IPSET, ".ipset", "getIPSets", ("", "getIPSetSettings")),
-            (ZONE, ".zone", "getZones", (".zone", "getZoneSettings2")),
-            (POLICY, ".policy", "getPolicies", (".policy", "getPolicySettings")),
-        ):
-            # getIPSetSettings stands on the ipset interface as well as getIPSets.
-            where = interface if kind == IPSET else getter[0]
-            for name in map(str, self._call(interface, names)):
-                if name.startswith(PREFIX):
-                    objects[kind, name] = _normal(kind, self._call(where, getter[1], name))
-        return objects
 
     def permanent_zone_of(self, interface: str) -> str:
         """Return the zone that an interface gets at the next start, empty for the default."""
@@ -185,7 +261,44 @@ class Firewalld:
     def runtime_ports(self, zone: str) -> list[str]:
         """Return the plain ports of a zone in the running configuration."""
         settings = self._call(".zone", "getZoneSettings2", zone)
-        return list(_normal(ZONE, settings).get("ports", []))
+        return list(normal(ZONE, settings).get("ports", []))
+
+    def service(self, name: str) -> Optional[Settings]:
+        """Return the definition of a service, None where firewalld has none of that name."""
+        try:
+            return normal(ZONE, self._call("", "getServiceSettings2", name))
+        except FirewalldError:
+            return None
+
+    def others(self) -> Others:
+        """Return what others have in the running firewalld, as far as a reload forgets it."""
+        interfaces: dict[str, str] = {}
+        objects: Objects = {}
+        for zone in map(str, self._call(".zone", "getZones")):
+            settings = normal(
+                ZONE, self._call(".zone", "getZoneSettings2", zone), with_interfaces=True
+            )
+            interfaces.update(dict.fromkeys(settings.pop("interfaces", []), zone))
+            if not zone.startswith(PREFIX):
+                objects[ZONE, zone] = settings
+        for kind in (IPSET, POLICY):
+            where, names, there, get = _RUNNING[kind]
+            for name in map(str, self._call(where, names)):
+                if not name.startswith(PREFIX):
+                    objects[kind, name] = normal(kind, self._call(there, get, name))
+        direct = {
+            kind: [_bare(one) for one in self._call(".direct", names[0])]
+            for kind, names in _DIRECT.items()
+        }
+        return Others(objects, interfaces, direct, self._flushed_tables(direct))
+
+    def file_paths(self, keys: Sequence[Key]) -> list[str]:
+        """Return the files that changing these objects may write."""
+        return written_files(
+            keys,
+            self._network_manager,
+            lambda interface: str(self._call_config("getZoneOfInterface", interface)),
+        )
 
     # Writing
 
@@ -196,13 +309,12 @@ class Firewalld:
             if kind == BINDING:
                 self._bind_permanent(name, (change.after or {})["zone"])
             elif kind == PORTS:
-                handle = self._handle(ZONE, name)
-                ports = _ports_out(self._dbus, (change.after or {})["ports"])
-                handle.setPorts(ports, dbus_interface=f"{_CONFIG}.zone")
+                ports = self._typed("ports", port_pairs((change.after or {})["ports"]))
+                self._handle(ZONE, name).setPorts(ports, dbus_interface=f"{_CONFIG}.zone")
             elif change.after is None:
                 self._handle(kind, name).remove(dbus_interface=f"{_CONFIG}.{kind}")
                 with contextlib.suppress(FileNotFoundError):
-                    os.unlink(f"{_ETC}/{_DIRECTORIES[kind]}/{name}.xml.old")
+                    os.unlink(files_of(kind, name)[1])
             elif change.before is None:
                 self._create(kind, name, change.after)
             else:
@@ -225,22 +337,37 @@ class Firewalld:
                 else:
                     self._call(".zone", "removeInterface", "", name)
             elif kind == PORTS:
-                ports = {"ports": _ports_out(self._dbus, after["ports"])}
-                self._call(".zone", "setZoneSettings2", name, self._variants(ports))
+                settings = {"ports": port_pairs(after["ports"])}
+                self._call(".zone", "setZoneSettings2", name, self._variants(settings))
             elif kind == IPSET:
                 entries = self._dbus.Array(after["entries"], signature="s")
                 self._call(".ipset", "setEntries", name, entries)
             else:
-                settings = {
-                    key: value
-                    for key, value in self._typed(kind, after).items()
-                    if key in RUNTIME_KEYS
-                }
-                call = {
-                    ZONE: (".zone", "setZoneSettings2"),
-                    POLICY: (".policy", "setPolicySettings"),
-                }
-                self._call(*call[kind], name, self._variants(settings))
+                self._set_running(kind, name, after, RUNTIME_KEYS)
+
+    def apply_running_of_others(self, change: Change) -> None:
+        """Bring an object of others in the running configuration to C(change.after)."""
+        kind, name = change.key
+        if kind == ZONE:
+            with _translate(f"running zone {name}"):
+                self._set_running(kind, name, change.after or {}, RUNTIME_KEYS | {"sources"})
+        else:
+            self.apply_runtime(change)
+
+    def restore_direct(self, before: Direct, after: Direct) -> None:
+        """Bring direct chains, rules and passthroughs to what they were."""
+        gone = {kind: [one for one in after[kind] if one not in before[kind]] for kind in _DIRECT}
+        lost = {kind: [one for one in before[kind] if one not in after[kind]] for kind in _DIRECT}
+        for kind in reversed(list(_DIRECT)):
+            for one in gone[kind]:
+                self._call(".direct", _DIRECT[kind][2], *self._direct_arguments(one))
+        for kind in _DIRECT:
+            for one in lost[kind]:
+                self._call(".direct", _DIRECT[kind][1], *self._direct_arguments(one))
+
+    def restore_tables(self, others: Others) -> None:
+        """Bring back the rules of iptables that a reload has flushed."""
+        self._iptables.restore(others.tables)
 
     def restore_builtin(self, zone: str) -> None:
         """Take away the file under /etc of a zone that was the distribution's own."""
@@ -248,18 +375,31 @@ class Firewalld:
             if not self.is_builtin(zone):
                 self._handle(ZONE, zone).loadDefaults(dbus_interface=f"{_CONFIG}.zone")
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(f"{_ETC}/zones/{zone}.xml.old")
+            os.unlink(files_of(ZONE, zone)[1])
 
     def restore_profile(self, profile: Profile) -> None:
         """Write a profile back as it was, where nobody has changed it in between."""
         self._network_manager.restore(profile)
 
+    def load_profile(self, path: str) -> None:
+        """Let NetworkManager read a file again that is one of its profiles."""
+        self._network_manager.load_profile(path)
+
     def reload(self) -> None:
         """Make the permanent configuration the running one."""
         with _translate("reload firewalld"):
-            self._call("", "reload")
+            self._object.reload(dbus_interface=NAME, timeout=_RELOAD_SECONDS)
 
     # Private
+
+    def _flushed_tables(self, direct: Direct) -> dict[str, str]:
+        flushes = would_flush_iptables(
+            self.version(),
+            str(self._property(self._config, _CONFIG, "FirewallBackend")),
+            any(direct.values()),
+            _keeps_iptables(),
+        )
+        return self._iptables.saved() if flushes else {}
 
     def _property(self, obj: Any, interface: str, name: str) -> Any:
         with _translate(f"read {name}"):
@@ -267,7 +407,7 @@ class Firewalld:
 
     def _call(self, interface: str, method: str, *arguments: Any) -> Any:
         with _translate(method):
-            return getattr(self._object, method)(*arguments, dbus_interface=_NAME + interface)
+            return getattr(self._object, method)(*arguments, dbus_interface=NAME + interface)
 
     def _call_config(self, method: str, *arguments: Any) -> Any:
         with _translate(method):
@@ -275,7 +415,7 @@ class Firewalld:
 
     def _handle(self, kind: str, name: str) -> Any:
         path = self._call_config(_GETTERS[kind], name)
-        return self._bus.get_object(_NAME, path, introspect=False)
+        return self._bus.get_object(self._owner, path, introspect=False)
 
     def _permanent(self, kind: str, name: str, with_interfaces: bool = False) -> Settings:
         handle = self._handle(kind, name)
@@ -283,7 +423,7 @@ class Firewalld:
         method = "getSettings2" if kind == ZONE else "getSettings"
         with _translate(f"read {kind} {name}"):
             raw = getattr(handle, method)(dbus_interface=f"{_CONFIG}.{kind}")
-        return _normal(kind, raw, with_interfaces)
+        return normal(kind, raw, with_interfaces)
 
     def _bind_permanent(self, interface: str, zone: str) -> None:
         if self._network_manager.manages(interface):
@@ -299,18 +439,26 @@ class Firewalld:
         if kind == IPSET:
             self._call_config("addIPSet", name, self._out(kind, settings))
             return
-        about = {"short": name, "description": _DESCRIPTION}
+        about = {"short": name, "description": DESCRIPTION}
         method = "addZone2" if kind == ZONE else "addPolicy"
-        self._call_config(method, name, self._variants({**self._typed(kind, settings), **about}))
+        self._call_config(method, name, self._variants({**complete(kind, settings), **about}))
+
+    def _set_running(self, kind: str, name: str, settings: Settings, keys: Collection[str]) -> None:
+        chosen = {key: value for key, value in complete(kind, settings).items() if key in keys}
+        where, method = {
+            ZONE: (".zone", "setZoneSettings2"),
+            POLICY: (".policy", "setPolicySettings"),
+        }[kind]
+        self._call(where, method, name, self._variants(chosen))
 
     def _out(self, kind: str, settings: Settings) -> Any:
         if kind != IPSET:
-            return self._variants(self._typed(kind, settings))
+            return self._variants(complete(kind, settings))
         return self._dbus.Struct(
             (
                 "",
                 "",
-                _DESCRIPTION,
+                DESCRIPTION,
                 settings["type"],
                 self._dbus.Dictionary({"family": settings["family"]}, signature="ss"),
                 self._dbus.Array(settings["entries"], signature="s"),
@@ -318,66 +466,33 @@ class Firewalld:
             signature="ssssa{ss}as",
         )
 
-    def _typed(self, kind: str, settings: Settings) -> Settings:
-        """Return settings with those that are empty or false, and with every list in its type."""
-        typed = {key: value for key, value in settings.items() if not isinstance(value, list)}
-        for key in _BOOLEANS[kind]:
-            typed[key] = self._dbus.Boolean(settings.get(key, False))
-        for key in _LIST_KEYS[kind]:
-            value = settings.get(key, [])
-            if key in ("ports", "source_ports"):
-                typed[key] = _ports_out(self._dbus, value)
-            elif key in _LIST_SIGNATURES:
-                typed[key] = self._dbus.Array(
-                    [tuple(one) for one in value], signature=_LIST_SIGNATURES[key]
-                )
-            else:
-                typed[key] = self._dbus.Array(value, signature="s")
-        return typed
-
     def _variants(self, settings: Settings) -> Any:
-        return self._dbus.Dictionary(settings, signature="sv")
+        typed = {key: self._typed(key, value) for key, value in settings.items()}
+        return self._dbus.Dictionary(typed, signature="sv")
+
+    def _typed(self, key: str, value: Any) -> Any:
+        # An empty list has no type of its own.
+        if isinstance(value, list):
+            return self._dbus.Array(value, signature=LIST_SIGNATURES.get(key, "s"))
+        return value
+
+    def _direct_arguments(self, one: Sequence[Any]) -> list[Any]:
+        return [
+            self._dbus.Array(part, signature="s") if isinstance(part, list) else part
+            for part in one
+        ]
 
 
-def _ports_out(dbus: Any, ports: list[str]) -> Any:
-    pairs = [tuple(text.split("/", 1)) for text in ports]
-    return dbus.Array(pairs, signature="(ss)")
+def _keeps_iptables() -> bool:
+    spec = importlib.util.find_spec("firewall")
+    for directory in spec.submodule_search_locations or () if spec else ():
+        with contextlib.suppress(OSError), open(f"{directory}/core/fw.py", "rb") as stream:
+            return _KEEPS_IPTABLES in stream.read()
+    return False
 
 
-def _normal(kind: str, raw: Any, with_interfaces: bool = False) -> Settings:
-    """Turn D-Bus values into plain ones that can be compared: sorted, and without empty ones."""
-    if kind == IPSET:
-        _version, _short, _description, set_type, options, entries = raw
-        plain = {str(key): str(value) for key, value in options.items()}
-        family = plain.pop("family", "inet")
-        settings: Settings = {
-            "type": str(set_type),
-            "family": family,
-            "entries": sorted(str(entry) for entry in entries),
-        }
-        if plain:
-            settings["options"] = plain
-        return settings
-    normal: Settings = {}
-    for key, value in raw.items():
-        key = str(key)
-        # The NICs of a zone of ours are compared as bindings.
-        if key in _ABOUT or (kind == ZONE and key == "interfaces" and not with_interfaces):
-            continue
-        plain_value = _plain(key, value)
-        if plain_value not in ("", [], False):
-            normal[key] = plain_value
-    return normal
-
-
-def _plain(key: str, value: Any) -> Any:
+def _bare(value: Any) -> Any:
+    """Turn a D-Bus value into one that JSON holds."""
     if isinstance(value, (list, tuple)):
-        if key in ("ports", "source_ports"):
-            return sorted(f"{port}/{protocol}" for port, protocol in value)
-        if key in _LIST_SIGNATURES:
-            return sorted([str(part) for part in one] for one in value)
-        return sorted(str(one) for one in value)
-    # dbus.Boolean is an int.
-    if type(value).__name__ in ("Boolean", "bool"):
-        return bool(value)
+        return [_bare(part) for part in value]
     return int(value) if isinstance(value, int) else str(value)

@@ -10,6 +10,8 @@ configuration and once for the running one, so that both are compared by one fun
 
 from __future__ import annotations
 
+import ipaddress
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Optional
@@ -39,7 +41,7 @@ RUNTIME_KEYS = frozenset(
 )
 # An object exists before another refers to it, and goes after it.
 _CREATION_ORDER = (IPSET, ZONE, PORTS, BINDING, POLICY)
-_POLICY_PRIORITY = -1
+_IPSET_OF_RULE = re.compile(r'ipset="([^"]+)"')
 _POLICY_TARGET = "CONTINUE"
 
 
@@ -111,6 +113,20 @@ class State:
     """Every zone of the permanent configuration."""
     zones: Mapping[str, Settings] = field(default_factory=dict)
     """Permanent settings of the zones of the user's that hold an interface in question."""
+    running_zones: Mapping[str, Settings] = field(default_factory=dict)
+    """Their running settings."""
+    passes_over_default: bool = False
+    """Whether no policy applies between two interfaces that are in no zone, such as pods'.
+
+    firewalld 2.0 to 2.4 does that; there the pods get a zone, by their addresses.
+    """
+    ends_early: bool = False
+    """Whether a zone's target drops or rejects before policies of positive priority are asked.
+
+    firewalld 0.9 does that; there our policies come before all zones.
+    """
+    sources: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """What the zones of the user's take as sources now: addresses, networks, C(ipset:NAME)."""
     builtin_zones: frozenset[str] = frozenset()
     foreign_policies: Mapping[str, set[str]] = field(default_factory=dict)
     """The zones that each policy of others names."""
@@ -157,6 +173,7 @@ def target_present(
     ipsets: Sequence[Mapping[str, Any]],
     policies: Sequence[Mapping[str, Any]],
     zones: Sequence[Mapping[str, Any]],
+    source_zones: Sequence[Mapping[str, Any]],
     interface_ports: Sequence[Mapping[str, Any]],
 ) -> Target:
     """Return what the node shall hold, given what it holds.
@@ -165,6 +182,8 @@ def target_present(
     admitted there before (SSH, a node exporter) still is.
     """
     both: Objects = {}
+    permanent_zones: Objects = {}
+    running_zones: Objects = {}
     for ipset in ipsets:
         both[IPSET, ipset["name"]] = {
             "type": ipset["type"],
@@ -174,8 +193,8 @@ def target_present(
     for policy in policies:
         both[POLICY, policy["name"]] = {
             "target": _POLICY_TARGET,
-            "priority": _POLICY_PRIORITY,
-            "ingress_zones": sorted(policy["ingress_zones"]),
+            "priority": -abs(policy["priority"]) if state.ends_early else policy["priority"],
+            "ingress_zones": _ingress_zones(policy, policies, ipsets, state.sources),
             "egress_zones": sorted(policy["egress_zones"]),
             "rich_rules": sorted(policy["rules"]),
         }
@@ -186,21 +205,42 @@ def target_present(
         if interface not in bindings:
             bindings[interface] = _former(state, interface)
         former_zone = bindings[interface].runtime or state.default_zone
-        settings = dict(state.zones.get(former_zone, {}))
-        if former_zone in record.ports:
-            settings["ports"] = subtract_ports(
-                settings.get("ports", []), record.ports[former_zone].added
-            )
-        settings.pop("interfaces", None)
-        settings.pop("sources", None)
-        if zone["ports"]:
-            settings["ports"] = unite_ports(settings.get("ports", []), zone["ports"])
-        if not settings.get("ports"):
-            settings.pop("ports", None)
-        both[ZONE, zone["name"]] = settings
+        settings = _zone_of_ours(state.zones.get(former_zone, {}), record, former_zone, zone)
+        permanent_zones[ZONE, zone["name"]] = settings
+        # What the user admits in the running configuration alone is admitted on.
+        running = _zone_of_ours(
+            {
+                **{key: one for key, one in settings.items() if key not in RUNTIME_KEYS},
+                **{
+                    key: one
+                    for key, one in state.running_zones.get(
+                        former_zone, state.zones.get(former_zone, {})
+                    ).items()
+                    if key in RUNTIME_KEYS
+                },
+            },
+            record,
+            former_zone,
+            zone,
+        )
+        running_zones[ZONE, zone["name"]] = running
 
-    permanent = dict(both)
-    runtime = dict(both)
+    for zone in source_zones if state.passes_over_default else ():
+        # A source can be bound to one zone only, and the user's choice stands.
+        if not any(_overlap(bound, zone["sources"]) for bound in state.sources.values()):
+            for objects, theirs in (
+                (permanent_zones, state.zones),
+                (running_zones, state.running_zones or state.zones),
+            ):
+                settings = _zone_of_ours(
+                    theirs.get(state.default_zone, {}), record, state.default_zone, {"ports": ()}
+                )
+                # What is forwarded is up to the policy alone, as it is for interfaces in no zone.
+                settings.pop("forward", None)
+                objects[ZONE, zone["name"]] = {**settings, "sources": sorted(zone["sources"])}
+
+    permanent = {**both, **permanent_zones}
+    runtime = {**both, **running_zones}
     kept: dict[str, Former] = {}
     for interface, former in bindings.items():
         wanted = wanted_bindings.get(interface)
@@ -216,7 +256,7 @@ def target_present(
 
 def target_absent(state: State, record: Record) -> Target:
     """Return what the node shall hold once everything of ours is gone."""
-    return target_present(state, record, (), (), (), ())
+    return target_present(state, record, (), (), (), (), ())
 
 
 def changes(before: Objects, after: Objects) -> list[Change]:
@@ -281,6 +321,69 @@ def _by_protocol(ports: Sequence[str]) -> dict[str, list[_ports.Interval]]:
         port, _slash, protocol = text.partition("/")
         result.setdefault(protocol, []).append(_ports.parse_port(port))
     return result
+
+
+def _ingress_zones(
+    policy: Mapping[str, Any],
+    policies: Sequence[Mapping[str, Any]],
+    ipsets: Sequence[Mapping[str, Any]],
+    sources: Mapping[str, Sequence[str]],
+) -> list[str]:
+    """Return where a policy's packets come from, the user's zones that take its sources included.
+
+    A packet takes one zone only, and a source comes before an interface: whoever is bound to a zone
+    of the user's as a source never reaches a zone of ours.
+    """
+    ingress = set(policy["ingress_zones"])
+    if "ANY" in ingress:
+        return sorted(ingress)
+    entries = {ipset["name"]: ipset["entries"] for ipset in ipsets}
+    named = _ipsets_named(policy)
+    for zone, bound in sources.items():
+        admits_anyone = any("source" not in rule for rule in policy["rules"])
+        if admits_anyone:
+            # Those whom another policy admits by name come in over another NIC.
+            others = set().union(*(_ipsets_named(one) for one in policies if one is not policy))
+            if not any(_overlap(bound, entries.get(name, ())) for name in others):
+                ingress.add(zone)
+        elif any(_overlap(bound, entries.get(name, ())) for name in named):
+            ingress.add(zone)
+    return sorted(ingress)
+
+
+def _ipsets_named(policy: Mapping[str, Any]) -> set[str]:
+    return {name for rule in policy["rules"] for name in _IPSET_OF_RULE.findall(rule)}
+
+
+def _overlap(sources: Sequence[str], members: Sequence[str]) -> bool:
+    """Tell whether addresses or networks have any in common; other sources are passed over."""
+    ours = [ipaddress.ip_network(member) for member in members]
+    for source in sources:
+        try:
+            theirs = ipaddress.ip_network(source, strict=False)
+        except ValueError:  # A MAC address, or ipset:NAME.
+            continue
+        if any(theirs.version == one.version and theirs.overlaps(one) for one in ours):
+            return True
+    return False
+
+
+def _zone_of_ours(
+    former: Settings, record: Record, former_name: str, wanted: Mapping[str, Any]
+) -> Settings:
+    """Return the settings of a zone that takes a NIC over from another."""
+    settings = dict(former)
+    if former_name in record.ports:
+        settings["ports"] = subtract_ports(
+            settings.get("ports", []), record.ports[former_name].added
+        )
+    settings.pop("interfaces", None)
+    settings.pop("sources", None)
+    if wanted["ports"]:
+        settings["ports"] = unite_ports(settings.get("ports", []), wanted["ports"])
+    if not settings.get("ports"):
+        settings.pop("ports", None)
+    return settings
 
 
 def _existing(state: State, former: Former) -> Former:

@@ -6,11 +6,20 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple, Optional
 
 _LOOPBACK = "lo"
+
+
+class SshConnection(NamedTuple):
+    """Who came from where: SSH_CONNECTION without the client's port."""
+
+    source: str
+    address: str
+    port: int
 
 
 def parse_addresses(links: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
@@ -34,8 +43,8 @@ def parse_addresses(links: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
     return interfaces
 
 
-def connection_address() -> str:
-    """Return this host's address in the SSH connection, or an empty string.
+def ssh_connection() -> Optional[SshConnection]:
+    """Return the SSH connection that Ansible came by, None where it came by another way.
 
     sudo takes SSH_CONNECTION out of the environment, so the processes above are asked as well.
     """
@@ -48,9 +57,35 @@ def connection_address() -> str:
             with open(f"/proc/{process}/stat", encoding="utf-8", errors="replace") as stream:
                 process = int(stream.read().rpartition(")")[2].split()[1])
         except (OSError, ValueError, IndexError):
-            return ""
+            return None
         for variable in variables:
             if variable.startswith(b"SSH_CONNECTION="):
                 value = variable.partition(b"=")[2].decode(errors="replace")
+    return parse_ssh_connection(value)
+
+
+def parse_ssh_connection(value: str) -> Optional[SshConnection]:
+    """Read SSH_CONNECTION. Returns None where it is empty or not of a connection over IP."""
     parts = value.split()
-    return parts[2] if len(parts) == 4 else ""
+    # sshd writes UNKNOWN where it was not reached over IP.
+    if len(parts) != 4 or not parts[3].isdigit() or not all(map(_is_address, parts[::2])):
+        return None
+    return SshConnection(source=parts[0], address=parts[2], port=int(parts[3]))
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return False
+    return True
+
+
+def interface_of(links: Sequence[Mapping[str, Any]], address: str) -> str:
+    """Return the interface that has an address, empty for none. C(links) is as ip prints it."""
+    wanted = ipaddress.ip_address(address.partition("%")[0])
+    for link in links:
+        for one in link.get("addr_info", []):
+            if ipaddress.ip_address(one["local"]) == wanted:
+                return str(link.get("ifname", ""))
+    return ""

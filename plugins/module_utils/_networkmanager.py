@@ -6,11 +6,12 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Optional
+
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._files import write_file
 
 RunCommand = Callable[[Sequence[str]], tuple[int, str, str]]
 """Runs a command and returns (return code, stdout, stderr), as AnsibleModule.run_command does."""
@@ -30,6 +31,10 @@ class Profile:
     def same_but_for_zone(self, text: str) -> bool:
         """Tell whether another text of the file differs in what a change of zone writes only."""
         return _essence(self.text) == _essence(text)
+
+
+# /etc/NetworkManager/system-connections, /etc/sysconfig/network-scripts
+_PROFILES = ("/NetworkManager/", "/network-scripts/")
 
 
 class NetworkManagerError(Exception):
@@ -65,18 +70,22 @@ class NetworkManager:
         uuid = self._connection(interface)
         self.run("connection", "modify", str(uuid), "connection.zone", zone)
 
-    def profile(self, interface: str) -> Optional[Profile]:
-        """Return the file of the interface's profile, None where there is none under /etc."""
+    def file(self, interface: str) -> str:
+        """Return the path of the interface's profile, empty where it is kept in memory alone."""
         uuid = self._connection(interface)
-        if uuid is None:
-            return None
         for line in self.run("-t", "-f", "UUID,FILENAME", "connection", "show").splitlines():
             line_uuid, _colon, path = line.partition(":")
-            path = path.replace("\\:", ":")
-            if line_uuid == uuid and path.startswith("/etc/"):
-                with open(path, encoding="utf-8") as stream:
-                    return Profile(path=path, text=stream.read())
-        return None
+            if line_uuid == uuid:
+                return path.replace("\\:", ":")
+        return ""
+
+    def profile(self, interface: str) -> Optional[Profile]:
+        """Return the file of the interface's profile, None where there is none under /etc."""
+        path = self.file(interface) if self.manages(interface) else ""
+        if not path.startswith("/etc/"):
+            return None
+        with open(path, encoding="utf-8") as stream:
+            return Profile(path=path, text=stream.read())
 
     def restore(self, profile: Profile) -> None:
         """Write a profile's file as it was, unless somebody else has changed or removed it."""
@@ -86,14 +95,13 @@ class NetworkManager:
                     return
         except FileNotFoundError:
             return
-        temporary = f"{profile.path}.k3s-new"
-        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(profile.text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, profile.path)
+        write_file(profile.path, profile.text.encode())
         self.run("connection", "load", profile.path)
+
+    def load_profile(self, path: str) -> None:
+        """Read a file again where it is a profile's and NetworkManager runs."""
+        if any(part in path for part in _PROFILES) and self.profiles() is not None:
+            self.run("connection", "load", path)
 
     def connection_name(self, interface: str) -> str:
         """Return the name of the profile that is active on the interface, empty for none."""

@@ -19,11 +19,21 @@ description:
     zone that held the NIC, so that whatever was admitted there still is.
   - firewalld activates new policies, ipsets and zones only by a reload; the module reloads where
     that is needed and only there. Changed rules and members go into the running configuration
-    without one.
+    without one. What others have in the running configuration alone is given back after a reload.
+  - Before it changes anything it works out whether the SSH connection that Ansible came by would
+    still be admitted, and refuses where it would not.
+  - From the first step on a service of the node (C(k3s-network-guardian)) holds what to go back to.
+    It takes the change back where the module is killed, and where the controller does not confirm
+    it over a new connection within O(confirm_timeout); a unit does so when the node starts again
+    before that.
+  - One run at a time changes a node; another one waits.
+  - Where firewalld does not run, the permanent configuration is written, and the module warns that
+    it becomes active when firewalld starts.
 author: The edgeops.k3s_network authors (@edgeops)
 requirements:
-  - firewalld 0.9 or newer, running
+  - firewalld 0.9 or newer
   - Python's dbus module, which firewalld itself needs
+  - systemd
 extends_documentation_fragment:
   - edgeops.k3s_network.attributes
   - edgeops.k3s_network.attributes.actiongroup
@@ -35,6 +45,20 @@ attributes:
   idempotent:
     support: full
 options:
+  confirm_timeout:
+    description:
+      - Seconds within which the controller has to confirm the change over a new connection; the
+        node takes it back, running and permanent, when it does not.
+      - V(0) makes the change final as soon as it is applied and read back.
+    type: int
+    default: 60
+  allow_disruptive_reload:
+    description:
+      - Consent to a reload that flushes the iptables rules of a running Kubernetes. firewalld
+        before 2.0 does that (U(https://github.com/firewalld/firewalld/issues/863)), and any
+        firewalld with the iptables backend or with direct rules.
+    type: bool
+    default: false
   state:
     description:
       - Whether the objects shall be there or everything of ours be gone.
@@ -78,6 +102,14 @@ options:
         description: Name, beginning with V(k3s-), of 17 characters at most.
         type: str
         required: true
+      priority:
+        description:
+          - When it is asked, lower numbers first; negative ones before the zone of the packet,
+            positive ones after it. Two policies of ours may not have the same.
+          - On firewalld 0.9, where a zone in use has the target DROP or REJECT, a positive one is
+            taken for a negative one, since such a zone would end the matter first.
+        type: int
+        required: true
       ingress_zones:
         description: Where packets come from, zones or V(ANY).
         type: list
@@ -114,6 +146,26 @@ options:
         type: list
         elements: str
         default: []
+  source_zones:
+    description:
+      - Zones of ours for packets from some networks, made only where the node's firewalld is 2.0
+        or newer. From 2.0 to 2.4 no policy applies between two interfaces that are in no zone, as
+        those of pods are.
+      - They begin as a copy of the default zone, which took these packets before. A network that
+        the user has bound to a zone stays there, and gets none of ours.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: Name, beginning with V(k3s-), of 17 characters at most.
+        type: str
+        required: true
+      sources:
+        description: Networks.
+        type: list
+        elements: str
+        required: true
   interface_ports:
     description: Plain ports to add to whatever zone holds an interface, without taking it over.
     type: list
@@ -140,6 +192,7 @@ EXAMPLES = r"""
         entries: [192.0.2.11, 192.0.2.12]
     policies:
       - name: k3s-from-nodes
+        priority: 1010
         ingress_zones: [ANY]
         egress_zones: [HOST]
         rules:
@@ -151,6 +204,16 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+active:
+  description: Whether firewalld runs, so that the state is in force.
+  returned: always
+  type: bool
+  sample: true
+confirmed:
+  description: Whether the controller has confirmed the change over a new connection.
+  returned: when a change was made and O(confirm_timeout) is not V(0)
+  type: bool
+  sample: true
 firewalld_version:
   description: The version of the node's firewalld.
   returned: always
@@ -163,17 +226,23 @@ reloaded:
   sample: false
 """
 
+import json
+from typing import Optional
+
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld import (
-    Firewalld,
-    FirewalldError,
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._admission import Connection
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld import FirewalldError
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_host import (
+    bring_to_state,
 )
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_apply import (
-    RecordStore,
-    ensure,
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_judge import Terms
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._guard import GuardError
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._interfaces import (
+    interface_of,
+    ssh_connection,
 )
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._iptables import IptablesError
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._networkmanager import (
-    NetworkManager,
     NetworkManagerError,
 )
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._python import need_library
@@ -185,6 +254,8 @@ def argument_spec() -> dict:
     name = {"type": "str", "required": True}
     return {
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+        "confirm_timeout": {"type": "int", "default": 60},
+        "allow_disruptive_reload": {"type": "bool", "default": False},
         "ipsets": {
             "type": "list",
             "elements": "dict",
@@ -202,6 +273,7 @@ def argument_spec() -> dict:
             "default": [],
             "options": {
                 "name": name,
+                "priority": {"type": "int", "required": True},
                 "ingress_zones": {**strings, "required": True},
                 "egress_zones": {**strings, "required": True},
                 "rules": {**strings, "required": True},
@@ -217,6 +289,12 @@ def argument_spec() -> dict:
                 "ports": {**strings, "default": []},
             },
         },
+        "source_zones": {
+            "type": "list",
+            "elements": "dict",
+            "default": [],
+            "options": {"name": name, "sources": {**strings, "required": True}},
+        },
         "interface_ports": {
             "type": "list",
             "elements": "dict",
@@ -230,14 +308,41 @@ def argument_spec() -> dict:
 
 
 def run(module: AnsibleModule) -> dict:
-    """Apply the module's parameters. Raises FirewalldError or NetworkManagerError."""
+    """Apply the module's parameters. Raises an error of one of the parts."""
+    timeout = module.params["confirm_timeout"]
+    if timeout < 0:
+        raise FirewalldError(
+            f"Nothing was changed. confirm_timeout (k3s_firewall_confirm_timeout) is {timeout}; it "
+            "is a number of seconds, or 0 to switch the confirmation off"
+        )
     wanted = None
     if module.params["state"] == "present":
         wanted = {
-            key: module.params[key] for key in ("ipsets", "policies", "zones", "interface_ports")
+            key: module.params[key]
+            for key in ("ipsets", "policies", "zones", "source_zones", "interface_ports")
         }
-    client = Firewalld(NetworkManager(module.run_command))
-    return ensure(client, RecordStore(), wanted, module.check_mode)
+    terms = Terms(
+        check_mode=module.check_mode,
+        confirm_timeout=timeout,
+        allow_disruptive_reload=module.params["allow_disruptive_reload"],
+        connection=_connection(module),
+    )
+    result = bring_to_state(module.run_command, wanted, terms)
+    if not result["active"]:
+        module.warn(
+            "firewalld is not running: its permanent configuration is as wanted and becomes active "
+            "when it starts (systemctl enable --now firewalld); until then nothing is filtered"
+        )
+    return result
+
+
+def _connection(module: AnsibleModule) -> Optional[Connection]:
+    connection = ssh_connection()
+    if connection is None:
+        return None
+    _code, out, _err = module.run_command(["ip", "-json", "address", "show"])
+    interface = interface_of(json.loads(out or "[]"), connection.address)
+    return Connection(source=connection.source, port=connection.port, interface=interface)
 
 
 def main() -> None:
@@ -246,7 +351,7 @@ def main() -> None:
     need_library(module, "dbus", "python3-dbus, which firewalld needs as well")
     try:
         module.exit_json(**run(module))
-    except (FirewalldError, NetworkManagerError) as error:
+    except (FirewalldError, GuardError, IptablesError, NetworkManagerError) as error:
         module.fail_json(msg=str(error))
 
 

@@ -13,9 +13,10 @@ description:
   - Returns each interface with its global addresses as read from iproute2, and the address of the
     node in the connection that Ansible came by.
   - Unlike C(ansible_default_ipv4) nothing here depends on a default route.
+  - Is an action plugin and asks with a shell, so that the node needs no Python for it.
 author: The edgeops.k3s_network authors (@edgeops)
 requirements:
-  - iproute2
+  - iproute2 4.12 or newer
 extends_documentation_fragment:
   - edgeops.k3s_network.attributes
   - edgeops.k3s_network.attributes.actiongroup
@@ -55,28 +56,11 @@ ansible_facts:
           type: str
           returned: always
           sample: 192.0.2.11
+        default_route_settled:
+          description:
+            - Whether the node has a default route that leads somewhere and nothing that
+              M(edgeops.k3s_network.default_route) has made, so that it has nothing to do.
+          type: bool
+          returned: always
+          sample: true
 """
-
-import json
-
-from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._interfaces import (
-    connection_address,
-    parse_addresses,
-)
-
-
-def main() -> None:
-    """Run the module."""
-    module = AnsibleModule(argument_spec={}, supports_check_mode=True)
-    ip = module.get_bin_path("ip", required=True, opt_dirs=["/sbin", "/usr/sbin"])
-    _code, out, _err = module.run_command([ip, "-json", "address", "show"], check_rc=True)
-    facts = {
-        "interfaces": parse_addresses(json.loads(out or "[]")),
-        "connection_address": connection_address(),
-    }
-    module.exit_json(changed=False, ansible_facts={"k3s_network": facts})
-
-
-if __name__ == "__main__":
-    main()

@@ -51,9 +51,11 @@ def documentation(module: str) -> dict[str, Any]:
 
 
 def argument_spec(module: str) -> dict[str, Any]:
-    """Return a module's spec, its action plugin's where it has one."""
+    """Return a module's spec, its action plugin's where that is the whole of it."""
     if module in ACTIONS:
-        return importlib.import_module(f"{PLUGINS}.action.{module}").ARGUMENT_SPEC
+        action = importlib.import_module(f"{PLUGINS}.action.{module}")
+        if hasattr(action, "ARGUMENT_SPEC"):
+            return action.ARGUMENT_SPEC
     loaded = importlib.import_module(f"{PLUGINS}.modules.{module}")
     return loaded.argument_spec() if hasattr(loaded, "argument_spec") else {}
 

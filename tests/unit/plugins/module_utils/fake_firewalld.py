@@ -13,10 +13,21 @@ run time, as firewalld with FlushAllOnReload does.
 from __future__ import annotations
 
 import copy
+import json
 import re
+import tempfile
+from collections.abc import Sequence
 from typing import Any, Optional
 
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._checkpoint import Checkpoint
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld import FirewalldError
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_apply import (
+    RecordStore,
+)
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_others import (
+    Direct,
+    Others,
+)
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_plan import (
     BINDING,
     IPSET,
@@ -24,11 +35,13 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_pla
     PORTS,
     ZONE,
     Change,
+    Key,
     Objects,
     Record,
     Settings,
     is_ours,
 )
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_write import go_back
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._networkmanager import Profile
 
 DEFAULT_ZONE = "public"
@@ -38,20 +51,45 @@ class Killed(BaseException):
     """The process ended here: killed, or the power went."""
 
 
-class FakeStore:
-    """A record in memory."""
+class CountingStore(RecordStore):
+    """A record in a directory of its own, which counts how often it is written."""
 
     def __init__(self) -> None:
-        self.record = Record()
+        self._directory = tempfile.TemporaryDirectory()
+        super().__init__(f"{self._directory.name}/k3s-network/firewalld.json")
         self.saves = 0
 
-    def load(self) -> Record:
-        return self.record
+    @property
+    def record(self) -> Record:
+        return self.load()
 
     def save(self, record: Record) -> None:
         self.saves += 1
-        # What a file would give back.
-        self.record = Record.from_dict(record.to_dict())
+        super().save(record)
+
+
+class FakeGuard:
+    """Keeps the checkpoint as the file would, and takes a change back as the guardian would."""
+
+    def __init__(self) -> None:
+        self.checkpoint: Optional[Checkpoint] = None
+        self.awaits: Optional[int] = None
+
+    def begin(self, checkpoint: Checkpoint) -> None:
+        self.checkpoint = Checkpoint.from_dict(json.loads(json.dumps(checkpoint.to_dict())))
+        self.awaits = None
+
+    def await_confirmation(self, checkpoint: Checkpoint, seconds: int) -> None:
+        self.awaits = seconds
+
+    def end(self) -> None:
+        self.checkpoint = None
+
+    def expire(self, client: Any) -> None:
+        """Take back whatever is open."""
+        if self.checkpoint is not None:
+            go_back(client, self.checkpoint, interrupted=self.awaits is None)
+            self.end()
 
 
 class FakeFirewalld:
@@ -87,6 +125,9 @@ class FakeFirewalld:
         self.kill = False
         self.reloads = 0
         self.policies_of_others: dict[str, set[str]] = {}
+        self.what_is_wrong = ""
+        self.tables: dict[str, str] = {}
+        self.direct: Direct = {"chains": [], "rules": [], "passthroughs": []}
 
     def snapshot(self) -> dict[str, Any]:
         """Return all that somebody could see of it."""
@@ -106,7 +147,21 @@ class FakeFirewalld:
         """Start again from the permanent configuration."""
         self._take_over()
 
+    def run_only(self, zone: str, **settings: Any) -> None:
+        """Let somebody change a zone in the running configuration alone."""
+        self._runtime[ZONE, zone].update(settings)
+
+    def add_permanent(self, kind: str, name: str, **settings: Any) -> None:
+        """Let somebody write an object into the permanent configuration alone."""
+        self._permanent[kind, name] = settings
+
     # Reading
+
+    def is_running(self) -> bool:
+        return True
+
+    def trouble(self) -> str:
+        return self.what_is_wrong
 
     def version(self) -> str:
         return "1.3.3"
@@ -126,8 +181,37 @@ class FakeFirewalld:
     def foreign_policies(self) -> dict[str, set[str]]:
         return copy.deepcopy(self.policies_of_others)
 
-    def permanent_objects(self) -> Objects:
-        return copy.deepcopy({key: one for key, one in self._permanent.items() if is_ours(key)})
+    def running_zone_settings(self, zone: str) -> Optional[Settings]:
+        return copy.deepcopy(self._runtime.get((ZONE, zone)))
+
+    def sources(self) -> dict[str, list[str]]:
+        return {
+            name: list(one["sources"])
+            for (kind, name), one in self._runtime.items()
+            if kind == ZONE and "sources" in one
+        }
+
+    def service(self, name: str) -> Optional[Settings]:
+        return {"ports": ["22/tcp"]} if name == "ssh" else None
+
+    def others(self) -> Others:
+        objects = {key: one for key, one in self._runtime.items() if not is_ours(key)}
+        interfaces = {name: zone for name, zone in self._runtime_bound.items() if zone}
+        return copy.deepcopy(Others(objects, interfaces, self.direct, self.tables))
+
+    def file_paths(self, keys: Sequence[Key]) -> list[str]:
+        return []
+
+    def permanent_keys(self) -> set[Key]:
+        return set(self._permanent)
+
+    def permanent_settings(self, key: Key) -> Settings:
+        return copy.deepcopy(self._permanent[key])
+
+    def permanent_objects(self, of_others: bool = False) -> Objects:
+        return copy.deepcopy(
+            {key: one for key, one in self._permanent.items() if is_ours(key) != of_others}
+        )
 
     def runtime_objects(self) -> Objects:
         return copy.deepcopy({key: one for key, one in self._runtime.items() if is_ours(key)})
@@ -158,6 +242,18 @@ class FakeFirewalld:
 
     def apply_runtime(self, change: Change) -> None:
         self._write(f"running {' '.join(change.key)}", self._apply_runtime, change)
+
+    def apply_running_of_others(self, change: Change) -> None:
+        self._write(f"give back {' '.join(change.key)}", self._give_back, change)
+
+    def restore_direct(self, before: Direct, after: Direct) -> None:
+        self.direct = copy.deepcopy(before)
+
+    def restore_tables(self, others: Others) -> None:
+        self.tables = dict(others.tables)
+
+    def load_profile(self, path: str) -> None:
+        assert path.endswith("firewalld.json"), "no file but the record is here"
 
     def restore_builtin(self, zone: str) -> None:
         self._write(f"restore zone {zone}", self._restore_builtin, zone)
@@ -236,7 +332,7 @@ class FakeFirewalld:
                 self._find(self._runtime, (ZONE, zone))
                 self._runtime_bound[name] = zone
             else:
-                del self._runtime_bound[name]
+                self._runtime_bound.pop(name, None)
         elif kind == PORTS:
             self._set_ports(self._runtime, name, change)
         else:
@@ -244,6 +340,11 @@ class FakeFirewalld:
             if kind == POLICY:
                 self._check_policy(self._runtime, change.after or {})
             self._runtime[change.key] = copy.deepcopy(change.after or {})
+
+    def _give_back(self, change: Change) -> None:
+        assert not is_ours(change.key)
+        self._find(self._runtime, change.key)
+        self._runtime[change.key] = copy.deepcopy(change.after or {})
 
     def _set_ports(self, objects: Objects, zone: str, change: Change) -> None:
         settings = self._find(objects, (ZONE, zone))

@@ -11,6 +11,7 @@ import re
 
 import pytest
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewall_wanted import (
+    PRIORITIES,
     firewall_wanted,
 )
 from ansible_collections.edgeops.k3s_network.tests.unit.plugins.module_utils.factories import (
@@ -94,6 +95,7 @@ def test_a_server_admits_etcd_from_servers_and_the_api_from_all_nodes():
     wanted = firewall_wanted(topology([node(), AGENT], rows), "server1")
     assert policies_of(wanted)["k3s-from-nodes"] == {
         "name": "k3s-from-nodes",
+        "priority": 1010,
         "ingress_zones": ["ANY"],
         "egress_zones": ["HOST"],
         "rules": [
@@ -222,6 +224,7 @@ def test_the_overlay_passes_from_anywhere_to_anywhere():
     assert wanted["policies"] == [
         {
             "name": "k3s-overlay",
+            "priority": -1010,
             "ingress_zones": ["ANY"],
             "egress_zones": ["ANY"],
             "rules": [
@@ -304,3 +307,12 @@ def test_every_ipset_is_used_and_every_used_one_is_there(cluster):
         wanted = firewall_wanted(cluster, one["name"])
         rules = " ".join(rule for policy in wanted["policies"] for rule in policy["rules"])
         assert set(re.findall(r'ipset="([^"]+)"', rules)) == set(ipsets_of(wanted))
+
+
+def test_no_two_policies_share_a_priority():
+    # firewalld 2.0 to 2.4 would put them in front of zones of sources.
+    assert len(set(PRIORITIES.values())) == len(PRIORITIES)
+
+
+def test_only_what_is_forwarded_comes_before_the_rules_of_a_zone():
+    assert {name for name, priority in PRIORITIES.items() if priority < 0} == {"k3s-overlay"}

@@ -8,7 +8,8 @@ import json
 import os
 
 import pytest
-from ansible_collections.edgeops.k3s_network.plugins.module_utils import _firewalld_apply
+from ansible_collections.edgeops.k3s_network.plugins.module_utils import _firewalld_write
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._admission import Connection
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewall_wanted import (
     firewall_wanted,
 )
@@ -17,6 +18,7 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_app
     RecordStore,
     ensure,
 )
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_judge import Terms
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_plan import (
     IPSET,
     POLICY,
@@ -33,8 +35,9 @@ from ansible_collections.edgeops.k3s_network.tests.unit.plugins.module_utils.fac
     topology,
 )
 from ansible_collections.edgeops.k3s_network.tests.unit.plugins.module_utils.fake_firewalld import (
+    CountingStore,
     FakeFirewalld,
-    FakeStore,
+    FakeGuard,
     Killed,
 )
 from hypothesis import given, settings
@@ -73,23 +76,29 @@ HOSTS = [managed_host, plain_host]
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch):
-    monkeypatch.setattr(_firewalld_apply, "_SETTLE_SECONDS", 0.0)
-    monkeypatch.setattr(_firewalld_apply, "_SETTLE_STEP", 0.0)
+    monkeypatch.setattr(_firewalld_write, "_SETTLE_SECONDS", 0.0)
+    monkeypatch.setattr(_firewalld_write, "_SETTLE_STEP", 0.0)
+    monkeypatch.setattr(os, "fsync", lambda _handle: None)
+
+
+def run(client, store, what, guard=None, **terms):
+    """Run the module on a host."""
+    return ensure(lambda: client, store, guard or FakeGuard(), what, Terms(**terms))
 
 
 def there_and_back(client, store, *modes):
     for mode in modes:
-        ensure(client, store, wanted(mode), check_mode=False)
-    ensure(client, store, None, check_mode=False)
+        run(client, store, wanted(mode))
+    run(client, store, None)
 
 
 @pytest.mark.parametrize("make_host", HOSTS)
 @pytest.mark.parametrize("mode", MODES)
 def test_a_second_run_changes_nothing(make_host, mode):
-    client, store = make_host(), FakeStore()
-    assert ensure(client, store, wanted(mode), check_mode=False)["changed"]
+    client, store = make_host(), CountingStore()
+    assert run(client, store, wanted(mode))["changed"]
     writes, saves = len(client.writes), store.saves
-    result = ensure(client, store, wanted(mode), check_mode=False)
+    result = run(client, store, wanted(mode))
     assert not result["changed"]
     assert result["diff"] == []
     assert (len(client.writes), store.saves) == (writes, saves)
@@ -98,7 +107,7 @@ def test_a_second_run_changes_nothing(make_host, mode):
 @pytest.mark.parametrize("make_host", HOSTS)
 @pytest.mark.parametrize("mode", MODES)
 def test_absent_gives_back_the_host_that_was_there_before(make_host, mode):
-    client, store = make_host(), FakeStore()
+    client, store = make_host(), CountingStore()
     before = client.snapshot()
     there_and_back(client, store, mode)
     assert client.snapshot() == before
@@ -109,11 +118,11 @@ def test_absent_gives_back_the_host_that_was_there_before(make_host, mode):
 @pytest.mark.parametrize("second", MODES)
 @pytest.mark.parametrize("first", MODES)
 def test_a_change_of_mode_leads_to_the_same_as_the_mode_from_the_start(make_host, first, second):
-    client, store = make_host(), FakeStore()
-    ensure(client, store, wanted(first), check_mode=False)
-    ensure(client, store, wanted(second), check_mode=False)
+    client, store = make_host(), CountingStore()
+    run(client, store, wanted(first))
+    run(client, store, wanted(second))
     other = make_host()
-    ensure(other, FakeStore(), wanted(second), check_mode=False)
+    run(other, CountingStore(), wanted(second))
     keys = ("permanent", "runtime", "profiles", "runtime_bound", "bound")
     assert {key: client.snapshot()[key] for key in keys} == {
         key: other.snapshot()[key] for key in keys
@@ -121,36 +130,36 @@ def test_a_change_of_mode_leads_to_the_same_as_the_mode_from_the_start(make_host
 
 
 def test_absent_on_an_untouched_host_does_nothing():
-    client, store = managed_host(), FakeStore()
-    assert not ensure(client, store, None, check_mode=False)["changed"]
+    client, store = managed_host(), CountingStore()
+    assert not run(client, store, None)["changed"]
     assert client.writes == []
 
 
 @pytest.mark.parametrize("make_host", HOSTS)
 @pytest.mark.parametrize("mode", MODES)
 def test_check_mode_writes_nothing_and_tells_what_the_run_will_do(make_host, mode):
-    client, store = make_host(), FakeStore()
+    client, store = make_host(), CountingStore()
     before = client.snapshot()
-    told = ensure(client, store, wanted(mode), check_mode=True)
+    told = run(client, store, wanted(mode), check_mode=True)
     assert client.writes == []
     assert store.saves == 0
     assert client.snapshot() == before
-    done = ensure(client, store, wanted(mode), check_mode=False)
+    done = run(client, store, wanted(mode))
     assert told["diff"] == done["diff"]
     assert told["changed"] and done["changed"]
 
 
 def test_check_mode_of_absent_writes_nothing():
-    client, store = managed_host(), FakeStore()
-    ensure(client, store, wanted("segregated"), check_mode=False)
+    client, store = managed_host(), CountingStore()
+    run(client, store, wanted("segregated"))
     before, writes = client.snapshot(), len(client.writes)
-    assert ensure(client, store, None, check_mode=True)["changed"]
+    assert run(client, store, None, check_mode=True)["changed"]
     assert client.snapshot() == before
     assert len(client.writes) == writes
 
 
 def test_the_diff_shows_both_configurations_by_name():
-    result = ensure(managed_host(), FakeStore(), wanted(), check_mode=True)
+    result = run(managed_host(), CountingStore(), wanted(), check_mode=True)
     assert [part["before_header"] for part in result["diff"]] == [
         "firewalld, permanent",
         "firewalld, running",
@@ -163,15 +172,15 @@ def test_the_diff_shows_both_configurations_by_name():
 
 def test_a_reload_happens_once_for_new_objects_and_is_reported():
     client = managed_host()
-    result = ensure(client, FakeStore(), wanted("segregated"), check_mode=False)
+    result = run(client, CountingStore(), wanted("segregated"))
     assert result["reloaded"]
     assert client.reloads == 1
 
 
 def test_another_node_needs_no_reload():
-    client, store = managed_host(), FakeStore()
-    ensure(client, store, wanted(agents=1), check_mode=False)
-    result = ensure(client, store, wanted(agents=2), check_mode=False)
+    client, store = managed_host(), CountingStore()
+    run(client, store, wanted(agents=1))
+    result = run(client, store, wanted(agents=2))
     assert result["changed"]
     assert not result["reloaded"]
     assert client.reloads == 1
@@ -179,9 +188,9 @@ def test_another_node_needs_no_reload():
 
 
 def test_plain_ports_alone_need_no_reload():
-    client, store = managed_host(), FakeStore()
-    ensure(client, store, wanted("plain", rows=ROWS[:1]), check_mode=False)
-    result = ensure(client, store, wanted("plain", rows=ROWS[:3]), check_mode=False)
+    client, store = managed_host(), CountingStore()
+    run(client, store, wanted("plain", rows=ROWS[:1]))
+    result = run(client, store, wanted("plain", rows=ROWS[:3]))
     assert result["changed"]
     assert not result["reloaded"]
     assert client.reloads == 1
@@ -191,21 +200,21 @@ def test_plain_ports_alone_need_no_reload():
 
 def test_an_interface_comes_into_a_zone_only_when_that_is_active():
     client = managed_host()
-    ensure(client, FakeStore(), wanted("segregated"), check_mode=False)
+    run(client, CountingStore(), wanted("segregated"))
     order = [client.writes.index(name) for name in ("reload", "permanent binding eth0")]
     assert order == sorted(order)
 
 
 def test_what_was_admitted_before_still_is_in_our_zones():
     client = managed_host()
-    ensure(client, FakeStore(), wanted("segregated"), check_mode=False)
+    run(client, CountingStore(), wanted("segregated"))
     zones = client.runtime_objects()
     assert zones[ZONE, "k3s-cluster"] == {"services": ["cockpit", "ssh"], "ports": ["9100/tcp"]}
     assert zones[ZONE, "k3s-external"] == {"services": ["ssh"], "ports": ["10250/tcp"]}
 
 
 def test_zones_and_rules_of_the_user_stay():
-    client, store = managed_host(), FakeStore()
+    client, store = managed_host(), CountingStore()
     mine = {"services": ["https"], "ports": ["1234/tcp"]}
     client._permanent[ZONE, "mine"] = mine
     client._permanent[POLICY, "mine"] = {
@@ -220,26 +229,26 @@ def test_zones_and_rules_of_the_user_stay():
 
 
 def test_an_object_of_ours_that_somebody_changed_is_mended():
-    client, store = managed_host(), FakeStore()
-    ensure(client, store, wanted(), check_mode=False)
+    client, store = managed_host(), CountingStore()
+    run(client, store, wanted())
     good = client.snapshot()
     key = (IPSET, "k3s-nodes")
     current = client.permanent_objects()[key]
     client.apply_permanent(Change(key, current, {**current, "entries": []}))
     client.reload()
-    assert ensure(client, store, wanted(), check_mode=False)["changed"]
+    assert run(client, store, wanted())["changed"]
     assert client.snapshot() == good
 
 
 def test_what_reads_back_otherwise_is_named_and_taken_back():
-    client, store = managed_host(), FakeStore()
+    client, store = managed_host(), CountingStore()
     before = client.snapshot()
     read = client.runtime_objects
     client.runtime_objects = lambda: {
         key: one for key, one in read().items() if key != (POLICY, "k3s-from-nodes")
     }
     with pytest.raises(FirewalldError) as error:
-        ensure(client, store, wanted(), check_mode=False)
+        run(client, store, wanted())
     assert "policy k3s-from-nodes" in str(error.value)
     assert "was taken back" in str(error.value)
     assert client.snapshot() == before
@@ -250,11 +259,11 @@ def test_what_reads_back_otherwise_is_named_and_taken_back():
 
 def writes_of(make_host, before_modes, last):
     """Return how many writes the last step takes, after those before."""
-    client, store = make_host(), FakeStore()
+    client, store = make_host(), CountingStore()
     for mode in before_modes:
-        ensure(client, store, wanted(mode), check_mode=False)
+        run(client, store, wanted(mode))
     start = len(client.writes)
-    ensure(client, store, last and wanted(last), check_mode=False)
+    run(client, store, last and wanted(last))
     return start, len(client.writes)
 
 
@@ -270,97 +279,79 @@ STEPS = [
 
 
 def broken_runs(make_host, before_modes, last, **how):
-    """Yield a client and a store after each run that was broken at another write."""
+    """Yield a host after each run that was broken at another write, with its guard."""
     start, end = writes_of(make_host, before_modes, last)
     assert end > start
     for number in range(start + 1, end + 1):
-        client, store = make_host(), FakeStore()
+        client, store, guard = make_host(), CountingStore(), FakeGuard()
         for mode in before_modes:
-            ensure(client, store, wanted(mode), check_mode=False)
+            run(client, store, wanted(mode))
         before = client.snapshot(), store.record
         client.fail_at, client.applied = number, how.get("applied", False)
         client.kill = how.get("kill", False)
         with pytest.raises((FirewalldError, Killed)) as error:
-            ensure(client, store, last and wanted(last), check_mode=False)
+            run(client, store, last and wanted(last), guard, confirm_timeout=60)
         broken_write = client.writes[number - 1]
         client.fail_at = 0
-        yield client, store, before, error, broken_write
-
-
-def is_tidying(write):
-    """Tell whether a write comes after all is done, when there is nothing to take back."""
-    return write.startswith("restore ")
+        yield client, store, guard, before, error, broken_write
 
 
 @pytest.mark.parametrize("applied", [False, True])
 @pytest.mark.parametrize("make_host", HOSTS)
 @pytest.mark.parametrize(("before_modes", "last"), STEPS)
 def test_a_failure_at_any_write_leaves_the_old_state(make_host, before_modes, last, applied):
-    semantic = ("permanent", "runtime", "bound", "runtime_bound", "profiles")
-    for client, store, before, error, write in broken_runs(
+    for client, store, guard, before, error, write in broken_runs(
         make_host, before_modes, last, applied=applied
     ):
-        if is_tidying(write):
-            continue
         assert "went wrong" in str(error.value)
         assert "was taken back" in str(error.value)
         now = client.snapshot()
-        for key in semantic:
+        for key in now:
             assert now[key] == before[0][key], f"{key} after a failure at {write}"
         assert store.record == before[1], write
-
-
-@pytest.mark.parametrize("make_host", HOSTS)
-@pytest.mark.parametrize(("before_modes", "last"), STEPS)
-def test_a_failure_leaves_the_files_of_the_host_as_they_were(make_host, before_modes, last):
-    for client, _store, before, _error, write in broken_runs(make_host, before_modes, last):
-        if not is_tidying(write):
-            now = client.snapshot()
-            assert now["overridden"] == before[0]["overridden"], write
-            assert now["files"] == before[0]["files"], write
-
-
-@pytest.mark.parametrize("kill", [False, True])
-@pytest.mark.parametrize("make_host", HOSTS)
-@pytest.mark.parametrize(("before_modes", "last"), STEPS)
-def test_the_next_run_converges_wherever_one_was_broken(make_host, before_modes, last, kill):
-    whole, whole_store = make_host(), FakeStore()
-    for mode in before_modes:
-        ensure(whole, whole_store, wanted(mode), check_mode=False)
-    ensure(whole, whole_store, last and wanted(last), check_mode=False)
-    for client, store, _before, _error, write in broken_runs(
-        make_host, before_modes, last, kill=kill
-    ):
-        ensure(client, store, last and wanted(last), check_mode=False)
-        now, then = client.snapshot(), whole.snapshot()
-        for key in now:
-            if key != "files":
-                assert now[key] == then[key], f"{key} after a break at {write}"
-        assert not ensure(client, store, last and wanted(last), check_mode=False)["changed"]
+        assert guard.checkpoint is None
 
 
 @pytest.mark.parametrize("reboot", [False, True])
 @pytest.mark.parametrize("applied", [False, True])
 @pytest.mark.parametrize("make_host", HOSTS)
 @pytest.mark.parametrize(("before_modes", "last"), STEPS)
-def test_absent_gives_back_the_host_wherever_a_run_was_killed(
+def test_the_guardian_takes_back_a_run_that_was_killed_at_any_write(
     make_host, before_modes, last, applied, reboot
 ):
-    original = make_host().snapshot()
-    for client, store, _before, _error, write in broken_runs(
+    for client, store, guard, before, _error, write in broken_runs(
         make_host, before_modes, last, applied=applied, kill=True
     ):
         if reboot:
             client.reboot()
-        ensure(client, store, None, check_mode=False)
+        guard.expire(client)
         now = client.snapshot()
         for key in now:
-            assert now[key] == original[key], f"{key} after a kill at {write}"
-        assert store.record == Record(), write
+            assert now[key] == before[0][key], f"{key} after a kill at {write}"
+        assert store.record == before[1], write
 
 
-def test_a_failure_that_can_not_be_taken_back_says_so_and_keeps_the_record():
-    client, store = managed_host(), FakeStore()
+@pytest.mark.parametrize("make_host", HOSTS)
+@pytest.mark.parametrize(("before_modes", "last"), STEPS)
+def test_the_next_run_converges_wherever_one_was_killed(make_host, before_modes, last):
+    whole, whole_store = make_host(), CountingStore()
+    for mode in before_modes:
+        run(whole, whole_store, wanted(mode))
+    run(whole, whole_store, last and wanted(last))
+    for client, store, guard, _before, _error, write in broken_runs(
+        make_host, before_modes, last, kill=True
+    ):
+        guard.expire(client)
+        run(client, store, last and wanted(last))
+        assert client.snapshot() == whole.snapshot(), f"after a kill at {write}"
+        assert store.record == whole_store.record
+        assert not run(client, store, last and wanted(last))["changed"]
+
+
+def test_a_failure_that_can_not_be_taken_back_leaves_it_to_the_guardian():
+    client, store, guard = managed_host(), CountingStore(), FakeGuard()
+    before = client.snapshot()
+    mend = client.apply_permanent, client.reload
 
     def refuse(*_arguments):
         client.apply_permanent = client.reload = refuse
@@ -368,10 +359,143 @@ def test_a_failure_that_can_not_be_taken_back_says_so_and_keeps_the_record():
 
     client.reload = refuse
     with pytest.raises(FirewalldError) as error:
-        ensure(client, store, wanted("segregated"), check_mode=False)
-    assert "could not be taken back" in str(error.value)
-    assert "run the playbook again" in str(error.value)
-    assert set(store.record.bindings) == {"eth0", "eth1"}
+        run(client, store, wanted("segregated"), guard)
+    assert "could not be taken back yet" in str(error.value)
+    assert "the node goes on trying by itself" in str(error.value)
+    client.apply_permanent, client.reload = mend
+    guard.expire(client)
+    assert client.snapshot() == before
+
+
+# The confirmation
+
+
+@pytest.mark.parametrize("make_host", HOSTS)
+@pytest.mark.parametrize(("before_modes", "last"), STEPS)
+def test_a_change_that_nobody_confirms_is_taken_back(make_host, before_modes, last):
+    client, store, guard = make_host(), CountingStore(), FakeGuard()
+    for mode in before_modes:
+        run(client, store, wanted(mode))
+    before = client.snapshot(), store.record
+    result = run(client, store, last and wanted(last), guard, confirm_timeout=30)
+    assert result["confirm"] == guard.checkpoint.identity
+    assert guard.awaits == 30
+    guard.expire(client)
+    assert (client.snapshot(), store.record) == before
+
+
+def test_without_a_timeout_a_change_is_final_at_once():
+    client, store, guard = managed_host(), CountingStore(), FakeGuard()
+    assert "confirm" not in run(client, store, wanted(), guard, confirm_timeout=0)
+    assert guard.checkpoint is None
+
+
+def test_a_run_that_changes_nothing_asks_for_no_confirmation():
+    client, store, guard = managed_host(), CountingStore(), FakeGuard()
+    run(client, store, wanted())
+    assert "confirm" not in run(client, store, wanted(), guard, confirm_timeout=30)
+    assert guard.checkpoint is None
+
+
+# What others have
+
+
+BAN = 'rule family="ipv4" source address="198.51.100.66" drop'
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_runs_only_survives_the_reload(mode):
+    client, store = managed_host(), CountingStore()
+    client.run_only("public", rules_str=[BAN], sources=["198.51.100.0/24"])
+    client.run_only("internal", services=["ssh"])
+    client.direct = {"chains": [], "rules": [["ipv4", "filter", "INPUT", 0, ["-j", "LOG"]]]}
+    client.tables = {"iptables-save": "*nat"}
+    others = client.others()
+    assert run(client, store, wanted(mode))["reloaded"]
+    now = client.others().objects
+    assert now[ZONE, "public"]["rules_str"] == [BAN]
+    assert now[ZONE, "public"]["sources"] == ["198.51.100.0/24"]
+    assert now[ZONE, "internal"]["services"] == ["ssh"]
+    assert (client.direct, client.tables) == (others.direct, others.tables)
+
+
+def test_what_runs_only_in_the_nics_zone_runs_in_ours():
+    client, store = managed_host(), CountingStore()
+    client.run_only("internal", rules_str=[BAN])
+    run(client, store, wanted("segregated"))
+    assert client.runtime_objects()[ZONE, "k3s-cluster"]["rules_str"] == [BAN]
+    assert "rules_str" not in client.permanent_objects()[ZONE, "k3s-cluster"]
+    assert not run(client, store, wanted("segregated"))["changed"]
+
+
+KUBERNETES = "*nat\n:KUBE-SERVICES - [0:0]\n-A PREROUTING -j KUBE-SERVICES\nCOMMIT\n"
+
+
+def test_a_reload_that_flushes_kubernetes_takes_consent():
+    client, store = managed_host(), CountingStore()
+    client.tables = {"iptables-save": KUBERNETES}
+    before = client.snapshot()
+    for check_mode in (True, False):
+        with pytest.raises(FirewalldError) as error:
+            run(client, store, wanted(), check_mode=check_mode)
+        assert "KUBE-SERVICES" in str(error.value)
+        assert "k3s_firewall_allow_disruptive_reload" in str(error.value)
+    assert client.snapshot() == before
+    assert run(client, store, wanted(), allow_disruptive_reload=True)["reloaded"]
+    # A change of members needs no reload, and so no consent.
+    assert not run(client, store, wanted(agents=2))["reloaded"]
+
+
+def test_what_a_reload_would_bring_for_others_stops_the_run():
+    client, store = managed_host(), CountingStore()
+    client.add_permanent(POLICY, "admin", target="DROP", ingress_zones=["ANY"])
+    with pytest.raises(FirewalldError, match="policy admin, which is not running yet") as error:
+        run(client, store, wanted())
+    assert "firewall-cmd --reload" in str(error.value)
+    assert client.writes == []
+
+
+def test_trouble_of_firewalld_stops_a_change_and_no_run_that_changes_nothing():
+    client, store = managed_host(), CountingStore()
+    run(client, store, wanted())
+    client.what_is_wrong = "firewalld is in panic mode"
+    assert not run(client, store, wanted())["changed"]
+    with pytest.raises(FirewalldError, match=r"Nothing was changed\. firewalld is in panic mode"):
+        run(client, store, None)
+
+
+# The controller
+
+
+OUTSIDE = Connection(source="198.51.100.9", port=22, interface="eth0")
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_connection_that_a_zone_admits_goes_on(mode):
+    client, store = managed_host(), CountingStore()
+    assert run(client, store, wanted(mode), connection=OUTSIDE)["changed"]
+    assert run(client, store, None, connection=OUTSIDE)["changed"]
+
+
+def test_a_connection_that_only_a_rule_of_ours_admits_is_not_cut():
+    client, store = FakeFirewalld(zones={"public": {"ports": ["80/tcp"]}}), CountingStore()
+    rows = [*ROWS, row(22, source=["external"])]
+    run(client, store, wanted(rows=rows), connection=OUTSIDE)
+    before = client.snapshot()
+    for without in (wanted(), None):
+        for check_mode in (True, False):
+            with pytest.raises(FirewalldError) as error:
+                run(client, store, without, connection=OUTSIDE, check_mode=check_mode)
+            assert "Nothing was changed" in str(error.value)
+            assert "from 198.51.100.9 to port 22/tcp" in str(error.value)
+            assert "k3s-from-clients" in str(error.value)
+    assert client.snapshot() == before
+    run(client, store, None)
+
+
+def test_a_connection_that_nothing_seems_to_admit_is_let_alone():
+    client, store = FakeFirewalld(zones={"public": {"ports": ["80/tcp"]}}), CountingStore()
+    assert run(client, store, wanted(), connection=OUTSIDE)["changed"]
 
 
 # Any host, any modes
@@ -401,7 +525,7 @@ def hosts(draw):
 @settings(max_examples=120)
 @given(hosts(), st.lists(st.sampled_from(MODES), min_size=1, max_size=4))
 def test_absent_gives_back_any_host_after_any_modes(client, modes):
-    store = FakeStore()
+    store = CountingStore()
     before = client.snapshot()
     there_and_back(client, store, *modes)
     assert client.snapshot() == before
@@ -410,9 +534,9 @@ def test_absent_gives_back_any_host_after_any_modes(client, modes):
 
 @given(hosts(), st.sampled_from(MODES))
 def test_a_second_run_changes_nothing_on_any_host(client, mode):
-    store = FakeStore()
-    ensure(client, store, wanted(mode), check_mode=False)
-    assert not ensure(client, store, wanted(mode), check_mode=False)["changed"]
+    store = CountingStore()
+    run(client, store, wanted(mode))
+    assert not run(client, store, wanted(mode))["changed"]
 
 
 # The record on the node
@@ -497,6 +621,6 @@ def test_a_policy_of_others_on_the_nics_zone_is_refused_before_anything_changes(
     with pytest.raises(
         FirewalldError, match=r"Nothing was changed\. The firewalld policies admin,"
     ):
-        ensure(client, store, wanted("segregated"), check_mode=False)
+        run(client, store, wanted("segregated"))
     assert client.writes == []
-    ensure(client, store, wanted("shared"), check_mode=False)
+    run(client, store, wanted("shared"))

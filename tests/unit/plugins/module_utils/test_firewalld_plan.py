@@ -30,7 +30,13 @@ from hypothesis import strategies as st
 
 IPSETS = [{"name": "k3s-nodes", "type": "hash:ip", "family": "inet", "entries": ["192.0.2.1"]}]
 POLICIES = [
-    {"name": "k3s-from-nodes", "ingress_zones": ["ANY"], "egress_zones": ["HOST"], "rules": ["r"]}
+    {
+        "name": "k3s-from-nodes",
+        "priority": 1010,
+        "ingress_zones": ["ANY"],
+        "egress_zones": ["HOST"],
+        "rules": ["r"],
+    }
 ]
 CLUSTER_ZONE = {"name": "k3s-cluster", "interface": "eth0", "ports": []}
 ETH0 = [{"interface": "eth0", "ports": ["6443/tcp", "10000-30000/tcp"]}]
@@ -60,8 +66,10 @@ def state(permanent="", runtime="", ports=None, **others):
     return State(**given)
 
 
-def present(of, record=None, zones=(), interface_ports=()):
-    return target_present(of, record or Record(), IPSETS, POLICIES, zones, interface_ports)
+def present(of, record=None, zones=(), interface_ports=(), source_zones=()):
+    return target_present(
+        of, record or Record(), IPSETS, POLICIES, zones, source_zones, interface_ports
+    )
 
 
 # The steps
@@ -164,7 +172,7 @@ def test_policies_continue_so_that_the_zones_rules_still_count():
     target = present(state())
     assert target.permanent[POLICY, "k3s-from-nodes"] == {
         "target": "CONTINUE",
-        "priority": -1,
+        "priority": 1010,
         "ingress_zones": ["ANY"],
         "egress_zones": ["HOST"],
         "rich_rules": ["r"],
@@ -343,3 +351,85 @@ RECORDS = st.builds(
 @given(RECORDS)
 def test_a_record_is_read_as_it_was_written(record):
     assert Record.from_dict(record.to_dict()) == record
+
+
+# Where packets come from
+
+
+def policy(name, ingress, rules):
+    return {
+        "name": name,
+        "priority": 1010,
+        "ingress_zones": [ingress],
+        "egress_zones": ["HOST"],
+        "rules": rules,
+    }
+
+
+def ingress_of(sources, policies=None):
+    ipsets = [
+        {"name": "k3s-nodes", "type": "hash:ip", "family": "inet", "entries": ["192.0.2.11"]},
+        {"name": "k3s-clients", "type": "hash:net", "family": "inet", "entries": ["10.9.0.0/16"]},
+    ]
+    policies = policies or [
+        policy("k3s-from-nodes", "k3s-cluster", ['rule source ipset="k3s-nodes" accept']),
+        policy("k3s-from-clients", "k3s-external", ["rule port accept"]),
+    ]
+    target = target_present(state(sources=sources), Record(), ipsets, policies, (), (), ())
+    return {
+        name: settings["ingress_zones"]
+        for (kind, name), settings in target.permanent.items()
+        if kind == POLICY
+    }
+
+
+@pytest.mark.parametrize("bound", ["192.0.2.0/24", "192.0.2.11", "128.0.0.0/1", "192.0.2.9/24"])
+def test_nodes_that_a_zone_of_the_user_takes_as_sources_are_admitted_there(bound):
+    assert ingress_of({"internal": [bound]}) == {
+        "k3s-from-nodes": ["internal", "k3s-cluster"],
+        "k3s-from-clients": ["k3s-external"],
+    }
+
+
+@pytest.mark.parametrize(
+    "bound", ["10.9.1.0/24", "2001:db8::/32", "ipset:mine", "02:00:00:00:00:01"]
+)
+def test_clients_that_a_zone_of_the_user_takes_as_sources_are_admitted_there(bound):
+    assert ingress_of({"work": [bound]}) == {
+        "k3s-from-nodes": ["k3s-cluster"],
+        "k3s-from-clients": ["k3s-external", "work"],
+    }
+
+
+def test_a_policy_of_any_zone_needs_no_other():
+    policies = [policy("k3s-from-nodes", "ANY", ['rule source ipset="k3s-nodes" accept'])]
+    assert ingress_of({"internal": ["192.0.2.0/24"]}, policies) == {"k3s-from-nodes": ["ANY"]}
+
+
+def test_where_zones_end_early_policies_come_first():
+    target = present(state(ends_early=True))
+    assert target.permanent[POLICY, "k3s-from-nodes"]["priority"] == -1010
+
+
+PODS = [{"name": "k3s-pods", "sources": ["10.42.0.0/16"]}]
+PUBLIC = {
+    "services": ["ssh"],
+    "forward": True,
+    "sources": ["198.51.100.0/24"],
+    "interfaces": ["eth0"],
+}
+
+
+def test_pods_get_a_zone_where_policies_pass_over_the_default_one():
+    of = state(passes_over_default=True, zones={"public": PUBLIC})
+    target = present(of, source_zones=PODS)
+    zone = {"services": ["ssh"], "sources": ["10.42.0.0/16"]}
+    assert target.permanent[ZONE, "k3s-pods"] == zone
+    assert target.runtime[ZONE, "k3s-pods"] == zone
+    assert (ZONE, "k3s-pods") not in present(state(), source_zones=PODS).permanent
+
+
+@pytest.mark.parametrize("bound", ["10.42.0.0/16", "10.0.0.0/8", "10.42.7.0/24"])
+def test_pods_that_the_user_has_bound_to_a_zone_stay_there(bound):
+    of = state(passes_over_default=True, zones={"public": PUBLIC}, sources={"trusted": [bound]})
+    assert (ZONE, "k3s-pods") not in present(of, source_zones=PODS).permanent

@@ -1,0 +1,80 @@
+# Copyright (c) 2026 The edgeops.k3s_network authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Action plugin: asks a node for its interfaces with a shell, which is quicker than a module."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Optional
+
+from ansible.plugins.action import ActionBase
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._interfaces import (
+    parse_addresses,
+    parse_ssh_connection,
+)
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._routes import (
+    PROFILE,
+    real_routes,
+)
+
+_BETWEEN = "--- edgeops.k3s_network ---"
+# Where NetworkManager keeps a profile of that name, newer and older.
+_PROFILES = (
+    f"/etc/NetworkManager/system-connections/{PROFILE}*"
+    f" /etc/sysconfig/network-scripts/ifcfg-{PROFILE}*"
+)
+# sudo takes SSH_CONNECTION out of the environment, so the processes above are asked as well.
+_COMMAND = f"""PATH=$PATH:/usr/sbin:/sbin
+ip -json -details address show || exit
+echo '{_BETWEEN}'
+ip -json -4 route show default || exit
+echo '{_BETWEEN}'
+connection=$SSH_CONNECTION
+process=$PPID
+while [ -z "$connection" ] && [ "${{process:-0}}" -gt 1 ]; do
+  connection=$(tr '\\0' '\\n' 2>/dev/null <"/proc/$process/environ" |
+    sed -n 's/^SSH_CONNECTION=//p')
+  process=$(sed -n 's/^PPid:[[:space:]]*//p' "/proc/$process/status" 2>/dev/null)
+done
+echo "$connection"
+echo '{_BETWEEN}'
+for profile in {_PROFILES}; do [ ! -e "$profile" ] || echo "$profile"; done"""
+
+
+class ActionModule(ActionBase):
+    """Needs no Python on the node."""
+
+    TRANSFERS_FILES = False
+    _VALID_ARGS = frozenset()
+
+    def run(
+        self, tmp: Optional[str] = None, task_vars: Optional[dict[str, Any]] = None
+    ) -> dict[str, Any]:
+        """Return the result that the module of this name documents."""
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        answer = self._low_level_execute_command(_COMMAND)
+        parts = str(answer["stdout"]).split(_BETWEEN)
+        if answer["rc"] != 0 or len(parts) != 4:
+            said = str(answer["stderr"] or answer["stdout"]).strip()
+            result.update(
+                failed=True,
+                msg="ip -json does not tell this host's interfaces and routes: "
+                f"{said or answer['rc']}. It takes iproute2 4.12 or newer",
+            )
+            return result
+        links, routes = (json.loads(part.strip() or "[]") for part in parts[:2])
+        dummies = [
+            link.get("ifname", "")
+            for link in links
+            if link.get("linkinfo", {}).get("info_kind") == "dummy"
+        ]
+        connection = parse_ssh_connection(parts[2].strip())
+        facts = {
+            "interfaces": parse_addresses(links),
+            "connection_address": connection.address if connection else "",
+            "default_route_settled": bool(real_routes(routes, *dummies)) and not parts[3].strip(),
+        }
+        result.update(changed=False, ansible_facts={"k3s_network": facts})
+        return result

@@ -1,0 +1,173 @@
+# Copyright (c) 2026 The edgeops.k3s_network authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a node goes back to when a change of its firewall is not confirmed.
+
+Kept on disk from before the first step of a change until the change is confirmed or taken back, so
+that it outlasts whoever began it, and a reboot:
+
+- C(checkpoint.json) is there as long as the change is open; removing it is what makes it final.
+- C(awaiting-ID) says that all steps are done, and until when a confirmation is waited for.
+- C(confirmed-ID) is what the controller renames C(awaiting-ID) to. Whoever renames it first, the
+  controller or the node whose patience has ended, decides.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._files import (
+    FileCopy,
+    remove_file,
+    write_file,
+)
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_others import Others
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_plan import (
+    Objects,
+    Record,
+)
+
+DIRECTORY = "/var/lib/k3s-network"
+_CHECKPOINT = "checkpoint.json"
+_AWAITING = "awaiting-"
+_CONFIRMED = "confirmed-"
+_EXPIRED = "expired-"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A node's firewall before a change."""
+
+    identity: str
+    permanent: Objects
+    runtime: Objects
+    record: Record
+    later: Record
+    """The record of the state that the change leads to."""
+    others: Others = field(default_factory=Others)
+    files: tuple[FileCopy, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a form that JSON holds."""
+        return {
+            "identity": self.identity,
+            "permanent": [[*key, settings] for key, settings in self.permanent.items()],
+            "runtime": [[*key, settings] for key, settings in self.runtime.items()],
+            "record": self.record.to_dict(),
+            "later": self.later.to_dict(),
+            "others": self.others.to_dict(),
+            "files": [copy.to_dict() for copy in self.files],
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Checkpoint:
+        """Read the form of to_dict(). Raises KeyError, TypeError or ValueError."""
+        return cls(
+            identity=data["identity"],
+            permanent={(kind, name): settings for kind, name, settings in data["permanent"]},
+            runtime={(kind, name): settings for kind, name, settings in data["runtime"]},
+            record=Record.from_dict(data["record"]),
+            later=Record.from_dict(data["later"]),
+            others=Others.from_dict(data["others"]),
+            files=tuple(FileCopy.from_dict(one) for one in data["files"]),
+        )
+
+
+class CheckpointStore:
+    """The files of the one change that may be open on a node."""
+
+    def __init__(self, directory: str = DIRECTORY) -> None:
+        self.directory = directory
+        self._checkpoint = os.path.join(directory, _CHECKPOINT)
+
+    def is_open(self) -> bool:
+        """Tell whether a change is neither final nor taken back."""
+        return os.path.exists(self._checkpoint)
+
+    def load(self) -> Optional[Checkpoint]:
+        """Return what to go back to, None where no change is open. Raises ValueError or OSError."""
+        try:
+            with open(self._checkpoint, encoding="utf-8") as stream:
+                return Checkpoint.from_dict(json.load(stream))
+        except FileNotFoundError:
+            return None
+        except (AttributeError, KeyError, TypeError) as error:
+            raise ValueError(f"{self._checkpoint} can't be read ({error})") from error
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Open a change. Raises OSError."""
+        os.makedirs(self.directory, mode=0o700, exist_ok=True)
+        write_file(self._checkpoint, json.dumps(checkpoint.to_dict()).encode())
+
+    def close(self) -> None:
+        """Make the change, or its taking back, final. Raises OSError."""
+        remove_file(self._checkpoint)
+
+    def leave(self) -> None:
+        """Remove what a change that is closed has left, and the directory where it is empty."""
+        for name in self._names():
+            # A leading dot is that of an interrupted write.
+            if name.lstrip(".").startswith((_AWAITING, _CONFIRMED, _EXPIRED)):
+                remove_file(os.path.join(self.directory, name))
+        with contextlib.suppress(OSError):
+            os.rmdir(self.directory)
+
+    def wait_until(self, identity: str, deadline: float) -> None:
+        """Say that all steps are done. C(deadline) is a time of CLOCK_BOOTTIME. Raises OSError."""
+        write_file(self._path(_AWAITING, identity), str(deadline).encode())
+
+    def deadline(self, identity: str) -> Optional[float]:
+        """Return until when a confirmation is waited for, None where none is (any more)."""
+        try:
+            with open(self._path(_AWAITING, identity), encoding="utf-8") as stream:
+                return float(stream.read())
+        except FileNotFoundError:
+            return None
+
+    def was_done(self, identity: str) -> bool:
+        """Tell whether all steps of the change were done, whatever came of it then."""
+        return any(
+            os.path.exists(self._path(prefix, identity))
+            for prefix in (_AWAITING, _CONFIRMED, _EXPIRED)
+        )
+
+    def is_confirmed(self, identity: str) -> bool:
+        """Tell whether the controller has confirmed the change."""
+        return os.path.exists(self._path(_CONFIRMED, identity))
+
+    def expire(self, identity: str) -> bool:
+        """End the time for a confirmation; return whether there was none before."""
+        try:
+            os.rename(self._path(_AWAITING, identity), self._path(_EXPIRED, identity))
+        except FileNotFoundError:
+            return not self.is_confirmed(identity)
+        return True
+
+    def _path(self, prefix: str, identity: str) -> str:
+        return os.path.join(self.directory, prefix + identity)
+
+    def _names(self) -> list[str]:
+        try:
+            return os.listdir(self.directory)
+        except FileNotFoundError:
+            return []
+
+
+def confirm_command(identity: str, directory: str = DIRECTORY) -> str:
+    """Return the shell command that confirms a change and waits until all traces of it are gone.
+
+    It fails where the node has taken the change back.
+    """
+    awaiting = os.path.join(directory, _AWAITING + identity)
+    confirmed = os.path.join(directory, _CONFIRMED + identity)
+    rounds = " ".join(str(number) for number in range(100))
+    return (
+        f"mv {awaiting} {confirmed} || exit 1; "
+        f"for i in {rounds}; do [ -e {confirmed} ] || exit 0; sleep 0.05; done"
+    )

@@ -1,0 +1,195 @@
+# Copyright (c) 2026 The edgeops.k3s_network authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Whether a change of a node's firewall would cut off its controller or harm others there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Optional, Protocol
+
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._admission import (
+    Configuration,
+    Connection,
+    judge,
+    services_needed,
+)
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld import (
+    FirewalldError,
+    is_customized,
+)
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_others import (
+    Others,
+    reload_conflicts,
+)
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_plan import (
+    BINDING,
+    IPSET,
+    POLICY,
+    PORTS,
+    ZONE,
+    Key,
+    Objects,
+    Settings,
+    State,
+    Target,
+    changes,
+    is_ours,
+)
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._iptables_rules import (
+    kubernetes_chains,
+)
+
+
+@dataclass(frozen=True)
+class Terms:
+    """On what terms a change may be made."""
+
+    check_mode: bool = False
+    confirm_timeout: int = 0
+    """Seconds until a change that nobody confirms is taken back; 0 makes it final at once."""
+    allow_disruptive_reload: bool = False
+    connection: Optional[Connection] = None
+    """How Ansible came, None where that is not over the network."""
+
+
+class Judged(Protocol):
+    """What judging needs of firewalld; see _firewalld.Firewalld."""
+
+    def is_running(self) -> bool: ...
+    def trouble(self) -> str: ...
+    def permanent_objects(self, of_others: bool = False) -> Objects: ...
+    def permanent_keys(self) -> set[Key]: ...
+    def permanent_settings(self, key: Key) -> Settings: ...
+    def permanent_zone_of(self, interface: str) -> str: ...
+    def service(self, name: str) -> Optional[Settings]: ...
+
+
+def judge_change(
+    client: Judged, state: State, target: Target, others: Others, reloads: bool, terms: Terms
+) -> None:
+    """Raise FirewalldError where the change would cut somebody off."""
+    trouble = client.trouble()
+    if trouble:
+        raise FirewalldError(f"Nothing was changed. {trouble}")
+    if reloads and client.is_running():
+        _judge_reload(client, others, terms)
+    if terms.connection is not None and not _only_admits(state, target):
+        permanent_others = client.permanent_objects(of_others=True)
+        # The permanent configuration is the one after the next start, so it counts as well.
+        for which, theirs, ours, wanted in (
+            ("", _with_interfaces(others), state.runtime, target.runtime),
+            (" after the next start", permanent_others, state.permanent, target.permanent),
+        ):
+            if which or client.is_running():
+                before = _configuration(client, state.default_zone, theirs, ours, terms.connection)
+                after = _configuration(client, state.default_zone, theirs, wanted, terms.connection)
+                _judge_connection(before, after, terms.connection, which)
+
+
+def _only_admits(state: State, target: Target) -> bool:
+    """Tell whether all that happens is that policies and sets are added, which only admit."""
+    steps = changes(state.permanent, target.permanent) + changes(state.runtime, target.runtime)
+    return all(step.before is None and step.key[0] in (IPSET, POLICY) for step in steps)
+
+
+def _judge_reload(client: Judged, others: Others, terms: Terms) -> None:
+    # What nobody has given a file under /etc is as it was when firewalld started.
+    permanent = {
+        key: client.permanent_settings(key)
+        if is_customized(key) or key not in others.objects
+        else others.objects[key]
+        for key in client.permanent_keys()
+        if not is_ours(key)
+    }
+    conflicts = reload_conflicts(permanent, others.objects)
+    if conflicts:
+        raise FirewalldError(
+            "Nothing was changed. What this run needs takes a reload of firewalld, and that would "
+            f"change what others have: {'; '.join(conflicts)}. Settle it first, with "
+            "firewall-cmd --reload or --runtime-to-permanent, or by deleting what is not wanted"
+        )
+    chains = sorted({chain for text in others.tables.values() for chain in kubernetes_chains(text)})
+    if chains and not terms.allow_disruptive_reload:
+        raise FirewalldError(
+            "Nothing was changed. What this run needs takes a reload of firewalld, and this "
+            f"firewalld flushes every rule of iptables then, those of the running Kubernetes ("
+            f"{', '.join(chains[:3])} and {len(chains)} chains in all) included, which breaks its "
+            "services and pods until they are written again (firewalld#863). Stop K3s on this node "
+            "first, or consent with k3s_firewall_allow_disruptive_reload: true"
+        )
+
+
+def _judge_connection(
+    before: Configuration, after: Configuration, connection: Connection, which: str
+) -> None:
+    later = judge(after, connection)
+    now = judge(before, connection)
+    if later.admitted is False and now.admitted is not False:
+        raise FirewalldError(
+            f"Nothing was changed. The connection by which Ansible came, from {connection.source} "
+            f"to port {connection.port}/tcp, would no longer be admitted{which}: {later.because}. "
+            f"What admits it now: {now.because}. Admit it by a rule of your own first, say "
+            "firewall-cmd --permanent --zone=ZONE --add-service=ssh and the same without "
+            "--permanent"
+        )
+
+
+def _with_interfaces(others: Others) -> Objects:
+    objects = {key: dict(settings) for key, settings in others.objects.items()}
+    for interface, zone in others.interfaces.items():
+        if (ZONE, zone) in objects:
+            objects[ZONE, zone].setdefault("interfaces", []).append(interface)
+    return objects
+
+
+def _configuration(
+    client: Judged, default_zone: str, others: Objects, ours: Objects, connection: Connection
+) -> Configuration:
+    """Put together what others have and what is ours, or shall be."""
+    zones = {name: dict(one) for (kind, name), one in others.items() if kind == ZONE}
+    zones.update({name: dict(one) for (kind, name), one in ours.items() if kind == ZONE})
+    for (kind, name), settings in ours.items():
+        if kind == BINDING:
+            for zone in zones.values():
+                zone["interfaces"] = [one for one in zone.get("interfaces", []) if one != name]
+            if settings["zone"] in zones:
+                zones[settings["zone"]]["interfaces"].append(name)
+        elif kind == PORTS and name in zones:
+            zones[name]["ports"] = list(settings["ports"])
+    if (BINDING, connection.interface) not in ours and not any(
+        connection.interface in zone.get("interfaces", []) for zone in zones.values()
+    ):
+        # NetworkManager's profile may bind it, which the permanent zones do not show.
+        zone_name = client.permanent_zone_of(connection.interface)
+        if zone_name in zones:
+            held = zones[zone_name].get("interfaces", [])
+            zones[zone_name]["interfaces"] = [*held, connection.interface]
+    objects = {
+        kind: {key[1]: one for key, one in {**others, **ours}.items() if key[0] == kind}
+        for kind in (POLICY, IPSET)
+    }
+    configuration = Configuration(default_zone, zones, objects[POLICY], objects[IPSET], {})
+    return _with_services(client, configuration)
+
+
+def _with_services(client: Judged, configuration: Configuration) -> Configuration:
+    known: dict[str, Settings] = {}
+    asked: set[str] = set()
+    while True:
+        configuration = Configuration(
+            configuration.default_zone,
+            configuration.zones,
+            configuration.policies,
+            configuration.ipsets,
+            known,
+        )
+        missing = services_needed(configuration) - asked
+        if not missing:
+            return configuration
+        asked |= missing
+        for name in missing:
+            settings = client.service(name)
+            if settings is not None:
+                known[name] = settings

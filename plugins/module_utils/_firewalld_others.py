@@ -1,0 +1,128 @@
+# Copyright (c) 2026 The edgeops.k3s_network authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a reload of firewalld would do to the objects of others. Pure functions.
+
+A reload makes the permanent configuration the running one: what others have changed in the running
+one alone (a ban, a container engine's interface) goes, and what waits in the permanent one comes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_plan import (
+    IPSET,
+    POLICY,
+    PREFIX,
+    RUNTIME_KEYS,
+    ZONE,
+    Change,
+    Objects,
+    Settings,
+)
+
+# What the running firewalld can be given back without a reload.
+_RESTORABLE = RUNTIME_KEYS | {"interfaces", "sources"}
+_ORDER = (IPSET, ZONE, POLICY)
+
+Direct = Mapping[str, Sequence[Sequence[Any]]]
+"""Direct chains, rules and passthroughs: the arguments of firewalld's methods by their kind."""
+
+
+@dataclass(frozen=True)
+class Others:
+    """What others have in the running firewalld."""
+
+    objects: Objects = field(default_factory=dict)
+    """Zones (with their sources), policies and ipsets."""
+    interfaces: Mapping[str, str] = field(default_factory=dict)
+    """The zones that hold interfaces, those of this collection included."""
+    direct: Direct = field(default_factory=dict)
+    tables: Mapping[str, str] = field(default_factory=dict)
+    """What iptables-save and ip6tables-save print, where a reload would flush it."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a form that JSON holds."""
+        return {
+            "objects": [[*key, settings] for key, settings in self.objects.items()],
+            "interfaces": dict(self.interfaces),
+            "direct": {kind: [list(one) for one in many] for kind, many in self.direct.items()},
+            "tables": dict(self.tables),
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Others:
+        """Read the form of to_dict(). Raises KeyError, TypeError or ValueError."""
+        return cls(
+            objects={(kind, name): settings for kind, name, settings in data["objects"]},
+            interfaces=data["interfaces"],
+            direct=data["direct"],
+            tables=data["tables"],
+        )
+
+
+def reload_conflicts(permanent: Objects, running: Objects) -> list[str]:
+    """Name what a reload would bring to the running firewalld, or take from it, for good."""
+    found = []
+    for key in sorted(set(permanent) | set(running)):
+        kind, name = key
+        if key not in permanent:
+            found.append(f"{kind} {name}, which is running only, would go")
+        elif key not in running:
+            # A zone that takes no packet and a set that no rule names change nothing.
+            if kind == POLICY or {"interfaces", "sources"} & set(permanent[key]):
+                found.append(f"{kind} {name}, which is not running yet, would become active")
+        else:
+            one, other = _fixed(permanent[key]), _fixed(running[key])
+            different = sorted(name for name in {*one, *other} if one.get(name) != other.get(name))
+            if different:
+                found.append(f"{kind} {name} would change its {' and '.join(different)}")
+    return found
+
+
+def restoration(before: Objects, after: Objects) -> list[Change]:
+    """Return the changes that give others back what a reload has taken, interfaces aside."""
+    steps = []
+    for kind in _ORDER:
+        for key in sorted(key for key in before if key[0] == kind and key in after):
+            if before[key] != after[key]:
+                steps.append(Change(key, after[key], before[key]))
+    return steps
+
+
+def interfaces_to_move(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, str]:
+    """Return the interfaces that a reload has moved, with the zones of others they were in.
+
+    An empty zone stands for an interface that was in none. Those of ours are seen to elsewhere.
+    """
+    return {
+        name: before.get(name, "")
+        for name in sorted({*before, *after})
+        if before.get(name) != after.get(name) and not before.get(name, "").startswith(PREFIX)
+    }
+
+
+def would_flush_iptables(
+    version: str, backend: str, has_direct_rules: bool, keeps_iptables: bool
+) -> bool:
+    """Tell whether a reload flushes every iptables table, whoever made its rules.
+
+    From 2.0 on firewalld leaves them alone with the nftables backend unless there are direct rules
+    (firewalld#863); C(keeps_iptables) tells that an older one has been given this change.
+    """
+    if backend == "iptables":
+        return True
+    return has_direct_rules or not (keeps_iptables or _major(version) >= 2)
+
+
+def _major(version: str) -> int:
+    digits = version.partition(".")[0]
+    return int(digits) if digits.isdigit() else 0
+
+
+def _fixed(settings: Settings) -> Settings:
+    return {name: value for name, value in settings.items() if name not in _RESTORABLE}

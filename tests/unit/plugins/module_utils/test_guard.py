@@ -1,0 +1,580 @@
+# Copyright (c) 2026 The edgeops.k3s_network authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import ast
+import errno
+import io
+import json
+import os
+import pathlib
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import threading
+import time
+import zipfile
+
+import pytest
+from ansible_collections.edgeops.k3s_network.plugins.module_utils import _guard
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._guard import (
+    PARTS,
+    GuardError,
+    program,
+)
+from ansible_collections.edgeops.k3s_network.tests.unit.plugins.module_utils.guarded_node import (
+    IDENTITY,
+    NEW,
+    OLD,
+    Node,
+)
+from ansible_collections.edgeops.k3s_network.tests.unit.plugins.module_utils.killed import (
+    FORK,
+    ended,
+    killed_at_each_step,
+    started,
+)
+from ansible_collections.edgeops.k3s_network.tests.unit.plugins.module_utils.scripted import (
+    ScriptedCommands,
+)
+
+PACKAGE = "ansible_collections.edgeops.k3s_network.plugins.module_utils"
+SOURCES = pathlib.Path(_guard.__file__).parent
+IS_ACTIVE = "systemctl is-active k3s-network-guardian.service"
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr(_guard, "_LOCK_STEP", 0.001)
+    monkeypatch.setattr(os, "fsync", lambda _handle: None)
+
+
+@pytest.fixture
+def node(tmp_path):
+    node = Node(str(tmp_path / "node"))
+    node.reset()
+    return node
+
+
+def never(_checkpoint):
+    raise AssertionError("nothing is to be taken back")
+
+
+def come_in(guard, recover=never, patience=0.0):
+    """Be alone for a moment."""
+    with guard.alone(patience, recover):
+        pass
+
+
+# The program
+
+
+def imported(part):
+    """Return the files of this directory that one of them imports, wherever in it."""
+    found = set()
+    for statement in ast.walk(ast.parse((SOURCES / f"{part}.py").read_text(encoding="utf-8"))):
+        if isinstance(statement, ast.ImportFrom) and statement.module == PACKAGE:
+            found |= {alias.name for alias in statement.names}
+        elif isinstance(statement, ast.ImportFrom) and statement.module.startswith(f"{PACKAGE}."):
+            found.add(statement.module.rpartition(".")[2])
+    return found
+
+
+def test_the_program_has_all_that_the_guardian_imports_and_no_more():
+    needed, todo = set(), {"_guardian"}
+    while todo:
+        part = todo.pop()
+        needed.add(part)
+        todo |= imported(part) - needed
+    assert sorted(PARTS) == sorted(needed)
+
+
+def contents(archive):
+    with zipfile.ZipFile(io.BytesIO(archive)) as opened:
+        return {name: opened.read(name) for name in opened.namelist()}
+
+
+def python(*arguments, cwd, **how):
+    """Run Python without anything that is installed beside it."""
+    command = [sys.executable, "-I", "-S", *arguments]
+    return subprocess.run(command, cwd=cwd, check=True, capture_output=True, timeout=30, **how)
+
+
+def test_the_program_holds_the_sources_as_they_are():
+    files = contents(program())
+    for part in PARTS:
+        source = files[f"{PACKAGE.replace('.', '/')}/{part}.py"]
+        assert source == (SOURCES / f"{part}.py").read_bytes()
+        compile(source, part, "exec")
+    compile(files["__main__.py"], "__main__", "exec")
+
+
+def test_python_alone_imports_all_of_the_program(tmp_path):
+    archive = tmp_path / "rollback.pyz"
+    archive.write_bytes(program())
+    check = f"""\
+import importlib, json, sys
+sys.path.insert(0, {str(archive)!r})
+parts = [importlib.import_module({PACKAGE!r} + "." + part) for part in {PARTS!r}]
+json.dump([part.__file__ for part in parts], sys.stdout)
+"""
+    (tmp_path / "empty").mkdir()
+    done = python("-c", check, cwd=tmp_path / "empty")
+    files = json.loads(done.stdout)
+    assert len(files) == len(PARTS)
+    assert all(one.startswith(f"{archive}/") for one in files)
+
+
+def test_the_program_runs_by_itself_as_the_boot_unit_does(node, monkeypatch, tmp_path):
+    source = _guard._source
+    elsewhere = {"/etc/firewalld": node.paths.locked, "/etc/systemd/system": node.paths.units}
+
+    def redirected(module):
+        text = source(module)
+        if module.endswith("._guardian"):
+            for here, there in elsewhere.items():
+                assert text.count(f'"{here}"') == 1
+                text = text.replace(f'"{here}"', f'"{there}"')
+        return text
+
+    monkeypatch.setattr(_guard, "_source", redirected)
+    node.begin()
+    done = python(node.paths.program, "--boot", node.paths.directory, cwd=tmp_path)
+    assert b"was taken back" in done.stderr
+    assert node.firewall() == OLD
+    assert node.traces() == []
+
+
+def test_a_module_that_comes_as_a_zip_makes_the_same_program(tmp_path):
+    # As Ansible sends a module with what it imports.
+    archive = tmp_path / "module.zip"
+    with zipfile.ZipFile(archive, "w") as opened:
+        for name, content in contents(program()).items():
+            opened.writestr(name, content)
+        opened.write(SOURCES / "_guard.py", f"{PACKAGE.replace('.', '/')}/_guard.py")
+    make = f"""\
+import sys
+sys.path.insert(0, {str(archive)!r})
+from {PACKAGE} import _guard
+sys.stdout.buffer.write(_guard.program())
+"""
+    done = python("-c", make, cwd=tmp_path)
+    assert contents(done.stdout) == contents(program())
+
+
+def test_a_source_that_is_missing_is_named(monkeypatch):
+    monkeypatch.setattr(_guard, "PARTS", (*PARTS, "_nowhere"))
+    with pytest.raises(GuardError, match="_nowhere is missing"):
+        program()
+
+
+# One at a time
+
+
+def test_threads_come_in_one_by_one(node):
+    inside, seen = [], []
+
+    def run(number):
+        with node.guard().alone(30, never):
+            inside.append(number)
+            time.sleep(0.002)
+            seen.append(list(inside))
+            inside.remove(number)
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(seen) == [[number] for number in range(6)]
+
+
+@pytest.fixture
+def other_run(node):
+    """Another process that is alone on the node, until it is killed."""
+    came = FORK.Event()
+
+    def run():
+        with node.guard().alone(0, never):
+            came.set()
+            signal.pause()
+
+    process = started(run)
+    assert came.wait(10)
+    yield process
+    process.kill()
+    ended(process)
+
+
+def test_another_process_keeps_a_run_away_until_its_patience_ends(node, other_run):
+    start = time.monotonic()
+    with pytest.raises(GuardError, match="Nothing was changed") as error:
+        come_in(node.guard(), patience=0.2)
+    assert time.monotonic() - start >= 0.2
+    assert "Another run is changing this node's firewall" in str(error.value)
+    assert "journalctl -u k3s-network-guardian.service" in str(error.value)
+
+
+def test_a_run_that_waits_comes_in_when_the_other_is_killed(node, other_run):
+    threading.Timer(0.05, other_run.kill).start()
+    with node.guard().alone(10, never):
+        assert ended(other_run) == -signal.SIGKILL
+
+
+def test_a_run_that_fails_lets_the_next_one_in(node):
+    with pytest.raises(KeyError), node.guard().alone(0, never):
+        raise KeyError
+    come_in(node.guard())
+
+
+def test_an_untouched_node_is_alone_without_asking_systemd_and_leaves_no_trace(node):
+    with ScriptedCommands() as commands, node.guard(commands).alone(0, never):
+        assert node.traces() == []
+    assert node.traces() == []
+
+
+def test_without_the_directory_of_firewalld_nothing_is_changed(node):
+    shutil.rmtree(node.paths.locked)
+    with pytest.raises(GuardError, match=r"Nothing was changed.*is firewalld installed\?"):
+        come_in(node.guard())
+
+
+@pytest.mark.parametrize("state", ["active", "activating", "deactivating", "reloading"])
+def test_a_change_with_a_guardian_keeps_others_away(node, state):
+    node.begin()
+    traces = node.traces()
+    with pytest.raises(GuardError, match="its change awaits confirmation"):
+        come_in(node.guard(lambda _arguments: (0, f"{state}\n", "")))
+    assert node.traces() == traces
+    assert node.firewall() == NEW
+
+
+def test_a_run_that_waits_comes_in_when_the_guardian_has_ended(node):
+    node.begin()
+    asked = []
+
+    def run_command(arguments):
+        asked.append(" ".join(arguments))
+        if len(asked) == 3:
+            node.guard().end()
+        return 0, "active\n", ""
+
+    with node.guard(run_command).alone(10, never):
+        assert node.traces() == []
+    assert asked == [IS_ACTIVE] * 3
+
+
+# What an earlier run has left
+
+
+@pytest.mark.parametrize("state", ["inactive", "failed", "unknown", ""])
+def test_an_open_change_that_nobody_guards_is_taken_back_first(node, state):
+    checkpoint = node.begin()
+    taken_back = []
+    answer = ScriptedCommands((IS_ACTIVE, 0, f"{state}\n"))
+    with answer, node.guard(answer).alone(0, taken_back.append):
+        assert taken_back == [checkpoint]
+        assert node.traces() == []
+
+
+def test_an_open_change_that_was_confirmed_is_final(node):
+    node.begin()
+    node.store.wait_until(IDENTITY, 0.0)
+    here = node.paths.directory
+    os.rename(f"{here}/awaiting-{IDENTITY}", f"{here}/confirmed-{IDENTITY}")
+    with node.guard().alone(0, never):
+        assert node.firewall() == NEW
+        assert node.traces() == []
+
+
+def test_what_can_not_be_taken_back_stays_open_for_the_next_try(node):
+    checkpoint = node.begin()
+    traces = node.traces()
+
+    def refuse(_checkpoint):
+        raise OSError("firewalld did not answer")
+
+    with pytest.raises(OSError, match="did not answer"):
+        come_in(node.guard(), refuse)
+    assert node.traces() == traces
+    taken_back = []
+    with node.guard().alone(0, taken_back.append):
+        assert taken_back == [checkpoint]
+
+
+def test_check_mode_touches_nothing_and_refuses_an_open_change(node):
+    node.begin()
+    traces = node.traces()
+    with pytest.raises(GuardError, match="without check mode"):
+        come_in(node.guard(), None)
+    assert (node.traces(), node.firewall()) == (traces, NEW)
+
+
+def test_check_mode_passes_by_what_a_run_has_left_without_a_change(node):
+    node.begin()
+    node.store.close()
+    traces = node.traces()
+    with node.guard().alone(0, None):
+        assert node.traces() == traces
+
+
+@pytest.mark.parametrize("recover", [None, never])
+def test_a_checkpoint_that_can_not_be_read_is_the_users_to_look_at(node, recover):
+    node.begin()
+    with open(f"{node.paths.directory}/checkpoint.json", "w", encoding="utf-8") as stream:
+        stream.write("{")
+    traces = node.traces()
+    with pytest.raises(GuardError, match=r"Nothing was changed.*can't be taken back") as error:
+        come_in(node.guard(), recover)
+    assert f"remove {node.paths.directory}" in str(error.value)
+    assert node.traces() == traces
+
+
+def test_what_a_kill_at_any_step_of_beginning_has_left_is_swept_by_the_next_run(node, monkeypatch):
+    monkeypatch.setattr(_guard, "program", lambda: b"")
+    steps = []
+    for step in killed_at_each_step(lambda: node.guard().begin(node.checkpoint()), node.reset):
+        steps.append(step)
+        with node.guard().alone(0, lambda _checkpoint: None):
+            assert node.traces() == [], step
+        assert node.firewall() == OLD
+    assert len(steps) > 8
+    assert node.store.is_open()
+
+
+def test_a_kill_at_any_step_of_ending_is_made_up_for_by_the_next_run(node, monkeypatch):
+    monkeypatch.setattr(_guard, "program", lambda: b"")
+
+    def before():
+        node.reset()
+        node.begin()
+
+    # Without a guardian, as after a reboot, so that the next run sees to it.
+    for step in killed_at_each_step(node.guard().end, before):
+        with node.guard().alone(0, lambda _checkpoint: None):
+            assert node.traces() == [], step
+    assert node.traces() == []
+
+
+# Beginning and ending
+
+
+def start_command(node):
+    return (
+        "systemd-run --quiet --collect --unit=k3s-network-guardian.service "
+        "--property=Type=notify --property=Restart=on-failure --property=RestartSec=1 "
+        "--property=RestartPreventExitStatus=2 "
+        "--property=StartLimitIntervalSec=0 --property=OOMScoreAdjust=-900 "
+        "--property=Description=Takes back a change of the firewall unless it is confirmed "
+        f"{sys.executable} -I {node.paths.program} {node.paths.directory}"
+    )
+
+
+def test_a_change_is_open_with_all_that_guards_it_before_the_guardian_starts(node):
+    checkpoint = node.checkpoint()
+
+    def run_command(arguments):
+        assert " ".join(arguments) == start_command(node)
+        assert node.store.load() == checkpoint
+        assert node.traces() == sorted(
+            [
+                node.paths.directory,
+                f"{node.paths.directory}/checkpoint.json",
+                node.paths.program,
+                node.paths.boot_unit,
+                node.paths.boot_link,
+                node.paths.reserve,
+            ]
+        )
+        asked.append(arguments)
+        return 0, "", ""
+
+    asked = []
+    guard = node.guard(run_command)
+    guard.begin(checkpoint)
+    assert len(asked) == 1
+    guard.end()
+    assert node.traces() == []
+    guard.end()
+
+
+def test_the_program_is_for_nobody_else_and_space_is_really_kept(node):
+    node.begin()
+    assert stat.S_IMODE(os.stat(node.paths.program).st_mode) == 0o600
+    reserve = os.stat(node.paths.reserve)
+    assert reserve.st_blocks * 512 >= 256 * 1024
+    assert stat.S_IMODE(reserve.st_mode) == 0o600
+
+
+def test_the_boot_unit_is_enabled_and_takes_back_before_firewalld_starts(node):
+    node.begin()
+    assert os.readlink(node.paths.boot_link) == node.paths.boot_unit
+    assert stat.S_IMODE(os.stat(node.paths.boot_unit).st_mode) == 0o644
+    lines = pathlib.Path(node.paths.boot_unit).read_text(encoding="utf-8").splitlines()
+    program_line = f"{sys.executable} -I {node.paths.program} --boot {node.paths.directory}"
+    assert f"ExecStart={program_line}" in lines
+    assert f"ConditionPathExists={node.paths.directory}/checkpoint.json" in lines
+    assert f"RequiresMountsFor={node.paths.directory} {node.paths.locked}" in lines
+    before = next(line for line in lines if line.startswith("Before="))
+    assert {"firewalld.service", "NetworkManager.service"} <= set(before[7:].split())
+
+
+def unwritable(node, _monkeypatch):
+    # Even root writes nothing below a file.
+    shutil.rmtree(os.path.dirname(node.paths.directory))
+    with open(os.path.dirname(node.paths.directory), "wb"):
+        pass
+    return "Not a directory"
+
+
+def without_a_source(_node, monkeypatch):
+    monkeypatch.setattr(_guard, "PARTS", (*PARTS, "_nowhere"))
+    return "_nowhere is missing"
+
+
+def without_units(node, _monkeypatch):
+    shutil.rmtree(node.paths.units)
+    return "No such file"
+
+
+def on_a_full_disk(_node, monkeypatch):
+    def refuse(*_arguments):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", refuse)
+    return "No space left"
+
+
+def without_systemd(node, _monkeypatch):
+    shutil.rmtree(node.paths.systemd)
+    return "systemd does not run here"
+
+
+@pytest.mark.parametrize(
+    "broken", [unwritable, without_a_source, without_units, on_a_full_disk, without_systemd]
+)
+def test_a_change_that_can_not_be_guarded_is_not_begun(node, monkeypatch, broken):
+    cause = broken(node, monkeypatch)
+    with pytest.raises(GuardError, match="Nothing was changed") as error:
+        node.guard(ScriptedCommands()).begin(node.checkpoint())
+    assert cause in str(error.value)
+    assert node.traces() == []
+    assert not node.store.is_open()
+
+
+@pytest.mark.parametrize("where", ["out", "err"])
+def test_what_systemd_says_against_the_guardian_is_told(node, where):
+    said = "Failed to start transient service unit: Access denied\n"
+    out, err = (said, "") if where == "out" else ("", said)
+    with pytest.raises(GuardError) as error:
+        node.guard(lambda _arguments: (1, out, err)).begin(node.checkpoint())
+    assert str(error.value).startswith("Nothing was changed. ")
+    assert str(error.value).endswith(f"systemd-run: {said.strip()}")
+    assert node.traces() == []
+
+
+CALLS = ["open", "fdopen", "fsync", "fchmod", "replace", "symlink", "makedirs", "posix_fallocate"]
+
+
+def test_a_change_is_not_begun_whichever_call_fails(node, monkeypatch):
+    monkeypatch.setattr(_guard, "program", lambda: b"")
+    calls = {name: getattr(os, name) for name in CALLS}
+    count = {"left": 0}
+
+    def failing(name):
+        def call(*arguments, **how):
+            count["left"] -= 1
+            if count["left"] == 0:
+                raise OSError(errno.EIO, f"{name} went wrong")
+            return calls[name](*arguments, **how)
+
+        return call
+
+    for name in CALLS:
+        monkeypatch.setattr(os, name, failing(name))
+    for number in range(1, 100):
+        node.store.close()
+        node.reset()
+        checkpoint = node.checkpoint()
+        count["left"] = number
+        try:
+            node.guard().begin(checkpoint)
+        except GuardError as error:
+            count["left"] = 0
+            assert "Nothing was changed" in str(error)
+            assert "went wrong" in str(error)
+            assert node.traces() == [], error
+        else:
+            break
+    assert number > 15
+    assert node.store.is_open()
+
+
+def test_awaiting_lasts_as_long_as_it_was_said_even_while_the_node_sleeps(node):
+    checkpoint = node.begin()
+    earliest = time.clock_gettime(time.CLOCK_BOOTTIME) + 30
+    node.guard().await_confirmation(checkpoint, 30)
+    latest = time.clock_gettime(time.CLOCK_BOOTTIME) + 30
+    assert earliest <= node.store.deadline(IDENTITY) <= latest
+
+
+def test_what_can_not_be_removed_keeps_nothing_else_from_going(node):
+    shutil.rmtree(node.paths.units)
+    pathlib.Path(node.paths.units).touch()
+    with pytest.raises(GuardError, match="Nothing was changed"):
+        node.guard().begin(node.checkpoint())
+    assert node.traces() == []
+
+
+def test_a_module_that_ends_itself_leaves_no_trace(node):
+    def fail_json(_arguments):
+        raise SystemExit(1)
+
+    with pytest.raises(SystemExit):
+        node.guard(fail_json).begin(node.checkpoint())
+    assert node.traces() == []
+
+
+def test_a_directory_that_was_made_for_the_boot_unit_goes_with_it(node):
+    wants = os.path.dirname(node.paths.boot_link)
+    os.rmdir(wants)
+    node.guard().begin(node.checkpoint())
+    node.guard().end()
+    assert not os.path.exists(wants)
+
+
+def test_a_guardian_that_has_nothing_to_do_any_more_makes_room(node):
+    commands = []
+
+    def run_command(arguments):
+        commands.append(arguments[:2])
+        first = len(commands) == 1
+        return (
+            (1, "", "Unit k3s-network-guardian.service was already loaded.")
+            if first
+            else (0, "", "")
+        )
+
+    node.guard(run_command).begin(node.checkpoint())
+    assert commands == [
+        ["systemd-run", "--quiet"],
+        ["systemctl", "stop"],
+        ["systemd-run", "--quiet"],
+    ]
+
+
+def test_a_kill_while_the_wait_is_announced_leaves_no_trace(node):
+    def before():
+        node.reset()
+        node.begin()
+
+    def announce():
+        node.guard().await_confirmation(node.checkpoint(), 60)
+
+    for step in killed_at_each_step(announce, before):
+        node.guard().end()
+        assert node.traces() == [], step

@@ -5,16 +5,19 @@
 
 PYTHON ?= python3
 MODE ?= shared
+RUNS ?= 5
 SUITES := bookworm bullseye trixie
 REST := $(filter-out bookworm,$(SUITES))
 # The longest first, so that the others run beside it.
-SCENARIOS := lifecycle default segregated
+SCENARIOS := guard lifecycle default segregated
 
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 READY := $(VENV)/ready
 # The path by which Python and Ansible know a collection.
 LINK := .build/ansible_collections/edgeops/k3s_network
+# What the collection is compared with, which nothing else needs.
+BENCH := .build/bench/venv
 export PATH := $(BIN):$(PATH)
 
 .PHONY: help
@@ -39,6 +42,7 @@ demo-down: $(READY)
 
 ## make test                     lint, unit tests, and the scenarios on bookworm
 .PHONY: test
+test: export PYTEST_ADDOPTS = -m 'not thorough'
 test: $(READY)
 	$(MAKE) --jobs=2 --output-sync=target $(SCENARIOS:%=scenario/bookworm/%) lint unit
 
@@ -52,9 +56,9 @@ test-rest: $(READY)
 	  $(foreach scenario,$(SCENARIOS),$(patsubst %,scenario/%/$(scenario),$(REST))) sanity
 
 ## make scenario/SUITE/NAME      one scenario on one suite
-RUNS := $(foreach suite,$(SUITES),$(SCENARIOS:%=scenario/$(suite)/%))
-.PHONY: $(RUNS)
-$(RUNS): scenario/%: $(READY) $(LINK)
+EACH := $(foreach suite,$(SUITES),$(SCENARIOS:%=scenario/$(suite)/%))
+.PHONY: $(EACH)
+$(EACH): scenario/%: $(READY) $(LINK)
 	tests/tools/scenario.sh $(subst /, ,$*)
 
 ## make lint                     ansible-lint, yamllint, ruff, mypy, changelog, generated tables
@@ -71,6 +75,11 @@ unit: $(READY) $(LINK)
 .PHONY: sanity
 sanity: $(READY)
 	$(BIN)/python tests/tools/sanity.py
+
+## make bench [RUNS=5]           how long it takes, beside ansible.posix.firewalld
+.PHONY: bench
+bench: $(READY) $(LINK) $(BENCH)/ready
+	PYTHONPATH=.build $(BIN)/python -B tests/bench/bench.py --runs $(RUNS)
 
 ## make build                    the collection's artifact
 .PHONY: build
@@ -92,4 +101,9 @@ $(READY): requirements-dev.txt tests/tools/packages.sh
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	$(MAKE) $(LINK)
+	touch $@
+
+$(BENCH)/ready: tests/bench/requirements.txt
+	$(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-compile -r $<
 	touch $@

@@ -63,7 +63,9 @@ class Machine:
         links = json.loads(self.run(f"ip -json -4 address show dev {interface}"))
         return links[0]["addr_info"][0]["local"]
 
-    def nmap(self, address: str, ports: Iterable[tuple[str, int]]) -> dict[tuple[str, int], str]:
+    def nmap(
+        self, address: str, ports: Iterable[tuple[str, int]], ipv6: bool = False
+    ) -> dict[tuple[str, int], str]:
         """Return the state that nmap, run on this machine, sees of ports of an address.
 
         "closed" is an open path to a port that nobody holds; "filtered" is a firewall.
@@ -72,7 +74,7 @@ class Machine:
         tcp = ",".join(str(port) for protocol, port in wanted if protocol == "tcp")
         udp = ",".join(str(port) for protocol, port in wanted if protocol == "udp")
         listed = ",".join([f"T:{tcp}"] * bool(tcp) + [f"U:{udp}"] * bool(udp))
-        scans = " ".join(["-sS"] * bool(tcp) + ["-sU"] * bool(udp))
+        scans = " ".join(["-6"] * ipv6 + ["-sS"] * bool(tcp) + ["-sU"] * bool(udp))
         # Without -d, nmap sums up states that many ports share.
         out = self.run(f"nmap -d -Pn -n -T4 --max-retries 3 {scans} -p {listed} {address}")
         matches = map(_NMAP_LINE.match, out.splitlines())

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 NODES = ("server1", "server2", "agent1")
-SNAPSHOT = (Path(__file__).parent.parent / "snapshot.sh").read_text()
+SNAPSHOT = (Path(__file__).parents[2] / "snapshot.sh").read_text()
 SEGREGATED = {
     "k3s_topology_mode": "segregated",
     "k3s_topology_cluster_interface": "eth0",
@@ -77,8 +77,9 @@ def test_zone_of_ours_follows_the_users_zone_also_in_what_it_lacks(pristine, pla
     succeed(playbook("prepare", "--tags", "firewall", **SEGREGATED))
     assert pristine.run("firewall-cmd --zone=k3s-cluster --list-ports").split() == ["9100/tcp"]
     pristine.run("firewall-cmd --zone=k3s-cluster --query-masquerade")
-    pristine.run("firewall-cmd -q --permanent --zone=public --remove-masquerade")
-    pristine.run("firewall-cmd --permanent --zone=public --remove-forward || true")
+    for permanent in ("", "--permanent"):
+        pristine.run(f"firewall-cmd -q {permanent} --zone=public --remove-masquerade")
+        pristine.run(f"firewall-cmd {permanent} --zone=public --remove-forward || true")
     succeed(playbook("prepare", "--tags", "firewall", **SEGREGATED))
     for what in ("masquerade", "forward"):
         for permanent in ("", "--permanent"):

@@ -23,18 +23,6 @@ def test_limit_drops_nobody(machine, playbook):
     assert ipset(machine("agent1")) == everyone
 
 
-def test_node_that_left_the_inventory_leaves_the_ipsets(machine, playbook, variables):
-    two = {"k3s_cluster": {"children": {"server": {"hosts": {
-        name: variables(name) for name in ("server1", "server2")}}}}}  # fmt: skip
-    run = playbook("prepare", inventory=two)
-    assert run.returncode == 0, run.output
-    assert ipset(machine("server1")) == sorted(
-        machine(name).address() for name in ("server1", "server2")
-    )
-    assert playbook("prepare").returncode == 0
-    assert machine("agent1").address() in ipset(machine("server1"))
-
-
 def test_one_machine_is_a_whole_cluster(machine, playbook, variables, tmp_path):
     one = {"server": {"hosts": {"server1": variables("server1")}}}
     run = playbook("site", inventory=one, k3s_connectivity_report_dir=str(tmp_path))

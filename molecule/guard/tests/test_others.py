@@ -1,0 +1,236 @@
+# Copyright (c) 2026 The edgeops.k3s_network authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""It owns only what it made: what others have on the node stays, also in the running firewalld."""
+
+from __future__ import annotations
+
+import pytest
+
+NODE = "server2"
+SEGREGATED = {
+    "k3s_topology_mode": "segregated",
+    "k3s_topology_cluster_interface": "eth0",
+    "k3s_topology_external_interface": "eth1",
+}
+BAN = 'rule family="ipv4" source address="198.51.100.66" drop'
+
+
+def succeed(run):
+    assert run.returncode == 0, run.output
+    return run
+
+
+def prepare(playbook, *arguments, **extra):
+    return playbook("prepare", "--tags", "firewall", "--limit", NODE, *arguments, **extra)
+
+
+@pytest.fixture
+def node(machine, playbook):
+    """Hand a node that nothing of ours is on, and take back what a test does to it."""
+    host = machine(NODE)
+    succeed(playbook("remove", "--limit", NODE))
+    yield host
+    succeed(playbook("remove", "--limit", NODE))
+    host.run(
+        "rm -f /etc/firewalld/zones/*.xml* /etc/firewalld/policies/*.xml* "
+        "/etc/firewalld/ipsets/*.xml* /etc/firewalld/direct.xml*; "
+        "ip link delete engine0 2>/dev/null; "
+        "for table in nat filter; do iptables -t $table -F; iptables -t $table -X; done; "
+        "systemctl restart firewalld && firewall-cmd -q --state"
+    )
+
+
+def foreign(node):
+    """Return what others have in the running firewalld and in iptables."""
+    return node.run(
+        "firewall-cmd --list-all-zones | grep -v k3s; firewall-cmd --direct --get-all-chains; "
+        "firewall-cmd --direct --get-all-rules; firewall-cmd --ipset=blocked --get-entries; "
+        "iptables-save | grep -v '^[#:]' | sed 's/^\\[[0-9:]*\\] //'; "
+        "iptables-save | grep '^:' | cut -d' ' -f1"
+    )
+
+
+@pytest.mark.parametrize("extra", [{}, SEGREGATED], ids=["shared", "segregated"])
+def test_what_runs_only_survives_prepare_and_remove(node, playbook, extra):
+    node.run(
+        # Permanent, and then other entries in the running one.
+        "firewall-cmd -q --permanent --new-ipset=blocked --type=hash:ip && "
+        "firewall-cmd -q --reload && "
+        "firewall-cmd -q --ipset=blocked --add-entry=198.51.100.77 && "
+        f"firewall-cmd -q --zone=public --add-rich-rule='{BAN}' && "
+        # A container engine's: an interface and a source in a zone, direct rules, rules of its own.
+        "ip link add engine0 type bridge && "
+        "firewall-cmd -q --zone=trusted --add-interface=engine0 && "
+        "firewall-cmd -q --zone=trusted --add-source=172.30.0.0/16 && "
+        "firewall-cmd -q --direct --add-chain ipv4 filter ENGINE && "
+        "firewall-cmd -q --direct --add-rule ipv4 filter ENGINE 0 -s 172.30.0.0/16 -j ACCEPT && "
+        "iptables -t nat -N ENGINE-NAT && iptables -t nat -I POSTROUTING -j ENGINE-NAT && "
+        "iptables -t nat -A ENGINE-NAT -s 172.30.0.0/16 ! -o engine0 -j MASQUERADE"
+    )
+    before = foreign(node)
+    succeed(prepare(playbook, "-v", **extra))
+    after = foreign(node)
+    if not extra:
+        assert after == before
+    for piece in (BAN, "engine0", "172.30.0.0/16", "198.51.100.77", "ENGINE-NAT"):
+        assert piece in after
+    assert succeed(prepare(playbook, **extra)).changed(NODE) == 0
+    succeed(playbook("remove", "--limit", NODE))
+    assert foreign(node) == before
+
+
+def test_the_zone_of_the_user_admits_what_it_admitted(node, playbook, machine):
+    node.run(
+        "firewall-cmd -q --permanent --zone=public --add-port=9100/tcp && firewall-cmd -q --reload"
+    )
+    for extra in ({}, SEGREGATED):
+        succeed(prepare(playbook, **extra))
+        seen = machine("server1").nmap(node.address(), [("tcp", 9100), ("tcp", 9101)])
+        assert seen[("tcp", 9100)] == "closed", "the path is open, nobody listens"
+        assert seen[("tcp", 9101)] == "filtered"
+
+
+@pytest.mark.parametrize("extra", [{}, SEGREGATED], ids=["shared", "segregated"])
+def test_a_ban_of_the_user_holds_for_our_ports(node, playbook, machine, extra):
+    banned, other = machine("server1"), machine("agent1")
+    rule = f'rule family="ipv4" source address="{banned.address()}" drop'
+    node.run(f"firewall-cmd -q --zone=public --add-rich-rule='{rule}'")
+    succeed(prepare(playbook, **extra))
+    ports = [("tcp", 10250), ("tcp", 10000)]
+    assert banned.nmap(node.address(), ports) == dict.fromkeys(ports, "filtered")
+    assert other.nmap(node.address(), ports) == dict.fromkeys(ports, "closed")
+
+
+@pytest.mark.parametrize("target", ["DROP", "REJECT"])
+def test_nodes_reach_a_nic_in_a_zone_that_lets_nobody_in(node, playbook, machine, target):
+    # SSH comes over the other NIC meanwhile.
+    zone = {"DROP": "drop", "REJECT": "block"}[target]
+    node.run(f"nmcli connection modify lab-eth1 connection.zone {zone}")
+    address = node.address("eth1")
+    succeed(prepare(playbook))
+    ports = [("tcp", 443), ("tcp", 8125)]
+    try:
+        seen = machine("server1").nmap(address, [*ports, ("tcp", 2222)])
+        assert seen == {**dict.fromkeys(ports, "closed"), ("tcp", 2222): "filtered"}
+    finally:
+        node.run("nmcli connection modify lab-eth1 connection.zone ''")
+
+
+@pytest.mark.parametrize("extra", [{}, SEGREGATED], ids=["shared", "segregated"])
+def test_sources_that_are_bound_to_a_zone_stay_there(node, playbook, machine, extra):
+    server1 = machine("server1")
+    network = node.run("ip -4 route show dev eth0 proto kernel").split()[0]
+    node.run(
+        # As the K3s documentation tells users, and the nodes' own network by the user's choice.
+        "firewall-cmd -q --permanent --zone=trusted --add-source=10.42.0.0/16 && "
+        "firewall-cmd -q --permanent --zone=trusted --add-source=10.43.0.0/16 && "
+        f"firewall-cmd -q --permanent --zone=internal --add-source={network} && "
+        "firewall-cmd -q --reload"
+    )
+    succeed(prepare(playbook, **extra))
+    for permanent in ("", "--permanent"):
+        sources = node.run(f"firewall-cmd {permanent} --zone=trusted --list-sources").split()
+        assert sorted(sources) == ["10.42.0.0/16", "10.43.0.0/16"]
+        sources = node.run(f"firewall-cmd {permanent} --zone=internal --list-sources").split()
+        assert sources == [network]
+    ports = [("tcp", 6443), ("tcp", 2379), ("tcp", 10250), ("tcp", 2222)]
+    seen = server1.nmap(node.address(), ports)
+    assert seen == {**dict.fromkeys(ports, "closed"), ("tcp", 2222): "filtered"}
+    assert succeed(prepare(playbook, **extra)).changed(NODE) == 0
+
+
+def test_what_waits_for_a_reload_is_not_brought_by_ours(node, playbook):
+    node.run(
+        "firewall-cmd -q --permanent --new-policy=strict && "
+        "firewall-cmd -q --permanent --policy=strict --set-target=DROP && "
+        "firewall-cmd -q --permanent --policy=strict --add-ingress-zone=ANY && "
+        "firewall-cmd -q --permanent --policy=strict --add-egress-zone=HOST"
+    )
+    run = prepare(playbook)
+    assert run.returncode != 0
+    text = " ".join(run.output.split())
+    assert "policy strict, which is not running yet, would become active" in text
+    assert run.changed(NODE) == 0
+    node.run("firewall-cmd -q --permanent --delete-policy=strict")
+    # A rule that waits in a zone goes on waiting.
+    node.run("firewall-cmd -q --permanent --zone=public --remove-service=ssh")
+    succeed(prepare(playbook))
+    assert "ssh" in node.run("firewall-cmd --zone=public --list-services")
+    assert "ssh" not in node.run("firewall-cmd --permanent --zone=public --list-services")
+    node.run("firewall-cmd -q --permanent --zone=public --add-service=ssh")
+
+
+def test_a_running_kubernetes_is_not_flushed_without_consent(node, playbook):
+    node.run(
+        "iptables -t nat -N KUBE-SERVICES && iptables -t nat -I PREROUTING -j KUBE-SERVICES && "
+        "iptables -t nat -A KUBE-SERVICES -d 10.43.0.1/32 -p tcp --dport 443 -j RETURN"
+    )
+    rules = node.run("iptables -t nat -S")
+    major = int(node.run("firewall-cmd --version").split(".")[0])
+    run = prepare(playbook)
+    if major < 2:
+        assert run.returncode != 0
+        text = " ".join(run.output.split())
+        assert "KUBE-SERVICES" in text
+        assert "consent with k3s_firewall_allow_disruptive_reload: true" in text
+        assert run.changed(NODE) == 0
+        run = prepare(playbook, k3s_firewall_allow_disruptive_reload=True)
+    succeed(run)
+    assert node.run("iptables -t nat -S") == rules
+    # Changed ports and members need no reload, and no consent.
+    row = {
+        "name": "mine",
+        "port": 7777,
+        "protocol": "tcp",
+        "source": ["server"],
+        "destination": ["server", "agent"],
+    }
+    run = succeed(prepare(playbook, "-v", k3s_topology_extra_ports=[row]))
+    assert run.changed(NODE) == 1
+    assert '"reloaded": false' in run.output
+    assert node.run("iptables -t nat -S") == rules
+    if major < 2:
+        succeed(playbook("remove", "--limit", NODE, k3s_firewall_allow_disruptive_reload=True))
+
+
+def test_remove_after_half_of_it_was_removed_by_hand(node, playbook):
+    before = node.run(
+        "find /etc/firewalld -type f | sort | xargs sha256sum; nft list ruleset | sort"
+    )
+    for extra in ({}, SEGREGATED):
+        succeed(prepare(playbook, **extra))
+        node.run(
+            "firewall-cmd -q --permanent --delete-policy=k3s-from-nodes && "
+            "rm -f /etc/firewalld/policies/k3s-overlay.xml && firewall-cmd -q --reload"
+        )
+        succeed(playbook("remove", "--limit", NODE))
+        node.run("rm -f /etc/firewalld/policies/*.old")
+        after = node.run(
+            "find /etc/firewalld -type f | sort | xargs sha256sum; nft list ruleset | sort"
+        )
+        assert after == before
+
+
+def test_remove_after_an_upgrade_of_the_table(node, playbook):
+    before = node.run(
+        "find /etc/firewalld -type f | sort | xargs sha256sum; nft list ruleset | sort"
+    )
+    rows = [
+        {
+            "name": "old",
+            "port": port,
+            "protocol": "tcp",
+            "source": ["agent"],
+            "destination": ["server", "agent"],
+        }
+        for port in (7001, 7002)
+    ]
+    for extra in ({}, {"k3s_firewall_restrict_sources": False}, SEGREGATED):
+        succeed(prepare(playbook, k3s_topology_extra_ports=rows[:1], **extra))
+        succeed(prepare(playbook, k3s_topology_extra_ports=rows[1:], **extra))
+    succeed(playbook("remove", "--limit", NODE))
+    after = node.run(
+        "find /etc/firewalld -type f | sort | xargs sha256sum; nft list ruleset | sort"
+    )
+    assert after == before

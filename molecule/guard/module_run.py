@@ -25,6 +25,12 @@ READY = """if systemctl is-active -q firewalld; then
   done >/dev/null 2>&1
 fi
 """
+# NetworkManager 1.30 writes into a profile that it saves when it was last active, which moves on.
+PROFILES = """
+for profile in /etc/NetworkManager/system-connections/*; do
+  echo "$(sed /^timestamp=/d "$profile" | sha256sum) $profile"
+done
+"""
 NODES = ("192.0.2.11", "192.0.2.12")
 RULE = 'rule family="ipv4" source ipset="k3s-nodes" port port="{}" protocol="tcp" accept'
 
@@ -120,5 +126,7 @@ class Node:
 
     def snapshot(self):
         """Return all that prepare may change, but the copies that firewalld keeps of our files."""
-        lines = self.run(READY + SNAPSHOT).splitlines()
-        return [line for line in lines if not ("/k3s-" in line and line.endswith(".xml.old"))]
+        whole = self.run(READY + SNAPSHOT).splitlines()
+        lines = [line for line in whole if "  NetworkManager/" not in line]
+        kept = [line for line in lines if not ("/k3s-" in line and line.endswith(".xml.old"))]
+        return kept + self.run(PROFILES).splitlines()

@@ -44,7 +44,9 @@ def node(machine, playbook):
 def foreign(node):
     """Return what others have in the running firewalld and in iptables."""
     return node.run(
-        "firewall-cmd --list-all-zones | grep -v k3s; firewall-cmd --direct --get-all-chains; "
+        # Zones are set apart by blank lines.
+        "firewall-cmd --list-all-zones | awk -v RS= '!/^k3s-/'; "
+        "firewall-cmd --direct --get-all-chains; "
         "firewall-cmd --direct --get-all-rules; firewall-cmd --ipset=blocked --get-entries; "
         "iptables-save | grep -v '^[#:]' | sed 's/^\\[[0-9:]*\\] //'; "
         "iptables-save | grep '^:' | cut -d' ' -f1"

@@ -10,21 +10,25 @@ import json
 from typing import Any, Optional
 
 from ansible.plugins.action import ActionBase
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._default_route_files import (
+    PATHS,
+)
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._interfaces import (
     parse_addresses,
     parse_ssh_connection,
 )
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._routes import (
-    PROFILE,
-    real_routes,
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._k3s_config import (
+    PATH as K3S_CONFIG,
 )
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._k3s_detection import (
+    detect,
+    parse_ipv4,
+    parse_ipv6,
+)
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._routes import real_routes
 
 _BETWEEN = "--- edgeops.k3s_network ---"
-# Where NetworkManager keeps a profile of that name, newer and older.
-_PROFILES = (
-    f"/etc/NetworkManager/system-connections/{PROFILE}*"
-    f" /etc/sysconfig/network-scripts/ifcfg-{PROFILE}*"
-)
+_PARTS = 6
 # sudo takes SSH_CONNECTION out of the environment, so the processes above are asked as well.
 _COMMAND = f"""PATH=$PATH:/usr/sbin:/sbin
 ip -json -details address show || exit
@@ -40,7 +44,13 @@ while [ -z "$connection" ] && [ "${{process:-0}}" -gt 1 ]; do
 done
 echo "$connection"
 echo '{_BETWEEN}'
-for profile in {_PROFILES}; do [ ! -e "$profile" ] || echo "$profile"; done"""
+for file in {" ".join((*PATHS, K3S_CONFIG))}; do
+  [ ! -e "$file" ] && [ ! -L "$file" ] || echo "$file"
+done
+echo '{_BETWEEN}'
+cat /proc/net/route
+echo '{_BETWEEN}'
+cat /proc/net/ipv6_route 2>/dev/null || :"""
 
 
 class ActionModule(ActionBase):
@@ -56,7 +66,7 @@ class ActionModule(ActionBase):
         result: dict[str, Any] = super().run(tmp, task_vars)
         answer = self._low_level_execute_command(_COMMAND)
         parts = str(answer["stdout"]).split(_BETWEEN)
-        if answer["rc"] != 0 or len(parts) != 4:
+        if answer["rc"] != 0 or len(parts) != _PARTS:
             said = str(answer["stderr"] or answer["stdout"]).strip()
             result.update(
                 failed=True,
@@ -71,10 +81,12 @@ class ActionModule(ActionBase):
             if link.get("linkinfo", {}).get("info_kind") == "dummy"
         ]
         connection = parse_ssh_connection(parts[2].strip())
+        detected = detect(parse_ipv4(parts[4].strip()), parse_ipv6(parts[5].strip()), links)
         facts = {
             "interfaces": parse_addresses(links),
             "connection_address": connection.address if connection else "",
             "default_route_settled": bool(real_routes(routes, *dummies)) and not parts[3].strip(),
+            "k3s_detects": detected._asdict(),
         }
         result.update(changed=False, ansible_facts={"k3s_network": facts})
         return result

@@ -13,51 +13,43 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Optional
+from typing import Any
 
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._default_route_files import (
+    BACKENDS,
+    LAST_METRIC,
+    NETWORKD,
+    NETWORKMANAGER,
+    PATHS,
+    SYSTEMD,
+    UNIT,
+    WATCH,
+    ZONE_UNIT,
+    File,
+    Wanted,
+    files,
+    interfaces,
+)
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._kernel_driver import DRIVER
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._routes import (
-    PROFILE,
     devices,
     real_routes,
 )
 
-DRIVER = "dummy"
-# A zone of firewalld's own that admits nothing: what arrives on a dummy was never sent to us.
-ZONE = "drop"
+AUTO = "auto"
 # firewalld and the kernel both cut interface names at 15 characters.
 _INTERFACE_LENGTH = 15
-_METRIC_MAX = 4294967295
+_MAIN = "main"
+_THIS_NETWORK = ipaddress.IPv4Network("0.0.0.0/8")
+_SERVICES = {
+    NETWORKMANAGER: "NetworkManager.service",
+    NETWORKD: "systemd-networkd.service",
+    SYSTEMD: "systemd",
+}
 
 
 class DefaultRouteError(Exception):
     """The wanted route can't be had on this host; the text says why and what to do."""
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """The dummy route: C(address) in CIDR form, C(metric) as in C(ip route)."""
-
-    interface: str
-    address: str
-    gateway: str
-    metric: int
-
-    def profile(self) -> dict[str, str]:
-        """Return the settings of NetworkManager's profile, as nmcli prints them."""
-        return {
-            "connection.interface-name": self.interface,
-            "connection.autoconnect": "yes",
-            "connection.zone": ZONE,
-            "ipv4.method": "manual",
-            "ipv4.addresses": self.address,
-            "ipv4.gateway": self.gateway,
-            "ipv4.route-metric": str(self.metric),
-            "ipv6.method": "disabled",
-        }
-
-    def route(self) -> str:
-        """Return the route as C(ip route) prints it."""
-        return f"default via {self.gateway} dev {self.interface} metric {self.metric}"
 
 
 @dataclass(frozen=True)
@@ -74,49 +66,97 @@ class Host:
     """What was read from the host."""
 
     routes: Sequence[Mapping[str, Any]]
-    """Default routes of the main table as C(ip -json route) returns them."""
+    """IPv4 default routes of all tables as C(ip -json route) returns them."""
     links: Mapping[str, Link]
-    profile: Optional[Mapping[str, str]]
-    """Settings of the profile of ours, None where there is none."""
-    profile_interface_owner: str = ""
-    """Another profile that is active on the wanted interface, empty where none is."""
-    network_manager: bool = True
+    files: Mapping[str, str] = field(default_factory=dict)
+    """The files of ours that are there, with their texts; a link's is where it leads to."""
+    managed_by: str = SYSTEMD
+    """The backend that manages the node's NICs; C(systemd) where none of the others does."""
+    active: frozenset[str] = frozenset()
+    """The active ones of the backends' services, of the units of ours and of firewalld."""
+    rules: Sequence[Mapping[str, Any]] = ()
+    """Routing policy rules as C(ip -json rule) returns them, where other tables matter."""
+    owner: str = ""
+    """Whose the wanted interface is where it is not ours: a profile or file. Empty: nobody's."""
+    ipv6_default: bool = False
+    adopted: bool = False
+    """Whether the interface was made by hand since the last boot, and taken over by us."""
     driver_problem: str = ""
     """Why no dummy interface can be made, empty where one can."""
+
+    def main_routes(self) -> list[Mapping[str, Any]]:
+        """Return the default routes of the table that K3s reads."""
+        return [route for route in self.routes if _table(route) == _MAIN]
+
+    def dummies(self, wanted: Wanted) -> set[str]:
+        """Return the interfaces that are ours, or would be."""
+        return {wanted.interface, *interfaces(self.files)}
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What to do, in this order, and the host before and after in lines that people read."""
+    """What to do, in this order, and the default routes before and after."""
 
-    remove: bool = False
-    write: bool = False
-    activate: bool = False
-    before: Sequence[str] = field(default_factory=tuple)
-    after: Sequence[str] = field(default_factory=tuple)
+    backend: str = ""
+    unlink: Sequence[str] = ()
+    """Files of ours to remove."""
+    stop: Sequence[str] = ()
+    """Dummy interfaces whose route and device go."""
+    write: Sequence[File] = ()
+    start: bool = False
+    """Whether the route has to be brought up, or what watches over it."""
+    adopt: bool = False
+    """Whether the route was made by hand, runs and must not be interrupted."""
+    routes_before: Sequence[str] = ()
+    routes_after: Sequence[str] = ()
 
     @property
     def changed(self) -> bool:
         """Whether anything is to be done."""
-        return self.remove or self.write or self.activate
+        return bool(self.unlink or self.stop or self.write or self.start)
 
 
 def validate(wanted: Wanted) -> list[str]:
     """Return what is wrong with the values, each with its variable and the remedy."""
     problems = []
-    if not wanted.interface or len(wanted.interface) > _INTERFACE_LENGTH or "/" in wanted.interface:
+    name = wanted.interface
+    if (
+        not 0 < len(name) <= _INTERFACE_LENGTH
+        # The kernel's names for settings of all interfaces.
+        or name in (".", "..", "all", "default")
+        or not all(sign.isalnum() or sign in "._-" for sign in name)
+        or not name.isascii()
+        or name.startswith("-")
+    ):
         problems.append(
-            f"k3s_default_route_interface is '{wanted.interface}'; give a name of "
-            f"1 to {_INTERFACE_LENGTH} characters without a slash"
+            f"k3s_default_route_interface is '{name}'; give a name of 1 to {_INTERFACE_LENGTH} "
+            "letters, digits, dots, dashes and underscores"
         )
-    if not 0 <= wanted.metric <= _METRIC_MAX:
+    if not 1 <= wanted.metric < LAST_METRIC:
+        # 0 would win against every real route, and with the last one ours could not yield.
         problems.append(
-            f"k3s_default_route_metric is {wanted.metric}; give a number from 0 to {_METRIC_MAX}"
+            f"k3s_default_route_metric is {wanted.metric}; give a number from 1 to "
+            f"{LAST_METRIC - 1}"
         )
     try:
         address = ipaddress.IPv4Interface(wanted.address)
     except ValueError as error:
         return [*problems, f"k3s_default_route_address: {error}; give one such as 203.0.113.254/31"]
+    if str(address) != wanted.address and "/" in wanted.address:
+        problems.append(
+            f"k3s_default_route_address is {wanted.address}; write it as ip prints it: {address}"
+        )
+    if (
+        address.is_loopback
+        or address.is_multicast
+        or address.is_link_local
+        or address.network.network_address in _THIS_NETWORK
+    ):
+        problems.append(
+            f"k3s_default_route_address is {wanted.address}, which K3s does not take for a node's "
+            "address (loopback, link-local, multicast or 0.0.0.0/8), so that it would not find "
+            "the route; give one such as 203.0.113.254/31"
+        )
     try:
         gateway = ipaddress.IPv4Address(wanted.gateway)
     except ValueError as error:
@@ -130,7 +170,10 @@ def validate(wanted: Wanted) -> list[str]:
     elif (
         gateway not in address.network
         or gateway == address.ip
-        or (address.network.prefixlen < 31 and gateway == address.network.broadcast_address)
+        or (
+            address.network.prefixlen < 31
+            and gateway in (address.network.broadcast_address, address.network.network_address)
+        )
     ):
         problems.append(
             f"k3s_default_route_gateway {gateway} is not another address of {address.network} "
@@ -144,116 +187,193 @@ def route_lines(routes: Sequence[Mapping[str, Any]]) -> list[str]:
     return [_route_line(route) for route in routes]
 
 
-def dummies(profile: Optional[Mapping[str, str]], wanted: Wanted) -> set[str]:
-    """Return the wanted interface, and the one that the profile of ours has had so far."""
-    return {wanted.interface, (profile or {}).get("connection.interface-name", wanted.interface)}
-
-
-def plan_present(host: Host, wanted: Wanted) -> Plan:
+def plan_present(host: Host, wanted: Wanted, backend: str = AUTO) -> Plan:
     """Return what gives the host a default route, and takes ours away where a real one has come.
 
     Raises DefaultRouteError where the route is needed and can't be had.
     """
-    if real_routes(host.routes, *dummies(host.profile, wanted)):
-        return plan_absent(host, wanted)
-    before = _lines(host, wanted)
-    if not host.network_manager:
+    main = host.main_routes()
+    if real_routes(main, *host.dummies(wanted)):
+        return _plan_gone(host, keep=False)
+    if _is_ipv6_only(host, wanted):
+        if host.ipv6_default:
+            return _plan_gone(host, keep=False)
         raise DefaultRouteError(
-            "the host has no default route, and no NetworkManager runs that could keep one; start "
-            "it (systemctl enable --now NetworkManager), or give the host a default route"
+            "the host has neither an IPv4 address nor a default route of IPv6; K3s would take the "
+            "address of the dummy interface for the node's and the cluster for an IPv4 one. Give "
+            "it a default route of IPv6"
         )
-    link = host.links.get(wanted.interface)
-    if host.profile is None:
-        _check_foreign(host, link, wanted)
-    if link is None and host.driver_problem:
+    carried = _carries(main, wanted)
+    if host.owner and carried:
+        # Somebody else's, and does all that ours would.
+        return Plan(routes_before=route_lines(main), routes_after=route_lines(main))
+    if wanted.interface not in interfaces(host.files):
+        _check_interface(host, wanted)
+    _check_place(host, wanted)
+    if wanted.interface not in host.links and host.driver_problem:
         raise DefaultRouteError(f"the host has no default route, and {host.driver_problem}")
-    write = host.profile is None or dict(host.profile) != wanted.profile()
-    carried = any(
+    chosen = _chosen(host, backend)
+    fresh = files(chosen, wanted)
+    write = [file for file in fresh if host.files.get(file.path) != file.text]
+    unlink = [path for path in _ours(host) if path not in {file.path for file in fresh}]
+    # With the values of before in the files, what runs is another route, or runs elsewhere.
+    stale = bool(unlink) or any(file.path in host.files for file in write)
+    stop = sorted(interfaces(host.files) & set(host.links)) if stale and host.files else []
+    start = bool(write) or bool(stop) or not carried or bool(_missing_units(host, chosen))
+    after = [route for route in main if not host.dummies(wanted) & set(devices(route))]
+    return Plan(
+        backend=chosen,
+        unlink=unlink,
+        stop=stop,
+        write=write,
+        start=start,
+        adopt=carried and not stop,
+        routes_before=route_lines(main),
+        routes_after=route_lines(sorted([*after, _ours_as_route(wanted)], key=_metric)),
+    )
+
+
+def plan_absent(host: Host) -> Plan:
+    """Return what takes our route away and leaves all else alone."""
+    # What was made by hand is given back as it was.
+    return _plan_gone(host, keep=host.adopted)
+
+
+def _plan_gone(host: Host, keep: bool) -> Plan:
+    main = host.main_routes()
+    stop = [] if keep else sorted(interfaces(host.files) & set(host.links))
+    after = [route for route in main if not set(stop) & set(devices(route))]
+    return Plan(
+        unlink=_ours(host),
+        stop=stop,
+        routes_before=route_lines(main),
+        routes_after=route_lines(after),
+    )
+
+
+def units(backend: str, firewalld: bool) -> list[str]:
+    """Return the units of ours that are active on a host with our route."""
+    return [
+        *([UNIT] if backend == SYSTEMD else []),
+        *([ZONE_UNIT] if firewalld else []),
+        WATCH,
+    ]
+
+
+def _ours(host: Host) -> list[str]:
+    return [path for path in PATHS if path in host.files]
+
+
+def _table(route: Mapping[str, Any]) -> str:
+    table = str(route.get("table", _MAIN))
+    return _MAIN if table == "254" else table
+
+
+def _metric(route: Mapping[str, Any]) -> int:
+    return int(route.get("metric", 0))
+
+
+def _ours_as_route(wanted: Wanted) -> dict[str, Any]:
+    return {"gateway": wanted.gateway, "dev": wanted.interface, "metric": wanted.metric}
+
+
+def _carries(routes: Sequence[Mapping[str, Any]], wanted: Wanted) -> bool:
+    return any(
         wanted.interface in devices(route)
         and route.get("gateway") == wanted.gateway
-        and route.get("metric", 0) == wanted.metric
-        for route in host.routes
-    )
-    after = [*(line for line in before if line not in _ours(host, wanted)), *_wanted_lines(wanted)]
-    activate = write or not carried
-    return Plan(write=write, activate=activate, before=before, after=after if activate else before)
-
-
-def plan_absent(host: Host, wanted: Wanted) -> Plan:
-    """Return what takes our route away and leaves all else alone."""
-    before = _lines(host, wanted)
-    if host.profile is None:
-        return Plan(before=before, after=before)
-    ours = _ours(host, wanted)
-    return Plan(remove=True, before=before, after=[line for line in before if line not in ours])
-
-
-def driver_problem(
-    release: str,
-    loaded: bool,
-    module_lists: Mapping[str, str],
-    package: str,
-) -> str:
-    """Say why the kernel can't make a dummy interface; an empty string where it can.
-
-    C(module_lists) maps kernel releases to their C(modules.dep) and C(modules.builtin) in one
-    text, C(package) names the package that brings the driver on this distribution.
-    """
-    if loaded:
-        return ""
-    own = module_lists.get(release)
-    if own is not None and _has_driver(own):
-        return ""
-    problem = f"its kernel ({release}) has no driver '{DRIVER}' to make one with"
-    others = sorted(
-        other for other, text in module_lists.items() if other != release and _has_driver(text)
-    )
-    if others:
-        return (
-            f"{problem}; the driver is installed for kernel {', '.join(others)}: reboot into it, "
-            "or give the host a default route"
-        )
-    return (
-        f"{problem}: {DRIVER}.ko is missing in /lib/modules/{release}; install {package}, "
-        "or give the host a default route"
+        and _metric(route) == wanted.metric
+        for route in routes
     )
 
 
-def driver_package(os_release: Mapping[str, str], release: str) -> str:
-    """Name the package that brings the dummy driver on a distribution."""
-    family = f"{os_release.get('ID', '')} {os_release.get('ID_LIKE', '')}".split()
-    if "ubuntu" in family:
-        return f"the package linux-modules-{release}"
-    if "debian" in family:
-        return "the distribution's kernel (package linux-image-amd64 or linux-image-arm64)"
-    if {"rhel", "fedora", "centos"} & set(family):
-        # EL 8 and 9 have it in kernel-modules; from EL 10 on it is in kernel-modules-extra.
-        major = os_release.get("VERSION_ID", "").partition(".")[0]
-        name = "kernel-modules" if major in ("8", "9") else "kernel-modules-extra"
-        return f"the package {name}-{release}"
-    return "the distribution's package of kernel modules"
+def _is_ipv6_only(host: Host, wanted: Wanted) -> bool:
+    found = [
+        address
+        for link in host.links.values()
+        if link.name not in host.dummies(wanted)
+        for address in link.addresses
+    ]
+    versions = {ipaddress.ip_interface(address).version for address in found}
+    return versions == {6}
 
 
-def _has_driver(text: str) -> bool:
-    return any(f"/{DRIVER}.ko" in line.partition(":")[0] for line in text.splitlines())
+def _missing_units(host: Host, backend: str) -> list[str]:
+    wanted = units(backend, "firewalld.service" in host.active)
+    return [unit for unit in wanted if unit not in host.active]
 
 
-def _check_foreign(host: Host, link: Optional[Link], wanted: Wanted) -> None:
-    if host.profile_interface_owner:
+def _chosen(host: Host, backend: str) -> str:
+    if backend == AUTO and SYSTEMD not in host.active:
         raise DefaultRouteError(
-            f"interface {wanted.interface} belongs to the profile "
-            f"'{host.profile_interface_owner}' of NetworkManager, which is not ours; name another "
-            "interface with k3s_default_route_interface"
+            "the host has no default route, and no systemd that could keep one of ours over a "
+            "reboot; give the host a default route"
         )
+    if backend == AUTO:
+        return host.managed_by
+    if backend not in BACKENDS or _SERVICES[backend] not in host.active:
+        raise DefaultRouteError(
+            f"k3s_default_route_backend is '{backend}', but {_SERVICES[backend]} does not run on "
+            "this host; start it, or set k3s_default_route_backend to auto"
+        )
+    return backend
+
+
+def _check_place(host: Host, wanted: Wanted) -> None:
+    for route in host.main_routes():
+        metric = _metric(route)
+        if route.get("type", "unicast") != "unicast" and metric <= wanted.metric:
+            below = f", or k3s_default_route_metric to less than {metric}" if metric > 1 else ""
+            raise DefaultRouteError(
+                f"the host has '{_route_line(route)}', which comes before a default route with "
+                f"metric {wanted.metric}: K3s would find none. Remove it, or give it a metric "
+                f"of more than {wanted.metric}{below}"
+            )
+    for route in host.routes:
+        table = _table(route)
+        if table != _MAIN and _comes_after_main(host.rules, table):
+            raise DefaultRouteError(
+                f"the host has '{_route_line(route)}' in table {table}, which is asked after the "
+                "table main: K3s reads main alone, and a route of ours there would take the "
+                "traffic of this one, and with it perhaps the connection that Ansible came by. "
+                "Move the route to the table main"
+            )
+
+
+def _comes_after_main(rules: Sequence[Mapping[str, Any]], table: str) -> bool:
+    """Tell whether lookups reach the table only past a default route in main."""
+    main = min(
+        (
+            rule.get("priority", 0)
+            for rule in rules
+            if str(rule.get("table", "")) in (_MAIN, "254") and not _is_selective(rule)
+        ),
+        default=None,
+    )
+    places = [rule.get("priority", 0) for rule in rules if str(rule.get("table", "")) == table]
+    return main is not None and any(place > main for place in places)
+
+
+def _is_selective(rule: Mapping[str, Any]) -> bool:
+    ordinary = {"priority", "src", "table", "protocol"}
+    return rule.get("src", "all") != "all" or bool(set(rule) - ordinary)
+
+
+def _check_interface(host: Host, wanted: Wanted) -> None:
+    link = host.links.get(wanted.interface)
     if link is None:
         return
-    foreign = [address for address in link.addresses if address != wanted.address]
-    if link.kind != DRIVER or foreign:
+    remedy = "name another one with k3s_default_route_interface"
+    if host.owner:
+        raise DefaultRouteError(
+            f"interface {wanted.interface} belongs to {host.owner}, which is not ours and gives "
+            f"the host no default route; {remedy}"
+        )
+    ipv4 = [address for address in link.addresses if ":" not in address]
+    if link.kind != DRIVER or any(address != wanted.address for address in ipv4):
         holds = ", ".join(link.addresses) or "no address"
         raise DefaultRouteError(
-            f"interface {wanted.interface} is there already and is not ours (kind "
-            f"{link.kind or 'physical'}, {holds}); name another one with "
-            "k3s_default_route_interface"
+            f"interface {wanted.interface} is there already and is not ours: made by hand, kind "
+            f"{link.kind or 'physical'}, {holds}; {remedy}"
         )
 
 
@@ -267,23 +387,3 @@ def _route_line(route: Mapping[str, Any]) -> str:
     if route.get("metric"):
         words += ["metric", str(route["metric"])]
     return " ".join(words)
-
-
-def _profile_lines(profile: Mapping[str, str]) -> list[str]:
-    return [f"profile {PROFILE}: {key}={value}" for key, value in profile.items()]
-
-
-def _wanted_lines(wanted: Wanted) -> list[str]:
-    return [wanted.route(), *_profile_lines(wanted.profile())]
-
-
-def _ours(host: Host, wanted: Wanted) -> list[str]:
-    own = dummies(host.profile, wanted)
-    routes = [_route_line(route) for route in host.routes if own & set(devices(route))]
-    return [*routes, *_profile_lines(host.profile or {})]
-
-
-def _lines(host: Host, wanted: Wanted) -> list[str]:
-    ours = _ours(host, wanted)
-    routes = route_lines(host.routes)
-    return [*(line for line in routes if line not in ours), *ours]

@@ -19,6 +19,15 @@ def write_file(path: str, content: bytes, mode: int = 0o600) -> None:
     _write(path, content, mode, None)
 
 
+def write_link(path: str, target: str) -> None:
+    """Make a symbolic link in place of whatever link or file is there. Raises OSError."""
+    temporary = _temporary(path)
+    _unlink(temporary)
+    os.symlink(target, temporary)
+    os.replace(temporary, path)
+    _flush_directory(os.path.dirname(path))
+
+
 def remove_file(path: str) -> None:
     """Remove a file that may be missing, for good before this returns. Raises OSError.
 

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ RunCommand = Callable[[Sequence[str]], tuple[int, str, str]]
 """Runs a command and returns (return code, stdout, stderr), as AnsibleModule.run_command does."""
 
 
+# nmcli -t writes a colon and a backslash within a field with a backslash before it.
+_FIELD = re.compile(r"((?:[^:\\]|\\.)*)(?::|$)")
+_ESCAPED = re.compile(r"\\(.)")
 # nmcli writes these into a profile's file when it changes the zone.
 _VOLATILE_KEYS = ("timestamp=", "zone=")
 
@@ -103,18 +107,28 @@ class NetworkManager:
         if any(part in path for part in _PROFILES) and self.profiles() is not None:
             self.run("connection", "load", path)
 
-    def connection_name(self, interface: str) -> str:
-        """Return the name of the profile that is active on the interface, empty for none."""
-        if self._nmcli is None:
-            return ""
-        code, out, _err = self._run_command(
-            [self._nmcli, "-g", "GENERAL.CONNECTION", "device", "show", interface]
-        )
-        return out.strip() if code == 0 else ""
+    def active_profiles(self) -> dict[str, tuple[str, str]]:
+        """Return the name and the file of the active profile of each interface that it manages."""
+        states = dict(self._rows("DEVICE,STATE", "device", "status"))
+        return {
+            device: (name, path)
+            for device, name, path in self._rows(
+                "DEVICE,NAME,FILENAME", "connection", "show", "--active"
+            )
+            # It makes profiles up for interfaces that somebody else has set up.
+            if states.get(device) != "connected (externally)"
+        }
 
-    def settings(self, name: str, keys: Sequence[str]) -> list[str]:
-        """Return settings of the profile of that name, in the order of the keys."""
-        return self.run("-g", ",".join(keys), "connection", "show", "id", name).splitlines()
+    def _rows(self, fields: str, *arguments: str) -> list[list[str]]:
+        out = self.run("-t", "-f", fields, *arguments)
+        return [
+            [_ESCAPED.sub(r"\1", field) for field in _FIELD.findall(line)[: fields.count(",") + 1]]
+            for line in out.splitlines()
+        ]
+
+    def knows(self, name: str) -> bool:
+        """Tell whether NetworkManager runs and has a profile of that name."""
+        return name in (self.profiles() or ())
 
     def run(self, *arguments: str) -> str:
         """Run nmcli and return what it printed. Raises NetworkManagerError where it fails."""

@@ -9,9 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-PROFILE = "k3s-default-route"
-"""NetworkManager's profile of ours that carries the dummy default route."""
-
 
 def real_routes(routes: Sequence[Mapping[str, Any]], *interfaces: str) -> list[Mapping[str, Any]]:
     """Return the default routes that lead somewhere and are not those of our dummies."""

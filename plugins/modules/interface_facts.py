@@ -63,4 +63,14 @@ ansible_facts:
           type: bool
           returned: always
           sample: true
+        k3s_detects:
+          description:
+            - What K3s and Flannel detect on this node where their configuration names neither
+              C(node-ip) nor C(flannel-iface); empty where they find nothing.
+          type: dict
+          returned: always
+          sample:
+            interface: eth0
+            address: 192.0.2.11
+            flannel_interface: eth0
 """

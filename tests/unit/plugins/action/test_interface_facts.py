@@ -5,21 +5,44 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from unittest.mock import MagicMock
 
 import pytest
 from ansible_collections.edgeops.k3s_network.plugins.action import interface_facts
 from ansible_collections.edgeops.k3s_network.plugins.action.interface_facts import ActionModule
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._default_route_files import (
+    BACKENDS,
+    PATHS,
+    Wanted,
+    files,
+)
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._k3s_config import (
+    PATH as K3S_CONFIG,
+)
 
 ETH0 = {
     "ifname": "eth0",
+    "flags": ["BROADCAST", "UP", "LOWER_UP"],
     "addr_info": [{"local": "192.0.2.11", "prefixlen": 24, "scope": "global"}],
 }
-DUMMY = {"ifname": "mine", "linkinfo": {"info_kind": "dummy"}, "addr_info": []}
+DUMMY = {
+    "ifname": "mine",
+    "flags": ["UP"],
+    "linkinfo": {"info_kind": "dummy"},
+    "addr_info": [{"local": "203.0.113.254", "prefixlen": 31, "scope": "global"}],
+}
 REAL = {"dst": "default", "gateway": "192.0.2.1", "dev": "eth0"}
 THROUGH_DUMMY = {"dst": "default", "gateway": "203.0.113.255", "dev": "mine"}
-PROFILE = "/etc/NetworkManager/system-connections/k3s-default-route.nmconnection"
+HEADER = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT   \n"
+ETH0_ROW = "eth0\t00000000\t010200C0\t0003\t0\t0\t100\t00000000\t0\t0\t0   \n"
+DUMMY_ROW = "mine\t00000000\tFF7100CB\t0003\t0\t0\t1000\t00000000\t0\t0\t0   \n"
+IPV6_ROW = (
+    "00000000000000000000000000000000 00 00000000000000000000000000000000 00 "
+    "fe800000000000000000000000000001 00000400 00000001 00000000 00450003     eth0\n"
+)
+NOTHING = {"interface": "", "address": "", "flannel_interface": ""}
 
 
 def ask(stdout="", rc=0, stderr=""):
@@ -30,9 +53,9 @@ def ask(stdout="", rc=0, stderr=""):
     return action.run(task_vars={})
 
 
-def told(links=(ETH0,), routes=(), connection="", profiles=""):
+def told(links=(ETH0,), routes=(), connection="", files="", ipv4=HEADER, ipv6=""):
     between = f"\n{interface_facts._BETWEEN}\n"
-    parts = [json.dumps(list(links)), json.dumps(list(routes)), connection, profiles]
+    parts = [json.dumps(list(links)), json.dumps(list(routes)), connection, files, ipv4, ipv6]
     result = ask(between.join(parts))
     assert not result.get("failed") and result["changed"] is False
     return result["ansible_facts"]["k3s_network"]
@@ -50,21 +73,60 @@ def test_without_a_connection_over_ip_there_is_no_address(connection):
 
 
 @pytest.mark.parametrize(
-    ("routes", "profiles", "settled"),
+    ("routes", "files", "settled"),
     [
         ([REAL], "", True),
         ([], "", False),
         ([THROUGH_DUMMY], "", False),
         ([THROUGH_DUMMY, REAL], "", True),
-        ([REAL], PROFILE, False),
+        *(([REAL], path, False) for path in (*PATHS, K3S_CONFIG)),
+        ([REAL], "\n".join(PATHS), False),
         ([{"dst": "default", "type": "unreachable", "dev": "lo"}], "", False),
     ],
 )
 def test_a_default_route_is_settled_where_there_is_a_real_one_and_nothing_of_ours(
-    routes, profiles, settled
+    routes, files, settled
 ):
-    facts = told(links=[ETH0, DUMMY], routes=routes, profiles=profiles)
+    facts = told(links=[ETH0, DUMMY], routes=routes, files=files)
     assert facts["default_route_settled"] is settled
+
+
+@pytest.mark.parametrize(
+    ("rows", "ipv6", "detects"),
+    [
+        ("", "", NOTHING),
+        (
+            ETH0_ROW + DUMMY_ROW,
+            "",
+            {"interface": "eth0", "address": "192.0.2.11", "flannel_interface": "eth0"},
+        ),
+        (
+            DUMMY_ROW,
+            IPV6_ROW,
+            {"interface": "mine", "address": "203.0.113.254", "flannel_interface": "mine"},
+        ),
+    ],
+)
+def test_what_k3s_detects_is_told(rows, ipv6, detects):
+    facts = told(links=[ETH0, DUMMY], ipv4=HEADER + rows, ipv6=ipv6)
+    assert facts["k3s_detects"] == detects
+
+
+def test_what_k3s_detects_on_a_host_with_ipv6_alone_is_told():
+    address = {"local": "2001:db8::11", "prefixlen": 64, "scope": "global"}
+    links = [{**ETH0, "addr_info": [address]}]
+    assert told(links=links, ipv6=IPV6_ROW)["k3s_detects"] == {
+        "interface": "eth0",
+        "address": "2001:db8::11",
+        "flannel_interface": "",
+    }
+
+
+@pytest.mark.parametrize("parts", [0, 1, 4, 5, 7])
+def test_an_answer_that_is_cut_off_or_mixed_up_is_an_error(parts):
+    result = ask(f"\n{interface_facts._BETWEEN}\n".join(["[]"] * parts))
+    assert result["failed"]
+    assert "iproute2" in result["msg"]
 
 
 def test_a_host_without_iproute2_is_told_what_it_needs():
@@ -90,6 +152,7 @@ def test_a_shell_understands_the_question():
     assert done.returncode == 0, done.stderr
     facts = ask(done.stdout)["ansible_facts"]["k3s_network"]
     assert facts["connection_address"] == "192.0.2.11"
+    assert facts["k3s_detects"]["interface"] in {"", *facts["interfaces"]}
 
 
 def test_a_connection_that_sudo_hid_is_found_above():
@@ -107,3 +170,37 @@ def test_a_connection_that_sudo_hid_is_found_above():
     )
     facts = ask(done.stdout)["ansible_facts"]["k3s_network"]
     assert facts["connection_address"] == "192.0.2.12"
+
+
+def found_below(root):
+    """Ask for real, with the files of ours below a root, and return which there are."""
+    question = interface_facts._COMMAND
+    for path in {*PATHS, K3S_CONFIG}:
+        question = question.replace(f" {path}", f" {root}{path}")
+    assert question.count(str(root)) == len(PATHS) + 1
+    done = subprocess.run(["sh", "-c", question], check=True, capture_output=True, text=True)
+    [part] = done.stdout.split(interface_facts._BETWEEN)[3:4]
+    return {path[len(str(root)) :] for path in part.split()}
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_files_of_each_backend_are_found_for_real(tmp_path, backend):
+    assert found_below(tmp_path) == set()
+    wanted = files(backend, Wanted("dummy0", "203.0.113.254/31", "203.0.113.255", 1000))
+    for file in wanted:
+        path = f"{tmp_path}{file.path}"
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        if file.link:
+            # It leads nowhere here, as it does where a removal was interrupted.
+            os.symlink(file.text, path)
+        else:
+            with open(path, "w", encoding="utf-8") as stream:
+                stream.write(file.text)
+    assert found_below(tmp_path) == {file.path for file in wanted}
+
+
+def test_the_file_that_k3s_reads_is_found_for_real(tmp_path):
+    path = f"{tmp_path}{K3S_CONFIG}"
+    os.makedirs(os.path.dirname(path))
+    os.mknod(path)
+    assert found_below(tmp_path) == {K3S_CONFIG}

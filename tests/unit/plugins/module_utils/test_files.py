@@ -15,6 +15,7 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._files import 
     FileCopy,
     remove_file,
     write_file,
+    write_link,
 )
 from ansible_collections.edgeops.k3s_network.tests.unit.plugins.module_utils.killed import (
     ended,
@@ -69,7 +70,7 @@ def flushes(monkeypatch):
 
 def put(path, content, mode=0o640):
     """Make a file what it is to be, or make it missing."""
-    if os.path.exists(path):
+    if os.path.lexists(path):
         os.unlink(path)
     if content is not None:
         with open(path, "wb") as stream:
@@ -179,7 +180,76 @@ def test_without_the_directory_nothing_is_written(tmp_path):
         write_file(str(tmp_path / "nowhere" / "file"), NEW)
 
 
+# Links
+
+
+def lead(path):
+    """Return where a link leads to, what a file holds, None where there is neither."""
+    return os.readlink(path) if os.path.islink(path) else read(path)
+
+
+@pytest.mark.parametrize("before", [None, OLD, "link"])
+def test_a_link_is_made_in_place_of_what_is_there(path, before):
+    if before == "link":
+        os.symlink("elsewhere", path)
+    else:
+        put(path, before)
+    write_link(path, "/nowhere/at all")
+    assert os.readlink(path) == "/nowhere/at all"
+    assert beside(path) == ["firewalld.json"]
+
+
+def test_what_a_link_led_to_before_stays(tmp_path, path):
+    target = tmp_path / "target"
+    target.write_bytes(OLD)
+    os.symlink(str(target), path)
+    write_link(path, "elsewhere")
+    assert target.read_bytes() == OLD
+
+
+def test_a_link_is_on_the_disk_before_the_return(path, flushes):
+    write_link(path, "target")
+    assert flushes == ["replace", "flush directory"]
+
+
+@pytest.mark.parametrize("before", [None, OLD])
+def test_a_kill_at_any_step_leaves_what_was_there_or_the_link(path, before):
+    seen = []
+    for step in killed_at_each_step(lambda: write_link(path, "target"), lambda: put(path, before)):
+        seen.append(lead(path))
+        assert seen[-1] in (before, "target"), step
+        put(path, None)
+        write_link(path, "target")
+        assert beside(path) == ["firewalld.json"], step
+    assert len(seen) >= 2
+    assert lead(path) == "target"
+
+
+def test_a_link_takes_a_stale_temporary_along(path, stale):
+    write_link(path, "target")
+    assert beside(path) == ["firewalld.json"]
+
+
+def test_without_the_directory_no_link_is_made(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        write_link(str(tmp_path / "nowhere" / "link"), "target")
+
+
 # Removing
+
+
+def test_a_link_is_removed_and_not_what_it_leads_to(tmp_path, path):
+    target = tmp_path / "target"
+    target.write_bytes(OLD)
+    os.symlink(str(target), path)
+    remove_file(path)
+    assert beside(path) == ["target"]
+
+
+def test_a_link_that_leads_nowhere_is_removed(path):
+    os.symlink("nowhere", path)
+    remove_file(path)
+    assert beside(path) == []
 
 
 def test_a_file_is_removed_for_good_before_the_return(path, flushes):

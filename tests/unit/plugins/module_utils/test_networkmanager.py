@@ -18,10 +18,14 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._networkmanage
 from ansible_collections.edgeops.k3s_network.tests.unit.plugins.module_utils.scripted import (
     ScriptedCommands,
 )
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 UUID = "0c1f7e5a-0001-4000-8000-000000000001"
 DEVICE = "nmcli -g GENERAL.CON-UUID device show eth0"
 FILES = "nmcli -t -f UUID,FILENAME connection show"
+ACTIVE = "nmcli -t -f DEVICE,NAME,FILENAME connection show --active"
+STATES = "nmcli -t -f DEVICE,STATE device status"
 TEXT = "[connection]\nid=eth0\n# by hand\n\n[ipv4]\nmethod=auto\n"
 WRITTEN = "[connection]\nid=eth0\n# by hand\ntimestamp=17\nzone=k3s-cluster\n[ipv4]\nmethod=auto\n"
 
@@ -63,7 +67,7 @@ def test_without_nmcli_nothing_is_managed_and_nothing_is_run(monkeypatch):
     manager = NetworkManager(ScriptedCommands())
     assert manager.profiles() is None
     assert not manager.manages("eth0")
-    assert manager.connection_name("eth0") == ""
+    assert not manager.knows("eth0")
     assert manager.profile("eth0") is None
 
 
@@ -113,14 +117,71 @@ def test_a_profile_without_a_file_under_etc_is_none(script, path):
     assert script((DEVICE, 0, UUID), (FILES, 0, f"{UUID}:{path}\n")).profile("eth0") is None
 
 
-def test_the_name_of_the_active_profile(script):
-    command = "nmcli -g GENERAL.CONNECTION device show dummy0"
-    assert script((command, 0, "mine\n")).connection_name("dummy0") == "mine"
+@pytest.mark.parametrize(
+    ("code", "out", "known"),
+    [
+        (0, "eth0\nk3s-default-route\n", True),
+        (0, "eth0\nk3s-default-route-2\n", False),
+        (0, "", False),
+        (8, "NetworkManager is not running", False),
+    ],
+)
+def test_a_profile_is_known_by_its_whole_name_where_networkmanager_runs(script, code, out, known):
+    manager = script(("nmcli -t -f NAME connection show", code, out))
+    assert manager.knows("k3s-default-route") is known
 
 
-def test_settings_come_in_the_order_of_their_keys(script):
-    manager = script(("nmcli -g a,b,c connection show id mine", 0, "1\n\n3\n"))
-    assert manager.settings("mine", ["a", "b", "c"]) == ["1", "", "3"]
+def test_the_active_profiles_are_told_by_interface_with_name_and_file(script):
+    out = (
+        "eth0:Wired connection 1:/run/NetworkManager/system-connections/Wired connection 1\n"
+        "dummy0:k3s-default-route:/etc/NetworkManager/system-connections/k3s.nmconnection\n"
+    )
+    assert script((STATES, 0, "eth0:connected\n"), (ACTIVE, 0, out)).active_profiles() == {
+        "eth0": (
+            "Wired connection 1",
+            "/run/NetworkManager/system-connections/Wired connection 1",
+        ),
+        "dummy0": (
+            "k3s-default-route",
+            "/etc/NetworkManager/system-connections/k3s.nmconnection",
+        ),
+    }
+
+
+def test_without_active_profiles_there_are_none(script):
+    assert script((STATES, 0, ""), (ACTIVE, 0, "")).active_profiles() == {}
+
+
+def test_a_profile_that_it_made_up_for_what_others_have_set_up_is_left_out(script):
+    states = "eth0:connected\ndummy0:connected (externally)\n"
+    out = "eth0:a:/etc/a\ndummy0:dummy0:/run/NetworkManager/system-connections/dummy0\n"
+    assert list(script((STATES, 0, states), (ACTIVE, 0, out)).active_profiles()) == ["eth0"]
+
+
+def test_a_networkmanager_that_does_not_tell_its_active_profiles_is_an_error(script):
+    manager = script((STATES, 0, ""), (ACTIVE, 8, "NetworkManager is not running"))
+    with pytest.raises(NetworkManagerError, match="--active: NetworkManager is not running"):
+        manager.active_profiles()
+
+
+def test_a_profile_without_an_interface_or_file_is_no_error(script):
+    found = script((STATES, 0, ""), (ACTIVE, 0, ":vpn:\neth0:a:/etc/a\n")).active_profiles()
+    assert found["eth0"] == ("a", "/etc/a")
+
+
+FIELDS = st.text("ab:\\ /.", min_size=1, max_size=8)
+
+
+@given(FIELDS, FIELDS)
+@example(name="a:b", path="/etc/a:b")
+@example(name="a\\", path="/etc/a")
+def test_colons_and_backslashes_in_names_and_files_are_read_as_nmcli_writes_them(name, path):
+    fields = [field.replace("\\", "\\\\").replace(":", "\\:") for field in (name, path)]
+    with ScriptedCommands(
+        (STATES, 0, ""), (ACTIVE, 0, f"eth0:{':'.join(fields)}\neth1:b:/etc/b\n")
+    ) as commands:
+        found = NetworkManager(commands, "nmcli").active_profiles()
+    assert found == {"eth0": (name, path), "eth1": ("b", "/etc/b")}
 
 
 # Giving a file back

@@ -5,15 +5,26 @@
 from __future__ import annotations
 
 import os
-from types import SimpleNamespace
 
 import pytest
 import yaml
-from ansible_collections.edgeops.k3s_network.plugins.module_utils import _default_route_host
+from ansible_collections.edgeops.k3s_network.plugins.module_utils import _default_route_run
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._default_route import (
     DefaultRouteError,
-    Host,
 )
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._default_route_files import (
+    BACKENDS,
+    Wanted,
+    files,
+)
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._default_route_run import (
+    bring_to_state,
+)
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._interfaces import SshConnection
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._k3s_config import (
+    PATH as K3S_CONFIG,
+)
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._k3s_config import K3sConfigError
 from ansible_collections.edgeops.k3s_network.plugins.modules import (
     default_route,
     firewalld_state,
@@ -22,6 +33,10 @@ from ansible_collections.edgeops.k3s_network.plugins.modules import (
 )
 from ansible_collections.edgeops.k3s_network.tests.unit.plugins.module_utils.factories import (
     role_defaults,
+)
+from ansible_collections.edgeops.k3s_network.tests.unit.plugins.module_utils.fake_node import (
+    PEER,
+    FakeNode,
 )
 from ansible_collections.edgeops.k3s_network.tests.unit.plugins.module_utils.loopback import (
     HERE,
@@ -53,7 +68,9 @@ def test_the_documentation_is_that_of_the_argument_spec(module):
     assert_documented(documented["options"], module.argument_spec())
 
 
-@pytest.mark.parametrize("name", ["interface", "address", "gateway", "metric", "backend", "state"])
+@pytest.mark.parametrize(
+    "name", ["interface", "address", "gateway", "metric", "backend", "state", "k3s_config"]
+)
 def test_role_and_module_have_the_same_defaults(name):
     defaults = role_defaults("k3s_default_route")
     assert defaults[f"k3s_default_route_{name}"] == default_route.argument_spec()[name]["default"]
@@ -62,52 +79,295 @@ def test_role_and_module_have_the_same_defaults(name):
 # default_route
 
 
-def route_module(check_mode=False, **params):
+ROUTE = "default via 203.0.113.255 dev dummy0 metric 1000"
+TOLD = "node-ip: '192.0.2.11'\nflannel-iface: 'eth0'\n"
+DUMMY = {"interface": "dummy0", "address": "203.0.113.254", "flannel_interface": "dummy0"}
+NOTHING = {"interface": "", "address": "", "flannel_interface": ""}
+ETH0 = {"interface": "eth0", "address": "192.0.2.11", "flannel_interface": "eth0"}
+REAL = {"gateway": "192.0.2.1", "dev": "eth0", "metric": 100}
+
+
+@pytest.fixture(params=BACKENDS)
+def node(request, tmp_path, monkeypatch):
+    """Return a node without a default route that takes the place of this host."""
+    node = FakeNode(tmp_path, request.param)
+    node.install(monkeypatch)
+    return node
+
+
+def route(node, check_mode=False, **params):
     spec = default_route.argument_spec()
-    given = {name: option["default"] for name, option in spec.items()}
-    return SimpleNamespace(
-        params={**given, **params}, check_mode=check_mode, run_command=lambda *_command: (1, "", "")
+    given = {name: option.get("default") for name, option in spec.items()}
+    cluster = {"node_ip": "192.0.2.11", "flannel_interface": "eth0"}
+    return bring_to_state(node, {**given, **cluster, **params}, check_mode)
+
+
+def shown(result):
+    """Return the differences by what they are about."""
+    for one in result["diff"]:
+        assert one["before_header"] == one["after_header"]
+        assert one["before"] != one["after"]
+    return {one["before_header"]: (one["before"], one["after"]) for one in result["diff"]}
+
+
+def test_a_route_that_is_needed_is_added_and_shown(node):
+    result = route(node)
+    assert result["changed"]
+    assert result["backend"] == node.manager
+    assert result["default_routes"] == []
+    assert result["k3s_detects"] == DUMMY
+    assert result["warnings"] == []
+    assert node.lines() == [ROUTE]
+    assert node.text(K3S_CONFIG).endswith(TOLD)
+    diff = shown(result)
+    assert diff.pop("ip -4 route show default") == ("", f"{ROUTE}\n")
+    assert diff.pop(K3S_CONFIG) == ("", node.text(K3S_CONFIG))
+    wanted = Wanted("dummy0", "203.0.113.254/31", "203.0.113.255", 1000)
+    assert diff == {
+        file.path: ("", f"link to {file.text}\n" if file.link else file.text)
+        for file in files(node.manager, wanted)
+    }
+
+
+def test_check_mode_says_the_same_and_does_nothing(node):
+    before = node.state()
+    told = route(node, check_mode=True)
+    assert node.log == []
+    assert node.state() == before
+    assert told == route(node)
+
+
+def test_check_mode_says_the_same_of_a_removal(node):
+    route(node)
+    node.log.clear()
+    told = route(node, check_mode=True, state="absent")
+    assert node.log == []
+    assert told == route(node, state="absent")
+
+
+def test_a_second_run_changes_nothing_and_shows_nothing(node):
+    route(node)
+    node.log.clear()
+    result = route(node)
+    assert not result["changed"]
+    assert result["diff"] == []
+    assert result["default_routes"] == [ROUTE]
+    assert result["backend"] == node.manager
+    assert result["k3s_detects"] == DUMMY
+    assert node.log == []
+
+
+def test_k3s_is_told_before_there_is_a_route_to_mislead_it(node):
+    route(node)
+    assert node.log[0] == f"write {K3S_CONFIG}"
+
+
+def test_a_real_route_that_has_come_sends_ours_away(node):
+    route(node)
+    node.add_route(**REAL)
+    result = route(node)
+    assert result["changed"]
+    assert result["backend"] == ""
+    assert result["k3s_detects"] == ETH0
+    assert node.text(K3S_CONFIG) is None
+    diff = shown(result)
+    line = "default via 192.0.2.1 dev eth0 metric 100\n"
+    assert diff["ip -4 route show default"] == (f"{line}{ROUTE}\n", line)
+    assert all(after == "" for path, (_before, after) in diff.items() if path[0] == "/")
+    assert not route(node)["changed"]
+
+
+def test_absent_leaves_nothing_of_ours(node):
+    before = node.state()
+    route(node)
+    result = route(node, state="absent")
+    assert result["changed"]
+    assert (result["backend"], result["k3s_detects"]) == ("", NOTHING)
+    assert node.state() == before
+
+
+def test_absent_without_a_route_of_ours_does_nothing(node):
+    result = route(node, state="absent")
+    assert not result["changed"]
+    assert result["diff"] == []
+    assert node.log == []
+
+
+def test_absent_leaves_what_is_not_ours(node):
+    node.make_by_hand()
+    before = node.state()
+    assert not route(node, state="absent")["changed"]
+    assert node.state() == before
+
+
+@pytest.mark.parametrize("params", [{"k3s_config": False}, {"node_ip": None}])
+def test_k3s_is_told_nothing_where_that_is_switched_off_or_unknown(node, params):
+    result = route(node, **params)
+    assert result["changed"]
+    assert node.text(K3S_CONFIG) is None
+    assert K3S_CONFIG not in shown(result)
+    assert not route(node, **params)["changed"]
+
+
+def test_what_k3s_is_told_follows_the_node_without_touching_the_route(node):
+    route(node)
+    node.log.clear()
+    result = route(node, node_ip="192.0.2.12")
+    assert result["changed"]
+    assert node.log == [f"write {K3S_CONFIG}"]
+    assert set(shown(result)) == {K3S_CONFIG}
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"metric": 500},
+        {"interface": "k3s0"},
+        {"address": "198.51.100.0/31", "gateway": "198.51.100.1"},
+    ],
+)
+def test_k3s_stays_told_where_other_values_take_the_place_of_the_former_ones(node, changed):
+    route(node)
+    text = node.text(K3S_CONFIG)
+    result = route(node, **changed)
+    assert result["changed"]
+    assert result["warnings"] == []
+    assert node.text(K3S_CONFIG) == text
+    assert not route(node, **changed)["changed"]
+
+
+def test_k3s_is_told_of_a_route_made_by_hand_as_well(node):
+    node.make_by_hand()
+    route(node)
+    assert node.text(K3S_CONFIG).endswith(TOLD)
+    result = route(node, state="absent")
+    assert result["changed"]
+    assert node.lines() == [ROUTE]
+    assert node.text(K3S_CONFIG) is None
+
+
+def fails(node, **params):
+    with pytest.raises(DefaultRouteError) as error:
+        route(node, **params)
+    return str(error.value)
+
+
+def test_what_fails_leaves_k3s_untold(node):
+    before = node.state()
+    node.deaf = True
+    assert "did not come" in fails(node)
+    assert node.state() == before
+
+
+def test_what_fails_leaves_k3s_told_what_it_was_told_before(node):
+    route(node)
+    before = node.state()
+    node.failing["systemctl daemon-reload"] = (1, "", "no such luck")
+    assert "no such luck" in fails(node, metric=500, node_ip="192.0.2.12")
+    assert node.text(K3S_CONFIG) == before[K3S_CONFIG][0]
+
+
+def test_a_k3s_that_runs_with_another_address_stops_the_run_before_anything_is_written(node):
+    os.makedirs(node.at("/var/lib/rancher/k3s/server/db/etcd"))
+    before = node.state()
+    with pytest.raises(K3sConfigError, match="etcd member can't"):
+        route(node)
+    assert node.log == []
+    assert node.state() == before
+
+
+def test_a_disk_that_is_full_is_an_error_of_its_own(node, monkeypatch):
+    before = node.state()
+
+    def full(_path, *_rest):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(_default_route_run, "write_file", full)
+    assert "No space left" in fails(node)
+    assert {key: what for key, what in node.state().items() if key in before} == before
+
+
+def test_bad_values_are_refused_before_anything_is_read(node):
+    message = fails(node, metric=-1, gateway="x")
+    assert "k3s_default_route_metric" in message
+    assert "k3s_default_route_gateway" in message
+    assert node.asked == []
+
+
+def test_the_connection_that_ansible_came_by_is_kept(node, monkeypatch):
+    before = node.state()
+    monkeypatch.setattr(
+        _default_route_run, "ssh_connection", lambda: SshConnection(PEER, "192.0.2.11", 22)
     )
+    node.way = lambda: {"dst": PEER, "dev": "dummy0" if node.main() else "eth0"}
+    assert "led over eth0 before, and over dummy0" in fails(node)
+    assert node.state() == before
+
+
+class Ended(BaseException):
+    """The end of a module."""
+
+
+class FakeModule:
+    """Takes the place of AnsibleModule, and keeps what the module does with it."""
+
+    check_mode = False
+
+    def __init__(self, argument_spec, **others):
+        self.params = {name: option.get("default") for name, option in argument_spec.items()}
+        self.others, self.warned = others, []
+        self.run_command = None
+        self.warn = self.warned.append
+
+    def exit_json(self, **result):
+        self.result = result
+        raise Ended
+
+    fail_json = exit_json
 
 
 @pytest.fixture
-def applied(monkeypatch):
-    """Give the module a host without a route, and record the plans that are carried out."""
-    plans = []
-    monkeypatch.setattr(
-        _default_route_host, "read", lambda *_arguments: Host(routes=[], links={}, profile=None)
-    )
-    monkeypatch.setattr(
-        _default_route_host, "apply", lambda _manager, plan, *_rest: plans.append(plan)
-    )
-    return plans
+def main(monkeypatch):
+    """Return a function that runs main() with a result or error of bring_to_state()."""
+
+    def run_main(result=None, error=None):
+        modules = []
+
+        def module(**about):
+            modules.append(FakeModule(**about))
+            return modules[0]
+
+        def brought(*_arguments):
+            if error:
+                raise error
+            return result
+
+        monkeypatch.setattr(default_route, "AnsibleModule", module)
+        monkeypatch.setattr(default_route, "bring_to_state", brought)
+        with pytest.raises(Ended):
+            default_route.main()
+        return modules[0]
+
+    return run_main
 
 
-def test_a_route_that_is_needed_is_added_and_shown(applied):
-    result = default_route.run(route_module())
-    assert result["changed"]
-    assert result["diff"]["before"] == ""
-    assert "default via 203.0.113.255 dev dummy0 metric 1000\n" in result["diff"]["after"]
-    assert len(applied) == 1
+def test_the_node_ip_is_of_no_use_without_its_interface(main):
+    module = main({"changed": False, "warnings": []})
+    assert module.others == {
+        "required_by": {"node_ip": "flannel_interface"},
+        "supports_check_mode": True,
+    }
 
 
-def test_check_mode_says_the_same_and_does_nothing(applied):
-    told = default_route.run(route_module(check_mode=True))
-    assert applied == []
-    assert told == default_route.run(route_module())
+def test_warnings_are_warned_of_and_not_returned(main):
+    module = main({"changed": True, "warnings": ["one", "two"]})
+    assert module.warned == ["one", "two"]
+    assert module.result == {"changed": True}
 
 
-def test_absent_without_a_route_of_ours_does_nothing(applied):
-    assert not default_route.run(route_module(state="absent"))["changed"]
-    assert applied == []
-
-
-def test_bad_values_are_refused_before_anything_is_read(monkeypatch):
-    monkeypatch.delattr(_default_route_host, "read")
-    with pytest.raises(DefaultRouteError) as error:
-        default_route.run(route_module(metric=-1, gateway="x"))
-    assert "k3s_default_route_metric" in str(error.value)
-    assert "k3s_default_route_gateway" in str(error.value)
+@pytest.mark.parametrize("kind", [DefaultRouteError, K3sConfigError])
+def test_what_can_not_be_done_is_told_without_a_traceback(main, kind):
+    assert main(error=kind("so it is")).result == {"msg": "so it is"}
 
 
 # port_listener and port_probe

@@ -1,0 +1,170 @@
+# Copyright (c) 2026 The edgeops.k3s_network authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Brings this host's default route, and what K3s is told because of it, to the wanted state."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, Optional
+
+from ansible_collections.edgeops.k3s_network.plugins.module_utils import (
+    _k3s_config,
+    _k3s_config_host,
+)
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._default_route import (
+    DefaultRouteError,
+    Host,
+    Plan,
+    plan_absent,
+    plan_present,
+    validate,
+)
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._default_route_files import (
+    COMMITS,
+    PATHS,
+    Wanted,
+    is_link,
+)
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._default_route_host import (
+    DefaultRouteHost,
+)
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._files import (
+    FileCopy,
+    remove_file,
+    write_file,
+)
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._interfaces import (
+    ssh_connection,
+)
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._k3s_detection import Detected
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._networkmanager import (
+    NetworkManagerError,
+    RunCommand,
+)
+
+
+def bring_to_state(
+    run_command: RunCommand, params: Mapping[str, Any], check_mode: bool
+) -> dict[str, Any]:
+    """Return the result of the module. Raises DefaultRouteError or K3sConfigError."""
+    wanted = Wanted(*(params[key] for key in ("interface", "address", "gateway", "metric")))
+    problems = validate(wanted)
+    if problems:
+        raise DefaultRouteError("; ".join(problems))
+    try:
+        return _bring_to_state(run_command, params, wanted, check_mode)
+    except (NetworkManagerError, OSError) as error:
+        raise DefaultRouteError(str(error)) from error
+
+
+def _bring_to_state(
+    run_command: RunCommand, params: Mapping[str, Any], wanted: Wanted, check_mode: bool
+) -> dict[str, Any]:
+    host = DefaultRouteHost(run_command, wanted, ssh_connection())
+    before = host.read()
+    if params["state"] == "present":
+        plan = plan_present(before, wanted, params["backend"])
+    else:
+        plan = plan_absent(before)
+    detected = host.detected(plan)
+    config, decision = _decide(params, before, wanted, plan, detected)
+    text_changed = decision.text != config
+    if not check_mode:
+        copy = FileCopy.take(_k3s_config.PATH)
+        # K3s must never start with the dummy and without being told.
+        if decision.text is not None and text_changed:
+            _write_config(decision.text)
+        if plan.changed:
+            try:
+                host.apply(plan, before)
+            except DefaultRouteError:
+                if copy.restore() and copy.content is None:
+                    _remove_config()
+                raise
+        if decision.text is None and text_changed:
+            _remove_config()
+        detected = host.detected()
+    return {
+        "changed": plan.changed or text_changed,
+        "default_routes": list(plan.routes_before),
+        "backend": plan.backend or _backend_of(before, plan),
+        "k3s_detects": detected._asdict(),
+        "warnings": list(decision.warnings),
+        "diff": _diff(before, plan, config, decision.text),
+    }
+
+
+def _decide(
+    params: Mapping[str, Any], before: Host, wanted: Wanted, plan: Plan, detected: Detected
+) -> tuple[Optional[str], _k3s_config.Decision]:
+    """Return the file that tells K3s the node's address: its text now, and what to do about it."""
+    settings, ours, installed = _k3s_config_host.read()
+    told = None
+    if params["state"] == "present" and params["k3s_config"] and params["node_ip"]:
+        told = _k3s_config.Wanted(params["node_ip"], params["flannel_interface"])
+    dummies = before.dummies(wanted) - set(plan.stop)
+    if plan.start:
+        dummies.add(wanted.interface)
+    situation = _k3s_config.Situation(
+        detected_interface=detected.interface,
+        detected_address=detected.address,
+        dummy=detected.interface if detected.interface in dummies else "",
+        ours=ours,
+        settings=settings,
+        installed=installed,
+    )
+    return ours, _k3s_config.plan(situation, told)
+
+
+def _backend_of(before: Host, plan: Plan) -> str:
+    left = set(before.files) - set(plan.unlink)
+    return next((backend for backend, path in COMMITS.items() if path in left), "")
+
+
+def _write_config(text: str) -> None:
+    os.makedirs(os.path.dirname(_k3s_config.PATH), mode=0o755, exist_ok=True)
+    write_file(_k3s_config.PATH, text.encode())
+
+
+def _remove_config() -> None:
+    remove_file(_k3s_config.PATH)
+    # config.yaml.d, k3s and rancher, where nothing else is in them.
+    directory = _k3s_config.PATH
+    for _level in range(3):
+        directory = os.path.dirname(directory)
+        with contextlib.suppress(OSError):
+            os.rmdir(directory)
+
+
+def _diff(
+    before: Host, plan: Plan, config: Optional[str], wanted_config: Optional[str]
+) -> list[dict[str, str]]:
+    after = {path: text for path, text in before.files.items() if path not in plan.unlink}
+    after.update({file.path: file.text for file in plan.write})
+    pairs = [
+        (path, _shown(path, before.files.get(path)), _shown(path, after.get(path)))
+        for path in PATHS
+    ]
+    pairs.append((_k3s_config.PATH, config or "", wanted_config or ""))
+    pairs.append(
+        ("ip -4 route show default", _lines(plan.routes_before), _lines(plan.routes_after))
+    )
+    return [
+        {"before_header": name, "before": old, "after_header": name, "after": new}
+        for name, old, new in pairs
+        if old != new
+    ]
+
+
+def _shown(path: str, text: Optional[str]) -> str:
+    if text is None:
+        return ""
+    return f"link to {text}\n" if is_link(path) else text
+
+
+def _lines(lines: Sequence[str]) -> str:
+    return "".join(f"{line}\n" for line in lines)

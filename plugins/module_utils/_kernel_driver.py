@@ -1,0 +1,61 @@
+# Copyright (c) 2026 The edgeops.k3s_network authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Whether the running kernel can make a dummy interface, and what to do where it can't. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+DRIVER = "dummy"
+
+
+def driver_problem(
+    release: str,
+    loaded: bool,
+    module_lists: Mapping[str, str],
+    package: str,
+) -> str:
+    """Say why the kernel can't make a dummy interface; an empty string where it can.
+
+    C(module_lists) maps kernel releases to their C(modules.dep) and C(modules.builtin) in one
+    text, C(package) names the package that brings the driver on this distribution.
+    """
+    if loaded:
+        return ""
+    own = module_lists.get(release)
+    if own is not None and _has_driver(own):
+        return ""
+    problem = f"its kernel ({release}) has no driver '{DRIVER}' to make one with"
+    others = sorted(
+        other for other, text in module_lists.items() if other != release and _has_driver(text)
+    )
+    if others:
+        return (
+            f"{problem}; the driver is installed for kernel {', '.join(others)}: a reboot into it "
+            "is due, or give the host a default route"
+        )
+    return (
+        f"{problem}: {DRIVER}.ko is missing in /lib/modules/{release}; install {package} (no "
+        "reboot is needed where that is for the running kernel), or give the host a default route"
+    )
+
+
+def driver_package(os_release: Mapping[str, str], release: str) -> str:
+    """Name the package that brings the dummy driver on a distribution."""
+    family = f"{os_release.get('ID', '')} {os_release.get('ID_LIKE', '')}".split()
+    if "ubuntu" in family:
+        return f"the package linux-modules-{release}"
+    if "debian" in family:
+        return f"the distribution's kernel (package linux-image-{release})"
+    if {"rhel", "fedora", "centos"} & set(family):
+        # EL 8 and 9 have it in kernel-modules; from EL 10 on it is in kernel-modules-extra.
+        major = os_release.get("VERSION_ID", "").partition(".")[0]
+        name = "kernel-modules" if major in ("8", "9") else "kernel-modules-extra"
+        return f"the package {name}-{release}"
+    return "the distribution's package of kernel modules"
+
+
+def _has_driver(text: str) -> bool:
+    return any(f"/{DRIVER}.ko" in line.partition(":")[0] for line in text.splitlines())

@@ -11,14 +11,19 @@ from typing import Any
 
 from common import LabError, run, wait_until
 from network import Network
-from spec import CLUSTER_GROUPS, Machine, Spec
+from spec import CLUSTER_GROUPS, MANAGERS, Machine, Spec
 
 # Of one machine among many; six take 8 s on two cores, eighteen a minute.
 PATIENCE = 180
+SESSION_PATIENCE = 20
+# A virtual machine may have its processor emulated: one takes a minute on two cores.
+VM_FACTOR = 5
 
 READY = """
 ready() {
-    systemctl is-active --quiet NetworkManager firewalld || return 1
+    for unit in $UNITS; do
+        systemctl is-active --quiet "$unit" || return 1
+    done
     addresses=$(ip -o -4 address)
     for cidr in $CIDRS; do
         case $addresses in *" $cidr "*) ;; *) return 1 ;; esac
@@ -43,7 +48,12 @@ def make_keys(keys: Path) -> None:
 
 def write_ssh_config(directory: Path, network: Network, spec: Spec) -> None:
     """Write the configuration under which `ssh -F FILE NAME` reaches a machine."""
-    hosts = [f"Host {m.name}\n  HostName {m.nics[0].address}\n" for m in spec.machines]
+    hosts = []
+    for machine in spec.machines:
+        hosts.append(f"Host {machine.name}\n  HostName {machine.nics[0].address}\n")
+        if machine.vm:
+            # With much to do and its processor emulated it may be silent for a while.
+            hosts.append("  ServerAliveInterval 15\n")
     hosts.append(
         "Host *\n"
         "  User root\n"
@@ -98,6 +108,11 @@ def _yaml(tree: dict[str, Any], indent: str = "") -> list[str]:
     return lines
 
 
+def patience(machine: Machine, seconds: int = PATIENCE) -> int:
+    """How long a machine may take for what takes a container so many seconds at most."""
+    return seconds * VM_FACTOR if machine.vm else seconds
+
+
 def answers(network: Network, machine: Machine) -> bool:
     """Whether something listens on the machine's SSH port."""
     probe = [*network.enter, "nc", "-z", "-w", "1", machine.nics[0].address, "22"]
@@ -106,9 +121,12 @@ def answers(network: Network, machine: Machine) -> bool:
 
 def settle(directory: Path, machine: Machine) -> None:
     """Wait, on the machine, until its addresses and its firewall are up and the boot is done."""
+    # NetworkManager alone tells firewalld which NICs there are.
+    announced = machine.nics if machine.network == "networkmanager" else ()
     settings = (
+        f"UNITS='{MANAGERS[machine.network]} firewalld.service'\n"
         f"CIDRS='{' '.join(nic.cidr for nic in machine.nics)}'\n"
-        f"NICS='{' '.join(nic.name for nic in machine.nics)}'\n"
+        f"NICS='{' '.join(nic.name for nic in announced)}'\n"
     )
     ssh = ["ssh", "-F", str(directory / "ssh_config"), machine.name, "sh"]
     failure = ""
@@ -122,12 +140,12 @@ def settle(directory: Path, machine: Machine) -> None:
                 input=settings + READY,
                 text=True,
                 capture_output=True,
-                timeout=PATIENCE,
+                timeout=patience(machine),
             )
         except subprocess.TimeoutExpired:
-            raise LabError(f"addresses and firewall not up after {PATIENCE} s") from None
+            raise LabError(f"addresses and firewall not up after {patience(machine)} s") from None
         failure = done.stderr.strip()
         return done.returncode == 0
 
-    if not wait_until(settled, seconds=20):
+    if not wait_until(settled, seconds=patience(machine, SESSION_PATIENCE)):
         raise LabError(f"no SSH session: {failure}")

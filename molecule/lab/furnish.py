@@ -9,7 +9,7 @@ import uuid
 from pathlib import Path
 
 from common import run
-from spec import Machine, Nic
+from spec import MANAGERS, Machine, Nic
 
 # Slow, useless without a network, or (clocks) dangerous in a container with the host's kernel.
 HINDERING_UNITS = (
@@ -17,11 +17,13 @@ HINDERING_UNITS = (
     "e2scrub_all.timer e2scrub_reap.service fstrim.timer dnf-makecache.timer dnf-automatic.timer "
     "systemd-timesyncd.service chronyd.service ntpd.service auditd.service kdump.service "
     "console-getty.service systemd-firstboot.service cloud-init.service cloud-init-local.service "
-    "cloud-config.service cloud-final.service systemd-networkd.service systemd-networkd.socket "
-    "selinux-autorelabel-mark.service"
+    "cloud-config.service cloud-final.service selinux-autorelabel-mark.service"
 ).split()
 
-WANTED_UNITS = ("ssh.service", "sshd.service", "NetworkManager.service", "firewalld.service")
+NETWORKD_UNITS = ["systemd-networkd.service", "systemd-networkd.socket"]
+NETWORKMANAGER_UNITS = ["NetworkManager.service"]
+
+WANTED_UNITS = ("ssh.service", "sshd.service", "firewalld.service")
 
 SSHD = """\
 HostKey /etc/ssh/ssh_host_ed25519_key
@@ -29,6 +31,13 @@ PermitRootLogin prohibit-password
 UseDNS no
 MaxStartups 200
 MaxSessions 200
+"""
+
+INTERFACES = """\
+source /etc/network/interfaces.d/*
+
+auto lo
+iface lo inet loopback
 """
 
 
@@ -53,22 +62,50 @@ def furnish(root: Path, lower: Path, machine: Machine, keys: Path) -> None:
     ssh.mkdir(mode=0o700, exist_ok=True)
     write(ssh, "authorized_keys", (keys / "client.pub").read_text(), 0o600)
 
+    masked = HINDERING_UNITS + configure_network(root, lower, machine)
+    for unit in masked:
+        link(root, f"etc/systemd/system/{unit}", "/dev/null")
+    link(root, "etc/systemd/system/default.target", "/usr/lib/systemd/system/multi-user.target")
+    wants = "etc/systemd/system/multi-user.target.wants"
+    for unit in (*WANTED_UNITS, MANAGERS[machine.network]):
+        for directory in ("usr/lib/systemd/system", "lib/systemd/system"):
+            if (lower / directory / unit).is_file():
+                link(root, f"{wants}/{unit}", f"/{directory}/{unit}")
+                break
+
+
+def configure_network(root: Path, lower: Path, machine: Machine) -> list[str]:
+    """Give the NICs their addresses; returns the units of those who would interfere."""
+    if machine.network == "networkd":
+        for nic in machine.nics:
+            write(root, f"etc/systemd/network/10-lab-{nic.name}.network", networkd_file(nic))
+        return NETWORKMANAGER_UNITS
+    if machine.network == "ifupdown":
+        stanzas = "".join(f"\n{stanza(nic)}" for nic in machine.nics)
+        write(root, "etc/network/interfaces", INTERFACES + stanzas)
+        return NETWORKMANAGER_UNITS + NETWORKD_UNITS
     # Debian's rule makes NetworkManager leave the NICs of a container alone.
     link(root, "etc/udev/rules.d/85-nm-unmanaged.rules", "/dev/null")
     version = networkmanager_version(lower)
     for nic in machine.nics:
         path = f"etc/NetworkManager/system-connections/lab-{nic.name}.nmconnection"
         write(root, path, keyfile(nic, version), 0o600)
+    return NETWORKD_UNITS
 
-    for unit in HINDERING_UNITS:
-        link(root, f"etc/systemd/system/{unit}", "/dev/null")
-    link(root, "etc/systemd/system/default.target", "/usr/lib/systemd/system/multi-user.target")
-    wants = "etc/systemd/system/multi-user.target.wants"
-    for unit in WANTED_UNITS:
-        for directory in ("usr/lib/systemd/system", "lib/systemd/system"):
-            if (lower / directory / unit).is_file():
-                link(root, f"{wants}/{unit}", f"/{directory}/{unit}")
-                break
+
+def networkd_file(nic: Nic) -> str:
+    """A NIC's file for systemd-networkd."""
+    gateway = f"Gateway={nic.gateway}\n" if nic.gateway else ""
+    return (
+        f"[Match]\nName={nic.name}\n\n"
+        f"[Network]\nAddress={nic.cidr}\n{gateway}LinkLocalAddressing=no\nIPv6AcceptRA=no\n"
+    )
+
+
+def stanza(nic: Nic) -> str:
+    """A NIC's lines for ifupdown."""
+    gateway = f"    gateway {nic.gateway}\n" if nic.gateway else ""
+    return f"auto {nic.name}\niface {nic.name} inet static\n    address {nic.cidr}\n{gateway}"
 
 
 def networkmanager_version(tree: Path) -> tuple[int, ...]:

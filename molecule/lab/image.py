@@ -1,6 +1,9 @@
 # Copyright (c) 2026 The edgeops.k3s_network authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""OS trees: built from a distribution's packages and kept, or named by the user."""
+"""OS trees: built from a distribution's packages and kept, or named by the user.
+
+Virtual machines have trees of their own, which hold a kernel too.
+"""
 
 from __future__ import annotations
 
@@ -36,6 +39,19 @@ RECIPE = (
     '"$1"/var/lib/dbus/machine-id "$1"/etc/ssh/ssh_host_*',
 )
 
+VM_RECIPE = (
+    *RECIPE,
+    # The kernel is the release's own: the index of the security archive may be ahead of its files.
+    "--include=linux-image-cloud-amd64/{suite},ifupdown",
+    # With all modules and a better compression the initramfs would take minutes to unpack where the
+    # processor is emulated. Written before the package that reads it is there.
+    '--essential-hook=cd "$1"; mkdir -p etc/initramfs-tools/conf.d '
+    "usr/share/initramfs-tools/modules.d; "
+    "printf 'MODULES=list\\nCOMPRESS=gzip\\n' >etc/initramfs-tools/conf.d/lab; "
+    "printf 'virtio_pci\\nvirtio_blk\\next4\\n' >usr/share/initramfs-tools/modules.d/lab",
+)
+KERNEL, INITRAMFS = "vmlinuz", "initrd.img"
+
 # Any of the paths will do; a link counts, because an absolute one resolves only inside the tree.
 REQUIRED = {
     "systemd": ("usr/lib/systemd/systemd", "lib/systemd/systemd"),
@@ -46,22 +62,27 @@ REQUIRED = {
     "python3": ("usr/bin/python3",),
     "ip (iproute2)": ("usr/sbin/ip", "sbin/ip", "usr/bin/ip"),
 }
+VM_REQUIRED = REQUIRED | {
+    "a kernel": (KERNEL,),
+    "an initramfs": (INITRAMFS,),
+    "ifup": ("usr/sbin/ifup", "sbin/ifup"),
+}
 
 
-def lacks(tree: Path) -> list[str]:
+def lacks(tree: Path, required: dict[str, tuple[str, ...]] = REQUIRED) -> list[str]:
     """The names of what a tree must hold to become a machine and does not."""
     return [
         name
-        for name, paths in REQUIRED.items()
+        for name, paths in required.items()
         if not any(os.path.lexists(tree / path) for path in paths)
     ]
 
 
-def tree_for(suite: str) -> Path:
-    """The tree that K3S_LAB_ROOT names, or else the suite's, built where it is not kept yet."""
+def tree_for(suite: str, vm: bool) -> Path:
+    """The suite's tree, built where it is not kept yet; for containers K3S_LAB_ROOT may name it."""
     named = os.environ.get("K3S_LAB_ROOT")
-    if not named:
-        return build(suite)
+    if vm or not named:
+        return build(suite, vm)
     tree = Path(named).absolute()
     if not tree.is_dir():
         raise LabError(f"K3S_LAB_ROOT={named}: no such directory")
@@ -71,45 +92,49 @@ def tree_for(suite: str) -> Path:
     return tree
 
 
-def build(suite: str) -> Path:
+def build(suite: str, vm: bool) -> Path:
     """Build a suite's tree, or return the one that was kept."""
     if suite not in SUITES:
         raise LabError(f"unknown suite {suite!r}; known are {', '.join(SUITES)}")
+    flavour, recipe, required = suite, list(RECIPE), REQUIRED
+    if vm:
+        flavour, required = f"vm-{suite}", VM_REQUIRED
+        recipe = [option.replace("{suite}", suite) for option in VM_RECIPE]
     images = cache_dir() / "images"
-    recipe = hashlib.sha256(json.dumps(RECIPE).encode()).hexdigest()[:12]
-    tree = images / f"{suite}-{recipe}"
-    with locked(images / f"{suite}.lock"):
+    digest = hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:12]
+    tree = images / f"{flavour}-{digest}"
+    with locked(images / f"{flavour}.lock"):
         if tree.is_dir():
             return tree
-        partial = images / f".{suite}.partial"
+        partial = images / f".{flavour}.partial"
         shutil.rmtree(partial, ignore_errors=True)
-        log = images / f"{suite}.log"
+        log = images / f"{flavour}.log"
         start = time.monotonic()
-        print(f"building {suite}, see {log}", flush=True)
+        print(f"building {flavour}, see {log}", flush=True)
         with log.open("w") as output:
             done = subprocess.run(
                 # Dies with us: mmdebstrap's mounts are in a mount namespace of its own.
-                ["setpriv", "--pdeathsig", "TERM", "mmdebstrap", *RECIPE, suite, str(partial)],
+                ["setpriv", "--pdeathsig", "TERM", "mmdebstrap", *recipe, suite, str(partial)],
                 check=False,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
-        missing = [] if done.returncode else lacks(partial)
+        missing = [] if done.returncode else lacks(partial, required)
         if done.returncode or missing:
             shutil.rmtree(partial, ignore_errors=True)
             tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
             reason = f"the tree lacks {', '.join(missing)}" if missing else tail
-            raise LabError(f"building {suite} failed: {reason}")
+            raise LabError(f"building {flavour} failed: {reason}")
         partial.rename(tree)
-        _forget_older(images, suite, tree)
-        print(f"built {suite} in {time.monotonic() - start:.0f} s", flush=True)
+        _forget_older(images, flavour, tree)
+        print(f"built {flavour} in {time.monotonic() - start:.0f} s", flush=True)
     return tree
 
 
-def _forget_older(images: Path, suite: str, newest: Path) -> None:
-    """Remove a suite's trees of earlier recipes, except those a running lab stands on."""
+def _forget_older(images: Path, flavour: str, newest: Path) -> None:
+    """Remove a flavour's trees of earlier recipes, except those a running lab stands on."""
     mounts = Path("/proc/self/mounts").read_text()
-    for tree in images.glob(f"{suite}-*"):
+    for tree in images.glob(f"{flavour}-*"):
         if tree != newest and f"lowerdir={tree}," not in mounts:
             shutil.rmtree(tree)

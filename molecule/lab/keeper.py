@@ -18,7 +18,8 @@ from pathlib import Path
 from common import LabError, run
 from process import Cgroup
 
-REBOOT = 133  # what systemd-nspawn --keep-unit exits with when a machine reboots
+# What systemd-nspawn --keep-unit exits with when a machine reboots, and qemu.py after its example.
+REBOOT = 133
 
 
 def keep(directory: Path) -> int:
@@ -28,7 +29,7 @@ def keep(directory: Path) -> int:
         Cgroup(plan["cgroup"]).enter()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     while True:
-        machine = subprocess.Popen(plan["start"])
+        machine = subprocess.Popen(plan["start"], cwd=directory)
         try:
             plug(machine, plan["enter"], plan["ports"])
             status = machine.wait()
@@ -40,7 +41,7 @@ def keep(directory: Path) -> int:
 
 
 def plug(machine: subprocess.Popen[bytes], enter: list[str], ports: dict[str, str]) -> None:
-    """Put each link on its bridge as soon as systemd-nspawn has made it."""
+    """Put each link on its bridge as soon as systemd-nspawn or QEMU has made it."""
     for link, bridge in ports.items():
         while machine.poll() is None:
             try:

@@ -8,6 +8,12 @@ or over the tree that K3S_LAB_ROOT names. `create` returns when all are up and w
 and ssh_config, with which Ansible, testinfra and ssh reach them from outside the namespace. A
 machine that reboots itself comes back; one that powers off stays off. Needs root.
 
+A machine of which the spec says `vm: true` is a QEMU virtual machine instead, on the same bridges.
+It has a kernel of its own, a disk made of a tree with a kernel (never of K3S_LAB_ROOT), and power
+that `reset` cuts; `network: networkd` or `ifupdown` has another than NetworkManager look after its
+NICs. QEMU uses KVM where that has booted a kernel, and emulates the processor elsewhere, so that a
+boot takes a minute or two; K3S_LAB_ACCEL (kvm or tcg) overrules that.
+
 Everything is below K3S_LAB_CACHE (default: k3s-network-lab in the user's cache directory).
 """
 
@@ -32,9 +38,11 @@ import image
 import limits
 import spec
 from common import LabError, cache_dir, locked, wait_until
+from container import Container
 from machine import Instance
 from network import Network
 from process import Cgroup, systemd_is_init
+from virtual import VirtualMachine
 
 
 class Lab:
@@ -64,31 +72,53 @@ class Lab:
         machines = self.directory / "machines"
         return [Instance(self.name, path) for path in sorted(machines.glob("*"))]
 
+    def instance(self, machine: spec.Machine) -> Container | VirtualMachine:
+        """A machine as what it is."""
+        kind = VirtualMachine if machine.vm else Container
+        return kind(self.name, self.directory / "machines" / machine.name)
+
+    def note(self) -> dict[str, Any]:
+        """What was written down when the lab was created."""
+        if not self.exists:
+            raise LabError(f"there is no lab {self.name}")
+        note: dict[str, Any] = json.loads((self.directory / "lab.json").read_text())
+        return note
+
+    def running(self, name: str) -> tuple[spec.Machine, Container | VirtualMachine]:
+        """A machine that is switched on, by its name."""
+        machine = spec.parse(self.note()["spec"]).machine(name)
+        instance = self.instance(machine)
+        if not instance.runs():
+            raise LabError(f"{name} is switched off")
+        return machine, instance
+
     def create(self, data: dict[str, Any], replace: bool) -> None:
         """Start all machines and wait for them; on a failure nothing but their logs stays."""
         wanted = spec.parse(data)
-        tree = image.tree_for(wanted.suite)
+        kinds = sorted({machine.vm for machine in wanted.machines})
+        trees = {vm: image.tree_for(wanted.suite, vm) for vm in kinds}
         with self._locked():
             if self.exists and not replace:
                 raise LabError(f"lab {self.name} exists; destroy it, or say --replace")
             self._destroy()
             try:
-                self._start(data, wanted, tree)
+                self._start(data, wanted, trees)
                 self._wait(wanted)
             except BaseException:
                 self._destroy(keep_logs=True)
                 raise
 
-    def _start(self, data: dict[str, Any], wanted: spec.Spec, tree: Path) -> None:
+    def _start(self, data: dict[str, Any], wanted: spec.Spec, trees: dict[bool, Path]) -> None:
         self.directory.mkdir(parents=True)
-        (self.directory / "lab.json").write_text(json.dumps({"tree": str(tree), "spec": data}))
+        note = {"trees": [tree.name for tree in trees.values()], "spec": data}
+        (self.directory / "lab.json").write_text(json.dumps(note))
         limits.raise_limit(labs_dir())
         access.make_keys(self.directory / "keys")
         self.network.create()
         access.write_ssh_config(self.directory, self.network, wanted)
         for machine in wanted.machines:
-            instance = Instance(self.name, self.directory / "machines" / machine.name)
-            instance.start(tree, machine, self.network, self.directory / "keys")
+            instance = self.instance(machine)
+            instance.start(trees[machine.vm], machine, self.network, self.directory / "keys")
 
     def _wait(self, wanted: spec.Spec) -> None:
         # Not joined: where one fails the others are still waiting, until _destroy ends it all.
@@ -100,7 +130,8 @@ class Lab:
         access.write_inventory(self.directory, wanted)
 
     def _wait_for(self, machine: spec.Machine) -> None:
-        instance = Instance(self.name, self.directory / "machines" / machine.name)
+        instance = self.instance(machine)
+        seconds = access.patience(machine)
 
         def answers() -> bool:
             if not instance.runs():
@@ -108,8 +139,8 @@ class Lab:
             return access.answers(self.network, machine)
 
         try:
-            if not wait_until(answers, seconds=access.PATIENCE, pause=0.2):
-                raise LabError(f"does not answer on its SSH port after {access.PATIENCE} s")
+            if not wait_until(answers, seconds=seconds, pause=0.2):
+                raise LabError(f"does not answer on its SSH port after {seconds} s")
             access.settle(self.directory, machine)
         except LabError as error:
             raise LabError(
@@ -131,8 +162,7 @@ class Lab:
         for instance in instances:
             instance.unmount()
             if keep_logs:
-                for part in ("upper", "work", "root"):
-                    shutil.rmtree(instance.directory / part, ignore_errors=True)
+                instance.forget()
         if keep_logs:
             shutil.rmtree(self.directory / "keys", ignore_errors=True)
             (self.directory / "lab.json").unlink(missing_ok=True)
@@ -158,7 +188,7 @@ def all_labs() -> list[Lab]:
 
 def image_command(args: argparse.Namespace) -> None:
     """Build an OS tree."""
-    print(image.build(args.suite))
+    print(image.build(args.suite, args.vm))
 
 
 def create_command(args: argparse.Namespace) -> None:
@@ -190,12 +220,24 @@ def destroy_command(args: argparse.Namespace) -> None:
 def exec_command(args: argparse.Namespace) -> None:
     """Become a command in the lab's network namespace."""
     lab = Lab(args.name)
-    if not lab.exists:
-        raise LabError(f"there is no lab {lab.name}")
+    lab.note()
     command = args.command[1:] if args.command[:1] == ["--"] else args.command
     if not command:
         raise LabError("which command?")
     os.execvp(lab.network.enter[0], [*lab.network.enter, *command])
+
+
+def reset_command(args: argparse.Namespace) -> None:
+    """Cut the power of a virtual machine and give it back."""
+    _machine, instance = Lab(args.name).running(args.machine)
+    instance.reset()
+
+
+def carrier_command(args: argparse.Namespace) -> None:
+    """Plug the cable of a machine's NIC in or out."""
+    lab = Lab(args.name)
+    machine, instance = lab.running(args.machine)
+    instance.set_carrier(lab.network, machine, machine.nic(args.nic), args.state == "on")
 
 
 def path_command(args: argparse.Namespace) -> None:
@@ -213,9 +255,9 @@ def list_command(_args: argparse.Namespace) -> None:
             continue
         instances = lab.instances()
         running = sum(instance.runs() for instance in instances)
-        tree = Path(json.loads((lab.directory / "lab.json").read_text())["tree"]).name
+        trees = ", ".join(lab.note()["trees"])
         state = "complete" if lab.complete else "incomplete"
-        print(f"{lab.name}: {state}, {running} of {len(instances)} machines run, {tree}")
+        print(f"{lab.name}: {state}, {running} of {len(instances)} machines run, {trees}")
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -230,7 +272,9 @@ def arguments() -> argparse.ArgumentParser:
         added.set_defaults(function=function)
         return added
 
-    command("image", image_command).add_argument("suite", choices=image.SUITES)
+    build = command("image", image_command)
+    build.add_argument("suite", choices=image.SUITES)
+    build.add_argument("--vm", action="store_true", help="the tree of virtual machines")
 
     create = command("create", create_command)
     create.add_argument("--name", required=True)
@@ -250,6 +294,16 @@ def arguments() -> argparse.ArgumentParser:
     execute = command("exec", exec_command)
     execute.add_argument("--name", required=True)
     execute.add_argument("command", nargs=argparse.REMAINDER)
+
+    reset = command("reset", reset_command)
+    reset.add_argument("--name", required=True)
+    reset.add_argument("machine")
+
+    carrier = command("carrier", carrier_command)
+    carrier.add_argument("--name", required=True)
+    carrier.add_argument("machine")
+    carrier.add_argument("nic")
+    carrier.add_argument("state", choices=("on", "off"))
 
     command("path", path_command).add_argument("--name", required=True)
     command("list", list_command)

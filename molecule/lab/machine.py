@@ -1,12 +1,13 @@
 # Copyright (c) 2026 The edgeops.k3s_network authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One running machine: an overlay over the OS tree, in which systemd-nspawn boots."""
+"""One running machine, whatever it runs in: its directory, its overlay and its keeper."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,38 +21,33 @@ from spec import Machine
 
 TERMINAL_CODES = re.compile(r"\x1b(\[[0-9;?!]*[A-Za-z]|\][^\x1b\x07]*(\x1b\\|\x07)|[^\[\]])|\r")
 KEEPER = Path(__file__).with_name("keeper.py")
+LAYERS = ("upper", "work", "root")
 
 
 class Instance:
-    """A machine of a lab, known by the directory it lives in; all but start needs no more."""
+    """A machine of a lab, known by the directory it lives in, which is all it takes to end it."""
 
     def __init__(self, lab: str, directory: Path) -> None:
         self.unit = f"k3s-lab-{lab}-{directory.name}"
         self.cgroup = f"k3s-lab-{lab}/{directory.name}"
+        self.name = directory.name
         self.directory = directory
         self.root = directory / "root"
         self.log = directory / "console.log"
         self.record = directory / "keeper.pid"
 
-    def start(self, tree: Path, machine: Machine, network: Network, keys: Path) -> None:
-        """Furnish the machine and switch it on; does not wait for it."""
-        for part in ("upper", "work", "root"):
-            (self.directory / part).mkdir(parents=True, exist_ok=True)
+    def prepare(self, tree: Path, machine: Machine, keys: Path) -> None:
+        """Mount an overlay over the tree and write into it what makes this machine of it."""
+        for layer in LAYERS:
+            (self.directory / layer).mkdir(parents=True, exist_ok=True)
         layers = f"lowerdir={tree},upperdir={self.directory}/upper,workdir={self.directory}/work"
         run("mount", "-t", "overlay", "-o", layers, self.unit, self.root)
         furnish(self.root, tree, machine, keys)
-        start = [
-            *("setpriv", "--pdeathsig", "TERM"),
-            *network.enter,
-            *("systemd-nspawn", "--boot", "--keep-unit", "--register=no", "--kill-signal=SIGKILL"),
-            *("--link-journal=no", "--resolv-conf=off", "--timezone=off"),
-            f"--directory={self.root}",
-            f"--machine={self.unit.replace('_', '-')}",
-            f"--hostname={machine.name}",
-            *(f"--network-veth-extra={machine.link(nic)}:{nic.name}" for nic in machine.nics),
-        ]
+
+    def keep(self, command: list[str], machine: Machine, network: Network) -> None:
+        """Have a keeper run the command that is the machine; does not wait for it."""
         plan = {
-            "start": start,
+            "start": ["setpriv", "--pdeathsig", "TERM", *network.enter, *command],
             "enter": network.enter,
             "ports": {machine.link(nic): nic.bridge for nic in machine.nics},
             "cgroup": None if systemd_is_init() else self.cgroup,
@@ -113,6 +109,14 @@ class Instance:
         # The kernel lets go of what a killed process held a moment after its end.
         if not wait_until(unmounted, seconds=5):
             raise LabError(f"{self.root} is still in use")
+
+    def forget(self) -> None:
+        """Remove what is there of the machine, its log aside."""
+        for path in self.directory.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path != self.log:
+                path.unlink()
 
     def console(self) -> str:
         """The end of what the machine said while it booted."""

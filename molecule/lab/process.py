@@ -101,9 +101,19 @@ class Cgroup:
     def remove(self) -> None:
         """End what lives in it and remove the directories."""
         end_all(self.members)
-        for directory in self.directories:
-            for child, _names, _files in os.walk(directory, topdown=False):
-                os.rmdir(child)
+
+        def removed() -> bool:
+            for directory in self.directories:
+                for child, _names, _files in os.walk(directory, topdown=False):
+                    try:
+                        os.rmdir(child)
+                    except OSError:
+                        return False
+            return True
+
+        # A process that has ended counts until its parent has noticed.
+        if not wait_until(removed, seconds=5):
+            raise LabError(f"cgroups that are still in use: {self.directories}")
 
 
 def _hierarchies() -> list[str]:

@@ -16,6 +16,13 @@ NAME = re.compile(r"[a-z][a-z0-9-]*")
 NIC_LISTS = (["cluster"], ["external"], ["cluster", "external"], ["external", "cluster"])
 CLUSTER_GROUPS = ("server", "agent")
 
+# What may look after a machine's NICs, and the unit that it is.
+MANAGERS = {
+    "networkmanager": "NetworkManager.service",
+    "networkd": "systemd-networkd.service",
+    "ifupdown": "networking.service",
+}
+
 
 @dataclass(frozen=True)
 class Nic:
@@ -39,6 +46,15 @@ class Machine:
     name: str
     groups: tuple[str, ...]
     nics: tuple[Nic, ...]
+    vm: bool
+    network: str
+
+    def nic(self, name: str) -> Nic:
+        """The NIC of that name."""
+        for nic in self.nics:
+            if nic.name == name:
+                return nic
+        raise LabError(f"{self.name} has no NIC {name}")
 
     def link(self, nic: Nic) -> str:
         """The name of a NIC's other end, the port of the bridge."""
@@ -51,6 +67,13 @@ class Spec:
 
     suite: str
     machines: tuple[Machine, ...]
+
+    def machine(self, name: str) -> Machine:
+        """The machine of that name."""
+        for machine in self.machines:
+            if machine.name == name:
+                return machine
+        raise LabError(f"the lab has no machine {name}")
 
 
 def parse(data: dict[str, Any]) -> Spec:
@@ -84,7 +107,7 @@ def shortcut(suite: str, servers: int, agents: int, clients: int, nics: int) -> 
 
 
 def _machine(index: int, entry: dict[str, Any]) -> Machine:
-    _only(entry, {"name", "groups", "nics", "default_route"}, "a machine")
+    _only(entry, {"name", "groups", "nics", "default_route", "vm", "network"}, "a machine")
     name = str(entry.get("name", ""))
     # With the suffix of its bridge ports a name must stay within the kernel's 15 characters.
     if not NAME.fullmatch(name) or len(name) > 12:
@@ -99,6 +122,14 @@ def _machine(index: int, entry: dict[str, Any]) -> Machine:
     groups = entry.get("groups") or []
     if not isinstance(groups, list):
         raise LabError(f"{name}: groups is a list")
+    vm = entry.get("vm", False)
+    if not isinstance(vm, bool):
+        raise LabError(f"{name}: vm is true or false")
+    network = entry.get("network", "networkmanager")
+    if network not in list(MANAGERS):
+        raise LabError(f"{name}: network is one of {', '.join(MANAGERS)}")
+    if network != "networkmanager" and not vm:
+        raise LabError(f"{name}: only a machine with vm: true may have network: {network}")
     routed = entry.get("default_route", True)
     nics = tuple(
         Nic(
@@ -109,7 +140,7 @@ def _machine(index: int, entry: dict[str, Any]) -> Machine:
         )
         for number, bridge in enumerate(bridges)
     )
-    return Machine(name=name, groups=tuple(groups), nics=nics)
+    return Machine(name=name, groups=tuple(groups), nics=nics, vm=vm, network=network)
 
 
 def _only(data: dict[str, Any], known: set[str], what: str) -> None:

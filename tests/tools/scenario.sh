@@ -25,7 +25,7 @@ if [ "$command" = test ]; then
   left=$(
     ip netns list | grep -w "$lab"
     grep -F "/run/$name-$suite/" /proc/mounts
-    pgrep -af -- "machine=$lab-|/run/$name-$suite/"
+    pgrep -af -- "(machine|guest)=$lab-|/run/$name-$suite/"
   ) || true
   if [ -n "$left" ]; then
     echo "the lab of $name on $suite has left this behind:" >&2

@@ -10,6 +10,8 @@ SUITES := bookworm bullseye trixie
 REST := $(filter-out bookworm,$(SUITES))
 # The longest first, so that the others run beside it.
 SCENARIOS := guard lifecycle default segregated
+# On virtual machines, which take minutes; started by name.
+ROUTES := route route-networkd route-systemd
 
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
@@ -56,7 +58,7 @@ test-rest: $(READY)
 	  $(foreach scenario,$(SCENARIOS),$(patsubst %,scenario/%/$(scenario),$(REST))) sanity
 
 ## make scenario/SUITE/NAME      one scenario on one suite
-EACH := $(foreach suite,$(SUITES),$(SCENARIOS:%=scenario/$(suite)/%))
+EACH := $(foreach suite,$(SUITES),$(patsubst %,scenario/$(suite)/%,$(SCENARIOS) $(ROUTES)))
 .PHONY: $(EACH)
 $(EACH): scenario/%: $(READY) $(LINK)
 	tests/tools/scenario.sh $(subst /, ,$*)

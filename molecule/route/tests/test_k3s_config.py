@@ -1,0 +1,70 @@
+# Copyright (c) 2026 The edgeops.k3s_network authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What K3s is told where it would detect the dummy. K3s itself is not there: its files are."""
+
+from __future__ import annotations
+
+import pytest
+
+pytestmark = pytest.mark.thorough
+
+OURS = "/etc/rancher/k3s/config.yaml.d/k3s-default-route.yaml"
+# Of a K3s that runs with another address. Made by openssl, as K3s's own are made by Go.
+CERTIFICATE = "/var/lib/rancher/k3s/agent/serving-kubelet.crt"
+
+
+def install(certificate):
+    directory = CERTIFICATE.rpartition("/")[0]
+    return f"mkdir -p {directory}; cat >{CERTIFICATE} <<'END'\n{certificate}\nEND\n"
+
+
+def settings(node):
+    text = node.run(f"cat {OURS} 2>/dev/null || true")
+    return [line for line in text.splitlines() if not line.startswith("#")]
+
+
+def test_it_can_be_switched_off(node, bare, route):
+    told = route(k3s_config=False)
+    assert "failed" not in told, told
+    assert settings(node) == []
+    assert node.run("ls /etc/rancher 2>/dev/null || true") == ""
+
+
+def test_what_the_user_says_stays_and_is_named_where_it_differs(node, bare, route):
+    theirs = "token: secret\nnode-ip: 192.0.2.77\n"
+    node.run(f"mkdir -p /etc/rancher/k3s; printf '{theirs}' >/etc/rancher/k3s/config.yaml")
+    told = route()
+    assert "failed" not in told, told
+    (message,) = told["warnings"]
+    assert "/etc/rancher/k3s/config.yaml" in message and "192.0.2.77" in message
+    assert "10.89.0.11" in message and "secret" not in message
+    assert node.run("cat /etc/rancher/k3s/config.yaml") == theirs
+    assert settings(node) == ["flannel-iface: 'eth0'"]
+    told = route()
+    assert told["changed"] is False
+
+
+def test_what_the_user_says_rightly_is_left_to_him(node, bare, route):
+    theirs = "node-ip: 10.89.0.11\nflannel-iface: eth0\n"
+    node.run(f"mkdir -p /etc/rancher/k3s; printf '{theirs}' >/etc/rancher/k3s/config.yaml")
+    told = route()
+    assert "failed" not in told, told
+    assert settings(node) == []
+
+
+def test_a_k3s_that_runs_with_another_address_keeps_it(node, bare, route, certificate):
+    node.run(install(certificate("192.0.2.77")))
+    before = node.snapshot()
+    told = route()
+    message = told["failed"]
+    assert "192.0.2.77" in message and "10.89.0.11" in message
+    assert "k3s_default_route_k3s_config" in message
+    assert node.snapshot() == before
+
+
+def test_a_k3s_that_runs_with_the_nodes_address_is_told_it(node, bare, route, certificate):
+    node.run(install(certificate("10.89.0.11")))
+    told = route()
+    assert "failed" not in told, told
+    assert settings(node) == ["node-ip: '10.89.0.11'", "flannel-iface: 'eth0'"]

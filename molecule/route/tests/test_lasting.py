@@ -1,0 +1,81 @@
+# Copyright (c) 2026 The edgeops.k3s_network authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the node goes through with our route, from outside where that can be."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from node import NIC, OURS
+
+pytestmark = pytest.mark.thorough
+
+# The cluster's own addresses and K3s's detection, while the node can't be asked.
+RECORD = """
+for _ in $(seq 30); do
+  echo "$(cat /sys/class/net/{nic}/carrier) $(ip route get 10.43.0.1 2>&1 | head -n1) |" \\
+    "$(awk '$2 == "00000000" {{ print $1; exit }}' /proc/net/route)"
+  sleep 0.5
+done >/tmp/recorded
+"""
+
+
+@pytest.fixture
+def prepared(bare, route):
+    assert route()["changed"]
+    return bare
+
+
+def assert_found(node):
+    assert node.default_routes() == [OURS]
+    assert node.detected() == ("dummy0", "203.0.113.254")
+    assert node.way() == "dummy0"
+
+
+def test_the_network_service_is_started_again(prepared):
+    service = {
+        "networkmanager": "NetworkManager",
+        "networkd": "systemd-networkd",
+        "systemd": "networking",
+    }[prepared.backend]
+    prepared.run(f"systemctl restart {service}")
+    time.sleep(5)
+    assert_found(prepared)
+
+
+def test_networkd_reads_its_files_again(prepared):
+    if prepared.backend != "networkd":
+        pytest.skip("another stack")
+    prepared.run("ip monitor route link >/tmp/watched 2>&1 & echo $! >/tmp/watcher")
+    prepared.run("networkctl reload; sleep 3; kill $(cat /tmp/watcher)")
+    assert "configured" in prepared.run("networkctl status dummy0")
+    # networkd may write the route anew, in its place.
+    assert "Deleted default" not in prepared.run("cat /tmp/watched")
+    assert_found(prepared)
+
+
+def test_firewalld_is_started_again(prepared):
+    prepared.run("systemctl restart firewalld")
+    prepared.wait_for("firewall-cmd --get-zone-of-interface=dummy0 | grep -x drop", 20)
+    prepared.run("firewall-cmd --reload")
+    assert prepared.run("firewall-cmd --get-zone-of-interface=dummy0").strip() == "drop"
+
+
+def test_the_nic_loses_its_carrier_and_regains_it(prepared):
+    prepared.run(f"({RECORD.format(nic=NIC)}) >/dev/null 2>&1 &")
+    prepared.lab("carrier", NIC, "off")
+    time.sleep(8)
+    prepared.lab("carrier", NIC, "on")
+    prepared.wait_for("sleep 8; [ $(wc -l </tmp/recorded) = 30 ]", 90)
+    lines = prepared.run("cat /tmp/recorded").splitlines()
+    assert {line[0] for line in lines} == {"0", "1"}, lines
+    assert all("dev dummy0" in line and line.endswith("| dummy0") for line in lines), lines
+    assert_found(prepared)
+
+
+def test_the_node_boots_after_a_power_cut(prepared, route):
+    prepared.power_cycle()
+    assert_found(prepared)
+    assert route()["changed"] is False

@@ -58,7 +58,7 @@ def test_networkd_reads_its_files_again(prepared):
 
 def test_firewalld_is_started_again(prepared):
     prepared.run("systemctl restart firewalld")
-    prepared.wait_for("firewall-cmd --get-zone-of-interface=dummy0 | grep -x drop", 20)
+    prepared.wait_for("firewall-cmd --get-zone-of-interface=dummy0 | grep -x drop", 120)
     prepared.run("firewall-cmd --reload")
     assert prepared.run("firewall-cmd --get-zone-of-interface=dummy0").strip() == "drop"
 

@@ -69,7 +69,7 @@ VM_REQUIRED = REQUIRED | {
 }
 
 
-def lacks(tree: Path, required: dict[str, tuple[str, ...]] = REQUIRED) -> list[str]:
+def lacks(tree: Path, required: dict[str, tuple[str, ...]]) -> list[str]:
     """The names of what a tree must hold to become a machine and does not."""
     return [
         name
@@ -86,7 +86,7 @@ def tree_for(suite: str, vm: bool) -> Path:
     tree = Path(named).absolute()
     if not tree.is_dir():
         raise LabError(f"K3S_LAB_ROOT={named}: no such directory")
-    missing = lacks(tree)
+    missing = lacks(tree, REQUIRED)
     if missing:
         raise LabError(f"K3S_LAB_ROOT={named} lacks {', '.join(missing)}")
     return tree

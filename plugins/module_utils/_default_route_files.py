@@ -115,11 +115,13 @@ def commands(wanted: Wanted) -> list[list[str]]:
     interface = wanted.interface
     make = f"ip link add {interface} type dummy"
     there = f"ip link show dev {interface} >/dev/null"
+    up = f"ip link show up dev {interface}"
     no_ipv6 = f"/proc/sys/net/ipv6/conf/{interface}/disable_ipv6"
     return [
         # Loading the driver makes a dummy0 by itself.
         ["/bin/sh", "-c", f"{there} 2>&1 || {make} || {there}"],
-        ["/bin/sh", "-c", f"[ ! -e {no_ipv6} ] || echo 1 >{no_ipv6}"],
+        # Not where it is up already: what it has of IPv6 is somebody else's.
+        ["/bin/sh", "-c", f"{up} | grep -q . || [ ! -e {no_ipv6} ] || echo 1 >{no_ipv6}"],
         ["ip", "link", "set", "dev", interface, "up"],
         ["ip", "-4", "address", "replace", wanted.address, "dev", interface],
         ["ip", "-4", "route", "replace", *wanted.route().split()],

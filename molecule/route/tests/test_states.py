@@ -74,7 +74,8 @@ def test_what_was_made_by_hand_is_taken_over_without_a_gap(node, bare, route):
     succeeded(route(), changed=True)
     node.run("kill $(cat /tmp/watcher)")
     watched = node.run("cat /tmp/watched")
-    assert "Deleted" not in watched, watched
+    assert "Deleted default" not in watched, watched
+    assert "Deleted 3: dummy0" not in watched, watched
     assert node.json("ip -json link show dev dummy0")[0]["ifindex"] == before
     assert node.default_routes() == [OURS]
     succeeded(route(), changed=False)

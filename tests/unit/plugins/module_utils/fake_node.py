@@ -340,9 +340,10 @@ class FakeNode:
                 self._make_dummy,
             ),
             (
-                r"/bin/sh -c \[ ! -e (?P<path>/proc/sys/net/ipv6/conf/(\S+)/disable_ipv6) \] "
+                r"/bin/sh -c ip link show up dev (\S+) \| grep -q \. \|\| "
+                r"\[ ! -e (?P<path>/proc/sys/net/ipv6/conf/\1/disable_ipv6) \] "
                 r"\|\| echo 1 >(?P=path)",
-                lambda _path, name: self._need(name),
+                lambda name, _path: self._need(name),
             ),
             (r"ip link set dev (\S+) up", self._set_up),
             (r"ip -4 address replace (\S+) dev (\S+)", self._replace_address),

@@ -270,6 +270,7 @@ case $* in
   grep -v -x -F "default via $6 dev $8 metric ${10} " "$routes" >"$routes.new"
   mv "$routes.new" "$routes" ;;
 "monitor link route") exec /bin/sh "$STATE/monitor" ;;
+"link show up dev "*) grep -x -F "$5" "$STATE/up"; true ;;
 "link show dev "*) grep -q -x -F "$4" "$STATE/links" ;;
 "link add "*" type dummy") [ ! -e "$STATE/bare" ] && echo "$3" >>"$STATE/links" ;;
 *) echo "unexpected: ip $*" >>"$STATE/failed"; exit 1 ;;
@@ -289,7 +290,7 @@ class FakeIp:
             (self.bin / name).write_text(text)
             (self.bin / name).chmod(0o755)
         self.monitor("")
-        for name in ("asked", "done", "failed", "links", "routes"):
+        for name in ("asked", "done", "failed", "links", "routes", "up"):
             (self.state / name).touch()
 
     def monitor(self, script):
@@ -467,3 +468,7 @@ def test_ipv6_is_switched_off_where_there_is_ipv6(ip, tmp_path):
     switch.write_text("0\n")
     assert ip.run(command) == 0
     assert switch.read_text() == "1\n"
+    switch.write_text("0\n")
+    (ip.state / "up").write_text("dummy0\n")
+    assert ip.run(command) == 0
+    assert switch.read_text() == "0\n", "of an interface that somebody else has set up"

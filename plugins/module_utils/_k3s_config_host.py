@@ -45,11 +45,6 @@ def read(root: str = "/") -> Found:
     return _Host(root).read()
 
 
-def read_ours(root: str = "/") -> Optional[str]:
-    """Return the text of PATH alone, None where there is none. Raises K3sConfigError."""
-    return _Host(root).text(PATH)
-
-
 class _Host:
     def __init__(self, root: str) -> None:
         self._root = root

@@ -97,7 +97,7 @@ def refused(root, *parts):
 
 def test_a_host_without_k3s_has_set_nothing(root):
     assert root.read() == ((), None, None)
-    assert _k3s_config_host.read_ours(root.directory) is None
+    assert _k3s_config_host.read(root.directory).ours is None
 
 
 def test_the_files_are_read_in_the_order_of_k3s(root):
@@ -121,7 +121,7 @@ def test_the_files_are_read_in_the_order_of_k3s(root):
 def test_the_file_of_ours_is_apart(root):
     root.put(PATH, "node-ip: 10.0.0.1\n")
     assert root.read() == ((), "node-ip: 10.0.0.1\n", None)
-    assert _k3s_config_host.read_ours(root.directory) == "node-ip: 10.0.0.1\n"
+    assert _k3s_config_host.read(root.directory).ours == "node-ip: 10.0.0.1\n"
 
 
 def test_the_command_line_comes_after_the_files(root):

@@ -260,18 +260,26 @@ WantedBy=multi-user.target
 
 
 def _zone_unit(commit: str, wanted: Wanted) -> str:
+    bind = f"firewall-cmd --quiet --zone={ZONE} --change-interface={wanted.interface}"
+    # A reload forgets what is in the running configuration alone where FlushAllOnReload is set (the
+    # default), and systemd is not told of a reload by firewall-cmd.
     return f"""\
 {_MADE_BY}
 [Unit]
 Description=Keep the dummy interface of K3s in a zone that admits nothing (edgeops.k3s_network)
 ConditionPathExists={commit}
-PartOf=firewalld.service
+BindsTo=firewalld.service
 After=firewalld.service
 
 [Service]
-Type=oneshot
-RemainAfterExit=yes
-ExecStart=firewall-cmd --quiet --zone={ZONE} --change-interface={wanted.interface}
+Restart=always
+RestartSec=2
+ExecStartPre={bind}
+ExecStart=/bin/sh -c ' \\
+  busctl monitor --match type=signal,interface=org.fedoraproject.FirewallD1,member=Reloaded | \\
+  while read -r line; do \\
+    case "$line" in *Member=Reloaded*) {bind} ;; esac; \\
+  done'
 ExecStop=-firewall-cmd --quiet --zone={ZONE} --remove-interface={wanted.interface}
 
 [Install]

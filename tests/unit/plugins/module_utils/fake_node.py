@@ -455,11 +455,12 @@ class FakeNode:
             condition = _value(text, "ConditionPathExists")
             if unit in self.running or (condition and not os.path.lexists(self.at(condition))):
                 continue
-            if "Type=oneshot" in text:
-                for command in re.findall(r"^ExecStart=(.*)", text, re.MULTILINE):
-                    error = self._command(shlex.split(command))
-                    if error:
-                        return f"Job for {unit} failed: {error}"
+            # What goes on running is not played; what comes before it is.
+            what = "ExecStart" if "Type=oneshot" in text else "ExecStartPre"
+            for command in re.findall(f"^{what}=(.*)", text, re.MULTILINE):
+                error = self._command(shlex.split(command))
+                if error:
+                    return f"Job for {unit} failed: {error}"
             self.running[unit] = commands_of(text)
         return ""
 

@@ -71,6 +71,9 @@ class Decision:
 
     text: Optional[str]
     warnings: tuple[str, ...] = ()
+    """What differs from what is wanted, with the remedy."""
+    note: str = ""
+    """That K3s would detect the dummy, where nobody has told it the address yet."""
 
 
 def render(values: Mapping[str, str]) -> str:
@@ -112,14 +115,14 @@ def plan(situation: Situation, wanted: Optional[Wanted]) -> Decision:
     if problem and situation.ours is not None:
         return Decision(situation.ours, (f"{PATH} stays: {problem}",))
     if wanted is None:
-        return _without_ours(situation)
+        return _not_told(situation)
     if problem:
         return Decision(None, (problem,))
     return _with_dummy(situation, wanted) if dummy else _with_real_route(situation, wanted)
 
 
 def _with_dummy(situation: Situation, wanted: Wanted) -> Decision:
-    missing, warnings = {}, []
+    missing, warnings, note = {}, [], ""
     for key, value in wanted.values().items():
         user = in_force(situation.settings, key)
         if user is None:
@@ -137,7 +140,9 @@ def _with_dummy(situation: Situation, wanted: Wanted) -> Decision:
         return Decision(None, tuple(warnings))
     if missing != _values_of_ours(situation):
         _check_installed(situation, wanted)
-    return Decision(render(missing), tuple(warnings))
+        if situation.detected_address:
+            note = f"{_would_report(situation)}; {PATH} sets {_lines(missing)}"
+    return Decision(render(missing), tuple(warnings), note)
 
 
 def _check_installed(situation: Situation, wanted: Wanted) -> None:
@@ -183,6 +188,27 @@ def _with_real_route(situation: Situation, wanted: Wanted) -> Decision:
             f"the default route leaves by {situation.detected_interface}, so K3s will report "
             f"{detected} instead of {wanted.node_ip}; {remedies}",
         ),
+    )
+
+
+def _not_told(situation: Situation) -> Decision:
+    decision = _without_ours(situation)
+    if (
+        decision.text is None
+        and situation.detected_address
+        and situation.detected_interface == situation.dummy
+        and in_force(situation.settings, NODE_IP) is None
+        and not situation.installed
+    ):
+        note = f"{_would_report(situation)}; set {NODE_IP} and {FLANNEL_IFACE} in {CONFIG}"
+        return Decision(None, decision.warnings, note)
+    return decision
+
+
+def _would_report(situation: Situation) -> str:
+    return (
+        f"K3s by itself would report {situation.detected_address} of the dummy interface "
+        f"{situation.dummy} as this node's address, the same on every such node"
     )
 
 

@@ -284,6 +284,8 @@ class FakeNode:
             self.asked.append(line)
             return self.failing.get(line) or (0, question(), "")
         self._note(line)
+        if isinstance(self.failing.get(line), OSError):
+            raise self.failing[line]
         if line in self.failing:
             return self.failing[line]
         error = self._command(list(arguments))

@@ -651,6 +651,14 @@ def test_a_start_that_fails_leaves_nothing(make, backend, line):
     assert node.state() == before
 
 
+def test_a_command_that_is_missing_leaves_nothing(make):
+    node = make(SYSTEMD)
+    before = node.state()
+    node.failing[f"systemctl restart {UNIT}"] = FileNotFoundError(2, "no such file", "systemctl")
+    fails(node, "the change failed, was taken back: ", "systemctl")
+    assert node.state() == before
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_units_that_do_not_start_are_taken_back(make, monkeypatch, backend):
     node = make(backend)

@@ -96,6 +96,22 @@ def test_a_node_with_the_dummy_is_told_its_address_and_interface():
     assert decision.warnings == ()
 
 
+def test_what_k3s_would_detect_is_said_once():
+    note = plan(situation(), WANTED).note
+    for part in ("203.0.113.254", "dummy0", "node-ip: 192.0.2.11", "flannel-iface: eth1"):
+        assert part in note
+    assert plan(situation(ours=OURS), WANTED).note == ""
+
+
+def test_what_k3s_would_detect_is_said_where_nobody_tells_it():
+    note = plan(situation(), None).note
+    for part in ("203.0.113.254", "dummy0", "node-ip", "flannel-iface", CONFIG):
+        assert part in note
+    assert plan(situation(user("node-ip", "192.0.2.11")), None).note == ""
+    assert plan(situation(installed=("203.0.113.254",)), None).note == ""
+    assert plan(real(), None).note == ""
+
+
 def test_a_node_without_any_default_route_is_told_as_well():
     assert plan(situation(interface="", address="", dummy=""), WANTED).text == OURS
 

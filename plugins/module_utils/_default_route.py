@@ -209,6 +209,7 @@ def plan_present(host: Host, wanted: Wanted, backend: str = AUTO) -> Plan:
         return Plan(routes_before=route_lines(main), routes_after=route_lines(main))
     if wanted.interface not in interfaces(host.files):
         _check_interface(host, wanted)
+    _check_address(host, wanted)
     _check_place(host, wanted)
     if wanted.interface not in host.links and host.driver_problem:
         raise DefaultRouteError(f"the host has no default route, and {host.driver_problem}")
@@ -375,6 +376,23 @@ def _check_interface(host: Host, wanted: Wanted) -> None:
             f"interface {wanted.interface} is there already and is not ours: made by hand, kind "
             f"{link.kind or 'physical'}, {holds}; {remedy}"
         )
+
+
+def _check_address(host: Host, wanted: Wanted) -> None:
+    """Refuse an address whose network would draw traffic away from one that is connected."""
+    network = ipaddress.IPv4Interface(wanted.address).network
+    for link in host.links.values():
+        for address in map(ipaddress.ip_interface, link.addresses):
+            if (
+                link.name not in host.dummies(wanted)
+                and address.version == network.version
+                and network.overlaps(address.network)
+            ):
+                raise DefaultRouteError(
+                    f"k3s_default_route_address is {wanted.address}, and {link.name} of this host "
+                    f"has {address}: the dummy interface would take traffic from that network; "
+                    "give an address (and k3s_default_route_gateway) of a network that nobody uses"
+                )
 
 
 def _route_line(route: Mapping[str, Any]) -> str:

@@ -407,6 +407,23 @@ def test_a_foreign_interface_is_spared_where_ours_is_another_one(backend, link, 
     )
 
 
+@pytest.mark.parametrize(
+    "address", ["203.0.113.7/24", "203.0.113.255/32", "203.0.113.254/31", "203.0.112.1/20"]
+)
+def test_an_address_within_a_connected_network_is_refused(address):
+    nic = Link("eth0", "", [address])
+    refused(
+        host(links=(nic,)),
+        "k3s_default_route_address is 203.0.113.254/31",
+        f"eth0 of this host has {address}",
+    )
+
+
+@pytest.mark.parametrize("address", ["203.0.113.7/29", "203.0.113.253/32", "2001:db8::1/64"])
+def test_an_address_beside_connected_networks_is_taken(address):
+    assert plan_present(host(links=(NIC, Link("eth1", "", [address]))), WANTED).start
+
+
 def test_a_missing_driver_is_told():
     refused(host(driver_problem="its kernel is bare"), "no default route, and its kernel is bare")
 

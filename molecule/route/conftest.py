@@ -1,13 +1,12 @@
 # Copyright (c) 2026 The edgeops.k3s_network authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The node, the role's work on it without Ansible around it, and a way back between tests."""
+"""The node, the role's work on it without Ansible around it, and a fresh start for tests."""
 
 from __future__ import annotations
 
 import json
 import os
-import shlex
 import subprocess
 from pathlib import Path
 
@@ -19,7 +18,16 @@ HERE = Path(__file__).parent
 
 @pytest.fixture(scope="session")
 def node():
-    return Node()
+    found = Node()
+    yield found
+    found.close()
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.get_closest_marker("before_backends") and Node.backend != "networkmanager":
+            reason = "ends before a backend is chosen: see the scenario route"
+            item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @pytest.fixture(scope="session")
@@ -40,8 +48,10 @@ def command(node):
     ).stdout
     node.put("/var/tmp/k3s-code.tar.gz", packed)
     node.put("/var/tmp/run_route.py", (HERE / "run_route.py").read_bytes())
-    node.run("mkdir -p /var/tmp/k3s-code; tar -C /var/tmp/k3s-code -xzf /var/tmp/k3s-code.tar.gz")
-    # Compiled once: the machine is slow.
+    # Compiled once, since the machine is slow, and for good before the power goes.
+    node.run(
+        "mkdir -p /var/tmp/k3s-code; tar -C /var/tmp/k3s-code -xzf /var/tmp/k3s-code.tar.gz; sync"
+    )
     return "env PYTHONPATH=/var/tmp/k3s-code python3 /var/tmp/run_route.py"
 
 
@@ -50,19 +60,17 @@ def route(node, command):
     """Bring the node's default route to a state; parameters are those of the module."""
 
     def run(check=False, **parameters):
-        flag = "--check " if check else ""
-        return json.loads(node.run(f"{command} {flag}{shlex.quote(json.dumps(parameters))}"))
+        return json.loads(node.ask(f"{command} --serve", json.dumps([check, parameters])))
 
     return run
 
 
 @pytest.fixture
 def bare(node):
-    """A node without a default route and anything of ours, given back like that."""
+    """A node without a default route and anything of ours."""
     node.run(CLEAN)
     assert node.default_routes() == []
-    yield node
-    node.run(CLEAN)
+    return node
 
 
 @pytest.fixture

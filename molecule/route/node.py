@@ -38,14 +38,21 @@ ip route add default via 203.0.113.255 dev dummy0 metric 1000
 # Without the collection, so that a mistake of its own is not hidden.
 CLEAN = """
 exec 2>/dev/null
+left() {
+  ls -d /etc/rancher /var/lib/rancher /run/k3s-default-route.adopted
+  find /etc/systemd /etc/NetworkManager -name '*k3s-default-route*'
+  ip -o link show type dummy
+  ip -4 route show default
+}
+[ -n "$(left)" ] || exit 0
 systemctl stop k3s-default-route-watch k3s-default-route-zone
 nmcli connection delete k3s-default-route >/dev/null
 rm -rf /etc/rancher /var/lib/rancher /run/k3s-default-route.adopted
-rm -f /etc/systemd/network/10-k3s-* /etc/systemd/system/k3s-default-route*
-rm -f /etc/systemd/system/multi-user.target.wants/k3s-default-route*
-rm -rf /etc/systemd/system/firewalld.service.wants
+find /etc/systemd /etc/NetworkManager -name '*k3s-default-route*' -delete
+rmdir /etc/systemd/system/firewalld.service.wants
 systemctl daemon-reload
 systemctl stop k3s-default-route
+networkctl reload
 for link in $(ip -o link show type dummy | cut -d: -f2); do ip link delete "$link"; done
 while ip route del default; do :; done
 while ip route del unreachable default; do :; done
@@ -61,7 +68,8 @@ ip -o -color=never address show | sed 's/ valid_lft.*//'
 ip -color=never route show table all
 ip -color=never rule show
 systemctl list-units --all --plain --no-legend 'k3s-*'
-firewall-cmd --get-active-zones
+busctl call org.fedoraproject.FirewallD1 /org/fedoraproject/FirewallD1 \\
+  org.fedoraproject.FirewallD1.zone getActiveZones
 nmcli -t -f NAME,DEVICE,STATE connection show 2>/dev/null
 ls -A /var/lib/k3s-network /run/k3s* /etc/rancher 2>/dev/null
 exit 0
@@ -72,6 +80,9 @@ class Node:
     """The node, reached by ssh and by what the lab can do to a machine."""
 
     backend = BACKEND[SCENARIO]
+
+    def __init__(self):
+        self._served = {}
 
     def run(self, command, check=True, timeout=180):
         """Run a shell script on the node and return what it printed."""
@@ -86,13 +97,35 @@ class Node:
         assert not check or done.returncode == 0, f"{command}: {done.stderr or done.stdout}"
         return done.stdout
 
+    def ask(self, command, question):
+        """Write a line to a command that goes on running on the node; return the line it answers.
+
+        Such a machine takes a second and more to start Python with the collection's code.
+        """
+        process = self._served.get(command)
+        if process is None or process.poll() is not None:
+            process = self._served[command] = subprocess.Popen(
+                [*SSH, NAME, command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            )
+        process.stdin.write(f"{question}\n")
+        process.stdin.flush()
+        return process.stdout.readline()
+
+    def close(self):
+        """End what goes on running on the node."""
+        for process in self._served.values():
+            process.stdin.close()
+            process.terminate()
+            process.wait()
+        self._served.clear()
+
     def put(self, path, content):
         """Write a file on the node."""
         subprocess.run([*SSH, NAME, f"cat >{path}"], check=True, input=content, timeout=60)
 
     def json(self, command):
-        """Run a command that prints JSON and return it; what iproute2 leaves empty is a list."""
-        return json.loads(self.run(command) or "[]")
+        """Run a command of iproute2 that prints JSON; what it leaves out it prints as {}."""
+        return [one for one in json.loads(self.run(command) or "[]") if one]
 
     def default_routes(self):
         """Return the IPv4 default routes of the table main, without flags and protocol."""
@@ -147,6 +180,7 @@ class Node:
 
     def _away(self, leave):
         boot = self.run("cat /proc/sys/kernel/random/boot_id").strip()
+        self.close()
         leave()
         subprocess.run([*SSH, "-O", "exit", NAME], check=False, capture_output=True)
         self.wait_for(f"[ $(cat /proc/sys/kernel/random/boot_id) != {boot} ]", 240)

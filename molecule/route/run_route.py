@@ -3,18 +3,20 @@
 
 """Runs on a node: brings its default route to a state, as the module does, without Ansible.
 
-run_route.py [--stop STEP] [--check] [PARAMETERS]
+run_route.py [--stop STEP] [PARAMETERS]
+run_route.py --serve
 
 PARAMETERS is JSON with what differs from the role's defaults. A step is before each command that
 changes something and before each change of a file. At the step of that number the process says so
-and waits for the power to go. Otherwise it prints what came of the run, with its steps. The code of
-the collection is read from PYTHONPATH.
+and waits for the power to go. Otherwise it prints what came of the run, with its steps. It reads
+runs from its input with --serve, and the code of the collection from PYTHONPATH.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import time
@@ -42,12 +44,8 @@ def run(command):
     return done.returncode, done.stdout, done.stderr
 
 
-def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--stop", type=int, default=0)
-    parser.add_argument("--check", action="store_true")
-    parser.add_argument("parameters", nargs="?", default="{}")
-    arguments = parser.parse_args()
+def bring(parameters, check=False, stop=0):
+    """Bring the node to a state; return what came of it as JSON."""
     steps = []
 
     def audit(event, details):
@@ -57,17 +55,40 @@ def main():
             steps.append(f"{event} {details[0]}")
         else:
             return
-        if len(steps) == arguments.stop:
+        if len(steps) == stop:
             print(f"stopped at {steps[-1]}", flush=True)
             time.sleep(3600)
 
+    # There is no way to take it off again.
     sys.addaudithook(audit)
-    params = {**PARAMS, **json.loads(arguments.parameters)}
     try:
-        result = _default_route_run.bring_to_state(run, params, arguments.check)
+        result = _default_route_run.bring_to_state(run, {**PARAMS, **parameters}, check)
     except Exception as error:  # As the module does, with the error for the reader.
         result = {"failed": str(error)}
-    print(json.dumps({**result, "steps": steps}))
+    return json.dumps({**result, "steps": steps})
+
+
+def serve():
+    """Answer each line, which is [CHECK, PARAMETERS] in JSON, from a process of its own."""
+    for line in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            check, parameters = json.loads(line)
+            print(bring(parameters, check), flush=True)
+            os._exit(0)
+        os.waitpid(child, 0)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--stop", type=int, default=0)
+    parser.add_argument("--serve", action="store_true")
+    parser.add_argument("parameters", nargs="?", default="{}")
+    arguments = parser.parse_args()
+    if arguments.serve:
+        serve()
+    else:
+        print(bring(json.loads(arguments.parameters), stop=arguments.stop))
 
 
 if __name__ == "__main__":

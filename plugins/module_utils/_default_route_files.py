@@ -124,7 +124,8 @@ def commands(wanted: Wanted) -> list[list[str]]:
         ["/bin/sh", "-c", f"{up} | grep -q . || [ ! -e {no_ipv6} ] || echo 1 >{no_ipv6}"],
         ["ip", "link", "set", "dev", interface, "up"],
         ["ip", "-4", "address", "replace", wanted.address, "dev", interface],
-        ["ip", "-4", "route", "replace", *wanted.route().split()],
+        # As networkd writes it, which would otherwise put its own beside ours.
+        ["ip", "-4", "route", "replace", *wanted.route().split(), "proto", "static"],
     ]
 
 
@@ -248,7 +249,8 @@ ExecStart=/bin/sh -c ' \\
   real() {{ ip -o -4 route show default | grep -vF " dev {wanted.interface} " | \\
     grep -q "^default .*dev "; }}; \\
   ours() {{ ip -4 route show default dev {wanted.interface} | grep -qw "metric $$1"; }}; \\
-  swap() {{ ip -4 route replace {route} metric $$2 && ip -4 route del {route} metric $$1; }}; \\
+  swap() {{ ip -4 route replace {route} metric $$2 proto static && \\
+    ip -4 route del {route} metric $$1; }}; \\
   ( {{ sleep 1; echo; }} & exec ip monitor link route ) | while read -r event; do \\
     if real; then ! ours {wanted.metric} || swap {wanted.metric} {LAST_METRIC}; \\
     else ! ours {LAST_METRIC} || swap {LAST_METRIC} {wanted.metric}; fi; \\

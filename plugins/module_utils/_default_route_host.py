@@ -214,7 +214,9 @@ class DefaultRouteHost:
                 self._network_manager.run("--wait", "30", "connection", "up", "id", NAME)
         elif backend == NETWORKD:
             # Not by reloading networkd, which would apply whatever else waits in its files.
-            for command in route_files.commands(wanted):
+            making = route_files.commands(wanted)
+            # The last one makes the route, and one made by hand stays as it is until the next boot.
+            for command in making[:-1] if adopt else making:
                 self._run(command)
         elif not adopt:
             self._systemctl("restart", UNIT)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import pytest
 
-pytestmark = pytest.mark.thorough
+# What K3s is told does not depend on the network stack.
+pytestmark = [pytest.mark.thorough, pytest.mark.before_backends]
 
 OURS = "/etc/rancher/k3s/config.yaml.d/k3s-default-route.yaml"
 # Of a K3s that runs with another address. Made by openssl, as K3s's own are made by Go.

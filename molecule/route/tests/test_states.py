@@ -25,6 +25,7 @@ def refused(told, *parts):
         assert part in told.get("failed", ""), told
 
 
+@pytest.mark.before_backends
 def test_a_real_route_is_left_alone(node, bare, route):
     node.run(REAL)
     before = node.snapshot()
@@ -32,6 +33,7 @@ def test_a_real_route_is_left_alone(node, bare, route):
     assert node.snapshot() == before
 
 
+@pytest.mark.before_backends
 def test_several_default_routes_are_left_alone(node, bare, route):
     node.run(f"{REAL} metric 5; {REAL} metric 7")
     before = node.snapshot()
@@ -66,7 +68,7 @@ def test_check_mode_shows_each_file_and_touches_nothing(node, bare, route):
     assert node.snapshot() == before
 
 
-def test_what_was_made_by_hand_is_taken_over_without_a_gap(node, bare, route):
+def test_what_was_made_by_hand_is_taken_over_without_a_gap_and_lasts(node, bare, route):
     node.run(MADE_BY_HAND)
     before = node.json("ip -json link show dev dummy0")[0]["ifindex"]
     by_hand = node.snapshot()
@@ -81,10 +83,6 @@ def test_what_was_made_by_hand_is_taken_over_without_a_gap(node, bare, route):
     succeeded(route(), changed=False)
     succeeded(route(state="absent"), changed=True)
     assert node.snapshot() == by_hand
-
-
-def test_what_was_taken_over_lasts(node, bare, route):
-    node.run(MADE_BY_HAND)
     succeeded(route(), changed=True)
     node.reboot()
     assert node.default_routes() == [OURS]
@@ -92,6 +90,7 @@ def test_what_was_taken_over_lasts(node, bare, route):
     succeeded(route(), changed=False)
 
 
+@pytest.mark.before_backends
 def test_another_dummy0_is_spared_and_named(node, bare, route):
     node.run("ip link add dummy0 type dummy; ip addr add 198.51.100.1/24 dev dummy0")
     before = node.snapshot()
@@ -175,6 +174,7 @@ def test_a_route_in_another_table_serves_others_only(node, bare, route):
         node.run("ip rule del from 192.0.2.99 lookup 100; ip route flush table 100")
 
 
+@pytest.mark.before_backends
 def test_a_route_that_is_asked_after_ours_is_not_cut_off(node, bare, route):
     node.run(f"ip route add default via {GATEWAY} dev {NIC} table default")
     try:
@@ -194,6 +194,7 @@ def test_an_unreachable_route_behind_ours_is_no_obstacle(node, bare, route):
     assert node.way() == "dummy0"
 
 
+@pytest.mark.before_backends
 def test_an_unreachable_route_before_ours_is_named(node, bare, route):
     node.run("ip route add unreachable default metric 7")
     before = node.snapshot()
@@ -201,6 +202,7 @@ def test_an_unreachable_route_before_ours_is_named(node, bare, route):
     assert node.snapshot() == before
 
 
+@pytest.mark.before_backends
 @pytest.mark.parametrize("routed", [True, False])
 def test_a_node_of_ipv6_alone(node, bare, command, routed):
     """In a network namespace, since the lab's own network is one of IPv4."""
@@ -224,6 +226,7 @@ def test_a_node_of_ipv6_alone(node, bare, command, routed):
         node.run("ip netns delete v6")
 
 
+@pytest.mark.before_backends
 def test_a_gateway_that_is_not_on_the_link_is_refused(node, bare, route):
     before = node.snapshot()
     done = route(address="203.0.113.254/32")
@@ -248,6 +251,7 @@ def test_other_values_take_the_place_of_the_former(node, bare, route):
     assert node.run("ip -o link show type dummy") == ""
 
 
+@pytest.mark.before_backends
 def test_a_missing_driver_is_told_with_its_package(node, bare, route):
     release = node.run("uname -r").strip()
     driver = node.run("find /lib/modules/$(uname -r) -name 'dummy.ko*'").strip()

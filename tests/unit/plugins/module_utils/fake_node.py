@@ -349,7 +349,10 @@ class FakeNode:
             ),
             (r"ip link set dev (\S+) up", self._set_up),
             (r"ip -4 address replace (\S+) dev (\S+)", self._replace_address),
-            (r"ip -4 route replace default via (\S+) dev (\S+) metric (\d+)", self._replace),
+            (
+                r"ip -4 route replace default via (\S+) dev (\S+) metric (\d+) proto static",
+                self._replace,
+            ),
             (
                 r"ip -4 route del(?:ete)? default via (\S+) dev (\S+) metric (\d+)",
                 self._delete_route,

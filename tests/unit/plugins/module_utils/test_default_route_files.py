@@ -226,7 +226,7 @@ def test_the_unit_has_the_guides_values_and_runs_before_k3s():
     assert sections["Service"]["Type"] == "oneshot"
     assert sections["Service"]["RemainAfterExit"] == "yes"
     assert sections["Service"]["ExecStop"] == "-ip link delete dev dummy0"
-    assert sections["Service"]["ExecStart"] == f"ip -4 route replace {OURS}"
+    assert sections["Service"]["ExecStart"] == f"ip -4 route replace {OURS} proto static"
 
 
 def test_the_zone_is_one_that_admits_nothing():
@@ -245,7 +245,8 @@ def test_the_unit_runs_the_commands_that_make_the_route(wanted):
 
 def test_the_route_is_made_as_it_is_printed():
     assert GUIDE.route() == OURS
-    assert commands(GUIDE)[-1] == ["ip", "-4", "route", "replace", *OURS.split()]
+    static = [*OURS.split(), "proto", "static"]
+    assert commands(GUIDE)[-1] == ["ip", "-4", "route", "replace", *static]
 
 
 def test_no_command_takes_anything_away():
@@ -264,7 +265,7 @@ case $* in
 "-4 route show default dev "*)
   # As the real one, it leaves out what was asked for.
   grep -F "default via " "$routes" | grep -F " dev $6 " | sed "s/ dev $6//" ;;
-"-4 route replace default via "*" dev "*" metric "*)
+"-4 route replace default via "*" dev "*" metric "*" proto static")
   echo "replace $8 ${10}" >>"$STATE/done"
   grep -q -x -F "default via $6 dev $8 metric ${10} " "$routes" ||
     echo "default via $6 dev $8 metric ${10} " >>"$routes" ;;

@@ -34,6 +34,10 @@ NETDEV = f"/etc/systemd/network/10-{NAME}.netdev"
 NETWORK = f"/etc/systemd/network/10-{NAME}.network"
 SERVICES = ("NetworkManager.service", "systemd-networkd.service", "firewalld.service")
 PEER = "198.51.100.9"
+ZONES = (
+    "busctl --quiet call org.fedoraproject.FirewallD1 /org/fedoraproject/FirewallD1 "
+    "org.fedoraproject.FirewallD1.zone"
+)
 PROFILES = "nmcli -t -f NAME connection show"
 
 
@@ -358,8 +362,8 @@ class FakeNode:
                 self._delete_route,
             ),
             (r"ip -4 address del(?:ete)? (\S+) dev (\S+)", self._delete_address),
-            (r"firewall-cmd --quiet --zone=(\S+) --change-interface=(\S+)", self._set_zone),
-            (r"firewall-cmd --quiet --zone=\S+ --remove-interface=(\S+)", self._no_zone),
+            (rf"{ZONES} changeZoneOfInterface ss (\S+) (\S+)", self._set_zone),
+            (rf"{ZONES} removeInterface ss \S+ (\S+)", self._no_zone),
             (r"systemctl daemon-reload", self._reload),
             (r"systemctl start (.+)", self._start),
             (r"systemctl stop (.+)", self._stop),

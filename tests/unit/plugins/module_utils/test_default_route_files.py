@@ -231,11 +231,15 @@ def test_the_unit_has_the_guides_values_and_runs_before_k3s():
 
 def test_the_zone_is_one_that_admits_nothing():
     service = parsed(texts(SYSTEMD)[f"{UNITS}/{ZONE_UNIT}"])["Service"]
-    bind = "firewall-cmd --quiet --zone=drop --change-interface=dummy0"
+    zones = (
+        "busctl --quiet call org.fedoraproject.FirewallD1 /org/fedoraproject/FirewallD1 "
+        "org.fedoraproject.FirewallD1.zone"
+    )
+    bind = f"{zones} changeZoneOfInterface ss drop dummy0"
     assert service["ExecStartPre"] == bind
     # And again after each reload of firewalld.
     assert f"*Member=Reloaded*) {bind} ;;" in service["ExecStart"]
-    assert service["ExecStop"] == "-firewall-cmd --quiet --zone=drop --remove-interface=dummy0"
+    assert service["ExecStop"] == f"-{zones} removeInterface ss drop dummy0"
 
 
 @given(WANTEDS)

@@ -124,8 +124,7 @@ def commands(wanted: Wanted) -> list[list[str]]:
         ["/bin/sh", "-c", f"{up} | grep -q . || [ ! -e {no_ipv6} ] || echo 1 >{no_ipv6}"],
         ["ip", "link", "set", "dev", interface, "up"],
         ["ip", "-4", "address", "replace", wanted.address, "dev", interface],
-        # As networkd writes it, which would otherwise put its own beside ours.
-        ["ip", "-4", "route", "replace", *wanted.route().split(), "proto", "static"],
+        ["ip", "-4", "route", "replace", *wanted.route().split()],
     ]
 
 

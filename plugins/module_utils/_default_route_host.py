@@ -214,10 +214,12 @@ class DefaultRouteHost:
                 self._network_manager.run("--wait", "30", "connection", "up", "id", NAME)
         elif backend == NETWORKD:
             # Not by reloading networkd, which would apply whatever else waits in its files.
-            making = route_files.commands(wanted)
-            # The last one makes the route, and one made by hand stays as it is until the next boot.
-            for command in making[:-1] if adopt else making:
+            *making, route = route_files.commands(wanted)
+            for command in making:
                 self._run(command)
+            if not adopt:
+                # As networkd does, which would otherwise put one of its own beside it.
+                self._run([*route, "proto", "static"])
         elif not adopt:
             self._systemctl("restart", UNIT)
         for route in self._ip("-4", "route", "show", "default"):

@@ -354,7 +354,7 @@ class FakeNode:
             (r"ip link set dev (\S+) up", self._set_up),
             (r"ip -4 address replace (\S+) dev (\S+)", self._replace_address),
             (
-                r"ip -4 route replace default via (\S+) dev (\S+) metric (\d+) proto static",
+                r"ip -4 route replace default via (\S+) dev (\S+) metric (\d+)(?: proto static)?",
                 self._replace,
             ),
             (

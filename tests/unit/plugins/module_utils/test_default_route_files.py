@@ -226,7 +226,7 @@ def test_the_unit_has_the_guides_values_and_runs_before_k3s():
     assert sections["Service"]["Type"] == "oneshot"
     assert sections["Service"]["RemainAfterExit"] == "yes"
     assert sections["Service"]["ExecStop"] == "-ip link delete dev dummy0"
-    assert sections["Service"]["ExecStart"] == f"ip -4 route replace {OURS} proto static"
+    assert sections["Service"]["ExecStart"] == f"ip -4 route replace {OURS}"
 
 
 def test_the_zone_is_one_that_admits_nothing():
@@ -249,8 +249,7 @@ def test_the_unit_runs_the_commands_that_make_the_route(wanted):
 
 def test_the_route_is_made_as_it_is_printed():
     assert GUIDE.route() == OURS
-    static = [*OURS.split(), "proto", "static"]
-    assert commands(GUIDE)[-1] == ["ip", "-4", "route", "replace", *static]
+    assert commands(GUIDE)[-1] == ["ip", "-4", "route", "replace", *OURS.split()]
 
 
 def test_no_command_takes_anything_away():

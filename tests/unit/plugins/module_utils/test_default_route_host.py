@@ -377,9 +377,11 @@ WRITES = {
     NETWORKD: [*COMMON, f"write {NETWORK}", f"write {NETDEV}"],
     SYSTEMD: [*COMMON, f"write {UNITS}/{UNIT}", f"link {WANTS[UNIT]}"],
 }
+# As networkd itself makes it.
+STATIC = f"ip -4 route replace {WANTED.route()} proto static"
 BRINGS_UP = {
     NETWORKMANAGER: [LOAD, UP],
-    NETWORKD: [" ".join(command) for command in commands(WANTED)],
+    NETWORKD: [*(" ".join(command) for command in commands(WANTED)[:-1]), STATIC],
     SYSTEMD: [f"systemctl restart {UNIT}"],
 }
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, Optional, TypedDict
 
 from ansible_collections.edgeops.k3s_network.plugins.module_utils import _ports, _prober
@@ -28,10 +28,6 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._topology impo
     Topology,
     find_node,
 )
-
-_MATRIX_NODES = 12
-_FAILURES_SHOWN = 40
-_FAILURES_NAMED = 5
 
 
 class Check(TypedDict):
@@ -287,130 +283,3 @@ def _admission(topology: Topology, source: str) -> str:
         return "the zone of its cluster interface (firewall-cmd --get-active-zones)"
     policy = POLICY_NODES if from_node else POLICY_CLIENTS
     return f"its firewalld policy {policy} (firewall-cmd --info-policy={policy})"
-
-
-def headline(report: Report) -> str:
-    """Return the outcome in a line."""
-    summary = report["summary"]
-    if not report["checks"]:
-        return f"Connectivity {'ok' if report['ok'] else 'FAILED'}: nothing was probed, since " + (
-            "the cluster is a single node and no client outside is in the inventory"
-            if report["ok"]
-            else "the play has no two hosts that a row concerns; run it without --limit"
-        )
-    return (
-        f"Connectivity {'ok' if report['ok'] else 'FAILED'}: {len(report['checks'])} checks, "
-        f"{summary['open']} of {summary['expected_open']} open as they should be, "
-        f"{summary['closed']} of {summary['expected_closed']} closed as they should be"
-    )
-
-
-def message(report: Report) -> str:
-    """Return the outcome in a text that names the first failures."""
-    failed = [
-        f"{check['source']} -> {check['destination']} {check['port']}/{check['protocol']} "
-        f"({check['rule']}) is {check['observed']}, expected {check['expected']}"
-        for check in report["checks"]
-        if not check["ok"]
-    ]
-    more = len(failed) - _FAILURES_NAMED
-    return "; ".join(
-        [
-            headline(report),
-            *failed[:_FAILURES_NAMED],
-            *([f"and {more} more, see the table above or the report"] if more > 0 else []),
-        ]
-    )
-
-
-def table(report: Report, topology: Topology) -> list[str]:
-    """Return the report as lines for a terminal, failures first and only failures in detail."""
-    checks = report["checks"]
-    lines = [headline(report)]
-    failed = [check for check in checks if not check["ok"]]
-    if failed:
-        lines += ["", *_columns(
-            ["FAILED source", "destination", "port", "rule", "expected", "observed"],
-            [
-                [
-                    check["source"], check["destination"],
-                    f"{check['port']}/{check['protocol']}", check["rule"],
-                    check["expected"], check["observed"],
-                ]
-                for check in failed[:_FAILURES_SHOWN]
-            ],
-        )]  # fmt: skip
-        if len(failed) > _FAILURES_SHOWN:
-            lines.append(f"and {len(failed) - _FAILURES_SHOWN} more; the report holds them all")
-        lines.append("")
-        lines += list(dict.fromkeys(f"- {check['detail']}" for check in failed[:_FAILURES_SHOWN]))
-    lines += ["", *_rule_lines(checks, topology)]
-    sources = list(dict.fromkeys(check["source"] for check in checks))
-    names = {node["name"] for node in topology["nodes"]}
-    if not set(sources) - names:
-        lines.append(
-            "Access from outside was not probed: no host of the group of external clients took "
-            "part, and k3s_connectivity_probe_from_controller is false"
-        )
-    destinations = list(dict.fromkeys(check["destination"] for check in checks))
-    if len(sources) <= _MATRIX_NODES:
-        lines += [
-            "",
-            *_matrix_lines(checks, sources, sorted(destinations, key=sources_order(topology))),
-        ]
-    return lines
-
-
-def sources_order(topology: Topology) -> Any:
-    """Return a sort key that puts node names in the order of the topology."""
-    order = {node["name"]: number for number, node in enumerate(topology["nodes"])}
-    return lambda name: order.get(name, len(order))
-
-
-def _rule_lines(checks: Sequence[Check], topology: Topology) -> list[str]:
-    rows = []
-    for row in topology["rows"]:
-        counts = Counter(
-            (check["expected"], check["ok"]) for check in checks if check["rule"] == row["name"]
-        )
-        rows.append(
-            [
-                row["name"],
-                f"{_ports.format_port((row['first'], row['last']))}/{row['protocol']}",
-                _fraction(counts[OPEN, True], counts[OPEN, False]),
-                _fraction(counts[CLOSED, True], counts[CLOSED, False]),
-                row["purpose"],
-            ]
-        )
-    return _columns(["rule", "port", "open", "closed", "purpose"], rows)
-
-
-def _matrix_lines(
-    checks: Sequence[Check], sources: Sequence[str], destinations: Sequence[str]
-) -> list[str]:
-    counts = Counter((check["source"], check["destination"], check["ok"]) for check in checks)
-    rows = [
-        [
-            source,
-            *(
-                _fraction(counts[source, one, True], counts[source, one, False])
-                for one in destinations
-            ),
-        ]
-        for source in sources
-    ]
-    return _columns(["from \\ to", *destinations], rows)
-
-
-def _fraction(good: int, bad: int) -> str:
-    if not good and not bad:
-        return "-"
-    return f"{good}/{good + bad}" + (" !" if bad else "")
-
-
-def _columns(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(len(line[index]) for line in [head, *rows]) for index in range(len(head))]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip()
-        for line in [head, *rows]
-    ]

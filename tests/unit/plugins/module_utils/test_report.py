@@ -14,9 +14,6 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe_plan im
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._report import (
     Seen,
     build,
-    headline,
-    message,
-    table,
 )
 from ansible_collections.edgeops.k3s_network.tests.unit.plugins.module_utils.factories import (
     row,
@@ -323,7 +320,6 @@ def test_a_report_without_failures_is_ok():
 def test_no_checks_prove_nothing_in_a_cluster_of_several_nodes():
     report = build(CLUSTER, [], Seen({}, {}, "auto"))
     assert report["ok"] is False
-    assert "nothing was probed" in message(report)
 
 
 @pytest.mark.parametrize("result", [None, {"failed": True, "msg": "unreachable"}])
@@ -339,51 +335,3 @@ def test_a_port_that_the_source_left_out_is_an_error():
     (check,) = build(CLUSTER, [expectation()], seen)["checks"]
     assert check["observed"] == "error"
     assert "did not probe this port" in check["detail"]
-
-
-def test_the_message_names_the_failures():
-    text = message(mixed_report())
-    assert text.startswith("Connectivity FAILED: ")
-    assert "agent1 -> server1 10003-10004/tcp (data) is timeout, expected open" in text
-
-
-def test_a_message_of_many_failures_stays_short():
-    wanted = [expectation([port], rule="data") for port in range(10000, 10100)]
-    text = message(build(CLUSTER, wanted, Seen({}, {}, "auto")))
-    assert "and 95 more" in text
-    assert len(text) < 1000
-
-
-def test_the_message_of_a_good_report_is_its_headline():
-    seen = Seen({"agent1": probed((6443, 6443, "open", ""))}, {"server1": listening()}, "auto")
-    report = build(CLUSTER, [expectation()], seen)
-    assert message(report) == headline(report)
-    assert headline(report).startswith("Connectivity ok: 1 checks, 1 of 1 open")
-
-
-def test_the_table_has_failures_before_all_else():
-    lines = table(mixed_report(), CLUSTER)
-    assert lines[0].startswith("Connectivity FAILED")
-    order = [
-        next(number for number, line in enumerate(lines) if line.startswith(start))
-        for start in ("FAILED source", "agent1 ", "- no answer", "rule ", "from \\ to")
-    ]
-    assert order == sorted(order)
-
-
-def test_the_table_counts_per_rule_and_per_pair():
-    lines = table(mixed_report(), CLUSTER)
-    assert any(line.split()[:3] == ["data", "10000-30000/tcp", "2/3"] for line in lines)
-    assert any(line.split() == ["agent1", "3/6", "!"] for line in lines)
-
-
-def test_the_table_of_a_good_report_has_no_failures():
-    seen = Seen({"agent1": probed((6443, 6443, "open", ""))}, {"server1": listening()}, "auto")
-    assert "FAILED" not in "\n".join(table(build(CLUSTER, [expectation()], seen), CLUSTER))
-
-
-def test_the_table_of_a_large_cluster_has_no_matrix():
-    probes = {f"n{number}": probed((6443, 6443, "open", "")) for number in range(20)}
-    wanted = [expectation(source=name) for name in probes]
-    report = build(CLUSTER, wanted, Seen(probes, {"server1": listening()}, "auto"))
-    assert not any(line.startswith("from") for line in table(report, CLUSTER))

@@ -12,18 +12,22 @@ from __future__ import annotations
 
 import textwrap
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from ansible_collections.edgeops.k3s_network.plugins.module_utils import _ports
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe_plan import CLOSED, OPEN
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._report import Check, Report
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._report_causes import (
     Cause,
-    Scope,
     causes,
     clean,
     failed,
     scopes,
+)
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._report_words import (
+    Describer,
+    Order,
+    plural,
 )
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._topology import Topology
 
@@ -85,7 +89,7 @@ def table(report: Report, topology: Topology) -> list[str]:
     failures = failed(checks)
     lines = _wrap(headline(report))
     sources = list(dict.fromkeys(check["source"] for check in checks))
-    destinations = sorted({check["destination"] for check in checks}, key=_Order(topology))
+    destinations = sorted({check["destination"] for check in checks}, key=Order(topology))
     matrix = _matrix_lines(checks, sources, destinations)
     if failures:
         lines += ["", *_failure_lines(checks, topology)]
@@ -102,16 +106,6 @@ def table(report: Report, topology: Topology) -> list[str]:
     return lines
 
 
-class _Order:
-    """A sort key that puts names in the order of the topology."""
-
-    def __init__(self, topology: Topology) -> None:
-        self._order = {node["name"]: number for number, node in enumerate(topology["nodes"])}
-
-    def __call__(self, name: str) -> int:
-        return self._order.get(name, len(self._order))
-
-
 def _sentence(check: Check) -> str:
     return clean(
         f"{check['source']} -> {check['destination']} {check['port']}/{check['protocol']} "
@@ -120,7 +114,7 @@ def _sentence(check: Check) -> str:
 
 
 def _failure_lines(checks: Sequence[Check], topology: Topology) -> list[str]:
-    describe = _Describer(checks, topology)
+    describe = Describer(checks, topology)
     found = causes(failed(checks))
     lines: list[str] = []
     told = 0
@@ -134,7 +128,7 @@ def _failure_lines(checks: Sequence[Check], topology: Topology) -> list[str]:
     if rest:
         count = sum(len(cause.checks) for cause in rest)
         lines += _wrap(
-            f"and {_plural(count, 'more failed check')} of {_plural(len(rest), 'other cause')}; "
+            f"and {plural(count, 'more failed check')} of {plural(len(rest), 'other cause')}; "
             "the report has them all (k3s_connectivity_report_dir)"
         )
     elif lines:
@@ -142,10 +136,10 @@ def _failure_lines(checks: Sequence[Check], topology: Topology) -> list[str]:
     return lines
 
 
-def _cause_lines(cause: Cause, describe: _Describer) -> list[str]:
+def _cause_lines(cause: Cause, describe: Describer) -> list[str]:
     expected = f"expected {cause.expected}" if cause.expected else "so nothing is proved"
     lines = [
-        f"FAILED  {_plural(len(cause.checks), 'check')}: {cause.observed.replace('_', ' ')}, "
+        f"FAILED  {plural(len(cause.checks), 'check')}: {cause.observed.replace('_', ' ')}, "
         f"{expected}"
     ]
     found = scopes(cause.checks)
@@ -157,70 +151,12 @@ def _cause_lines(cause: Cause, describe: _Describer) -> list[str]:
         sources = {name for scope in rest for name in scope.sources}
         destinations = {name for scope in rest for name in scope.destinations}
         lines += _wrap(
-            f"and {_plural(sum(scope.count for scope in rest), 'check')} from "
+            f"and {plural(sum(scope.count for scope in rest), 'check')} from "
             f"{describe.hosts(sources)} to {describe.hosts(destinations)}",
             "  ",
             3,
         )
     return lines + _wrap(f"=> {cause.text or 'see the observation'}", "  ", 6)
-
-
-class _Describer:
-    """Calls hosts and ports by what a reader knows them as."""
-
-    def __init__(self, checks: Iterable[Check], topology: Topology) -> None:
-        self._order = _Order(topology)
-        nodes = topology["nodes"]
-        self._groups = {
-            "nodes": [node["name"] for node in nodes],
-            "servers": [node["name"] for node in nodes if node["group"] == "server"],
-            "agents": [node["name"] for node in nodes if node["group"] == "agent"],
-        }
-        self._all = Counter(
-            (check["source"], check["destination"], expected)
-            for check in checks
-            # An empty one stands for both, as in Cause.
-            for expected in (check["expected"], "")
-        )
-
-    def hosts(self, names: Collection[str], apart: Collection[str] = ()) -> str:
-        """Return a short text for these names; C(apart) could not be among them."""
-        outside = sorted(set(names) - set(self._groups["nodes"]))
-        inside = set(names) - set(outside)
-        if len(inside) > 3:
-            for word, members in self._groups.items():
-                missing = [name for name in members if name not in inside and name not in apart]
-                if inside <= set(members) and len(missing) <= min(2, len(members) // 4):
-                    but = f" but {' and '.join(missing)}" if missing else ""
-                    before = f"{_some(outside, 2)} and " if outside else ""
-                    return f"{before}all {len(members)} {word}{but}"
-        return _some([*sorted(inside, key=self._order), *outside], 4)
-
-    def pairs(self, scope: Scope) -> str:
-        """Return from whom to whom."""
-        sources, destinations = scope.sources, scope.destinations
-        # A node does not probe itself.
-        if len(sources) > 1 and set(sources) == set(destinations):
-            return f"{self.hosts(sources)} -> each other"
-        return (
-            self.hosts(sources, destinations if len(destinations) == 1 else ())
-            + " -> "
-            + self.hosts(destinations, sources if len(sources) == 1 else ())
-        )
-
-    def missed(self, scope: Scope, cause: Cause) -> str:
-        """Return rules with their ports, such as C(etcd 2379-2380/tcp)."""
-        rules: dict[str, list[str]] = {}
-        for rule, port, protocol in scope.ports:
-            rules.setdefault(rule, []).append(f"{port}/{protocol}")
-        if len(rules) > 3 and all(
-            self._all[source, destination, cause.expected] == len(scope.ports)
-            for source in scope.sources
-            for destination in scope.destinations
-            if source != destination
-        ):
-            return f"all {len(rules)} rules"
-        return _some([f"{rule} {_some(ports, 4)}" for rule, ports in rules.items()], 12)
 
 
 def _rule_lines(checks: Iterable[Check], topology: Topology) -> list[str]:
@@ -250,7 +186,7 @@ def _rule_lines(checks: Iterable[Check], topology: Topology) -> list[str]:
     rest = rules[_RULES:]
     if rest:
         bad = sum(is_bad(row["name"]) for row in rest)
-        lines.append(f"and {_plural(len(rest), 'more rule')}, {bad} of them with failures")
+        lines.append(f"and {plural(len(rest), 'more rule')}, {bad} of them with failures")
     return lines
 
 
@@ -293,16 +229,6 @@ def _fraction(good: int, bad: int) -> str:
     if not good and not bad:
         return "-"
     return f"{good}/{good + bad}" + (" !" if bad else "")
-
-
-def _plural(count: int, word: str) -> str:
-    return f"{count} {word}{'' if count == 1 else 's'}"
-
-
-def _some(texts: Sequence[str], limit: int) -> str:
-    if len(texts) <= limit + 1:
-        return ", ".join(texts)
-    return f"{', '.join(texts[:limit])} and {len(texts) - limit} more"
 
 
 def _wrap(text: str, indent: str = "", lines: int = 2) -> list[str]:

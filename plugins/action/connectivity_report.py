@@ -2,10 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Action plugin: hands the results of all hosts to the pure functions of _report."""
+"""Action plugin: hands the results of all hosts to the pure functions of _report, and tells."""
 
 from __future__ import annotations
 
+import datetime
 from typing import Any, Optional
 
 from ansible.plugins.action import ActionBase
@@ -13,19 +14,34 @@ from ansible.utils.display import Display
 from ansible_collections.edgeops.k3s_network.plugins.module_utils import (
     _probe_plan,
     _report,
-    _report_page,
+    _report_causes,
+    _report_table,
 )
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils import _report_files
 
 ARGUMENT_SPEC = {
-    "topology": {"type": "dict", "required": True},
-    "participants": {"type": "list", "elements": "str", "required": True},
+    "stage": {"type": "str", "choices": ["directory", "report"], "default": "report"},
+    "topology": {"type": "dict"},
+    "participants": {"type": "list", "elements": "str"},
     "coverage": {"type": "str", "choices": ["sample", "full"], "default": "sample"},
-    "seed": {"type": "str", "required": True},
+    "seed": {"type": "str"},
     "mode": {"type": "str", "choices": ["auto", "listen", "live"], "default": "auto"},
-    "listeners_variable": {"type": "str", "required": True},
-    "probes_variable": {"type": "str", "required": True},
+    "listeners_variable": {"type": "str"},
+    "probes_variable": {"type": "str"},
     "controller_probes": {"type": "dict"},
+    "report_dir": {"type": "path"},
 }
+REQUIRED_IF = [
+    ("stage", "directory", ("report_dir",)),
+    (
+        "stage",
+        "report",
+        ("topology", "participants", "seed", "listeners_variable", "probes_variable"),
+    ),
+]
+# Ansible prints, and AWX stores, what a task returns; the files have everything.
+_FAILED = 200
+_NAMED = 20
 
 
 class ActionModule(ActionBase):
@@ -39,8 +55,28 @@ class ActionModule(ActionBase):
     ) -> dict[str, Any]:
         """Return the result that the module of this name documents."""
         result: dict[str, Any] = super().run(tmp, task_vars)
-        _validated, arguments = self.validate_argument_spec(argument_spec=ARGUMENT_SPEC)
-        hostvars = (task_vars or {})["hostvars"]
+        _validated, arguments = self.validate_argument_spec(
+            argument_spec=ARGUMENT_SPEC, required_if=REQUIRED_IF
+        )
+        result["changed"] = False
+        directory = arguments["report_dir"]
+        try:
+            if arguments["stage"] == "directory":
+                _report_files.make_directory(directory)
+                return result
+            topology = arguments["topology"]
+            report = self._judge(arguments, (task_vars or {})["hostvars"])
+            result.update(_told(report, _report_table.table(report, topology)))
+            self._show(["", *result["table"], ""])
+            if directory:
+                now = datetime.datetime.now(datetime.timezone.utc)
+                names = _report_files.write(directory, report, topology, now)
+                self._show([f"Report: {', '.join(names)} in {directory}", ""])
+        except OSError as error:
+            result.update(failed=True, msg=_unwritable(directory, error))
+        return result
+
+    def _judge(self, arguments: dict[str, Any], hostvars: Any) -> _report.Report:
         topology = arguments["topology"]
         participants = arguments["participants"]
         nodes = [node["name"] for node in topology["nodes"] if node["name"] in participants]
@@ -66,16 +102,41 @@ class ActionModule(ActionBase):
                 topology, source, nodes, arguments["coverage"], arguments["seed"]
             )
         )
-        report = _report.build(topology, expectations, seen)
-        lines = _report.table(report, topology)
+        return _report.build(topology, expectations, seen)
+
+    def _show(self, lines: list[str]) -> None:
         display = Display()
-        for line in ("", *lines, ""):
+        # Each by itself, since AWX cuts a long event.
+        for line in lines:
             display.display(line)
-        result.update(
-            changed=False,
-            report=report,
-            table=lines,
-            message=_report.message(report),
-            page=_report_page.page(report, topology),
-        )
-        return result
+
+
+def _told(report: _report.Report, lines: list[str]) -> dict[str, Any]:
+    failed = _report_causes.failed(report["checks"])
+    return {
+        "report": {
+            "ok": report["ok"],
+            "summary": report["summary"],
+            "failed": failed[:_FAILED],
+        },
+        "table": lines,
+        "message": _report_table.message(report),
+        # What ansible.builtin.set_stats would return, and AWX hands to the next job of a workflow.
+        "ansible_stats": {
+            "data": {
+                "k3s_connectivity_ok": report["ok"],
+                "k3s_connectivity_summary": report["summary"],
+                "k3s_connectivity_failed": _report_table.sentences(report, _NAMED),
+            },
+            "aggregate": False,
+            "per_host": False,
+        },
+    }
+
+
+def _unwritable(directory: str, error: OSError) -> str:
+    return (
+        f"k3s_connectivity_report_dir: the controller can't write the report to {directory} "
+        f"({error.strerror or error}). Let it name a directory that the user who runs Ansible may "
+        "write, or leave it out"
+    )

@@ -16,11 +16,34 @@ from typing import Any, TypedDict
 
 from ansible_collections.edgeops.k3s_network.plugins.module_utils import _prober
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._report import Check, Report
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._report_causes import (
+    causes,
+    clean,
+    failed,
+)
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._report_words import Describer
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._topology import Topology
 
-# Stand for what differs from pair to pair; no name, address or detail has control characters.
+# Stand for what differs from pair to pair; clean() leaves no such character in a text.
 SOURCE, DESTINATION, ADDRESS = "\x01", "\x02", "\x03"
-_PLAIN_FAILURES = 500
+_KEYS = ("address", "port", "protocol", "rule", "expected", "observed", "ok", "detail")
+_SCOPES = 12
+_CHECKS = 500
+
+
+class ShownCause(TypedDict):
+    """A cause of failures, as the page shows it without its script."""
+
+    expected: str
+    observed: str
+    text: str
+    count: int
+    scopes: list[tuple[str, str]]
+    """From whom to whom, and which rules."""
+    common: dict[str, str]
+    """What all of its checks have in common, for the map's filter."""
+    checks: list[Check]
+    """Some of its checks."""
 
 
 class Page(TypedDict):
@@ -28,27 +51,46 @@ class Page(TypedDict):
 
     data: str
     """JSON for the page's script; safe inside of a script element."""
-    failures: list[Check]
-    """Failed checks for those who read the page without its script, a limited number."""
+    causes: list[ShownCause]
     unproved: int
     """How many failed checks are no verdict on the network, since the probe did not work."""
 
 
 def page(report: Report, topology: Topology) -> Page:
     """Return what the page shows of a report."""
-    failed = [check for check in report["checks"] if not check["ok"]]
+    checks = report["checks"]
+    describe = Describer(checks, topology)
+    found = causes(failed(checks))
+    # As many of each as there is room for.
+    room = max(1, _CHECKS // max(1, len(found)))
     addresses = {node["name"]: node["address"] for node in topology["nodes"]}
-    data = {
-        **pack(report["checks"], addresses),
-        "nodes": topology["nodes"],
-        "rows": topology["rows"],
-    }
+    data = {**pack(checks, addresses), "nodes": topology["nodes"], "rows": topology["rows"]}
     return Page(
         # "</script" would end the element.
         data=json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"),
-        failures=failed[:_PLAIN_FAILURES],
-        unproved=sum(check["observed"] == _prober.ERROR for check in failed),
+        causes=[
+            ShownCause(
+                expected=cause.expected,
+                observed=cause.observed,
+                text=cause.text,
+                count=len(cause.checks),
+                scopes=describe.cause(cause, _SCOPES),
+                common=_common(cause.checks),
+                checks=cause.checks[:room],
+            )
+            for cause in found
+        ],
+        unproved=sum(len(cause.checks) for cause in found if cause.observed == _prober.ERROR),
     )
+
+
+def _common(checks: list[Check]) -> dict[str, str]:
+    found = {}
+    for key in ("source", "destination", "rule", "observed"):
+        values = {str(dict(check)[key]) for check in checks}
+        if len(values) == 1:
+            found[key] = values.pop()
+    return found
 
 
 def pack(checks: list[Check], addresses: Mapping[str, str]) -> dict[str, Any]:
@@ -58,13 +100,24 @@ def pack(checks: list[Check], addresses: Mapping[str, str]) -> dict[str, Any]:
     C(addresses) are the nodes' own; a check by another address keeps it.
     """
     names: dict[str, int] = {}
-    packed: dict[str, int] = {}
+    packed: dict[tuple[Any, ...], int] = {}
     pairs: dict[tuple[int, int], list[int]] = {}
     for check in checks:
-        pair = tuple(names.setdefault(check[end], len(names)) for end in ("source", "destination"))
-        text = json.dumps(_general(check, addresses.get(check["destination"], "")))
-        number = packed.setdefault(text, len(packed))
-        pairs.setdefault((pair[0], pair[1]), []).append(number)
+        source, destination = check["source"], check["destination"]
+        pair = (names.setdefault(source, len(names)), names.setdefault(destination, len(names)))
+        own = addresses.get(destination, "")
+        # In the order of _KEYS.
+        general = (
+            _general(check["address"], source, destination, own),
+            check["port"],
+            check["protocol"],
+            check["rule"],
+            check["expected"],
+            check["observed"],
+            check["ok"],
+            _general(check["detail"], source, destination, own),
+        )
+        pairs.setdefault(pair, []).append(packed.setdefault(general, len(packed)))
     lists: dict[tuple[int, ...], int] = {}
     numbered = [
         [source, destination, lists.setdefault(tuple(numbers), len(lists))]
@@ -72,20 +125,19 @@ def pack(checks: list[Check], addresses: Mapping[str, str]) -> dict[str, Any]:
     ]
     return {
         "names": list(names),
-        "checks": [json.loads(text) for text in packed],
+        "checks": [dict(zip(_KEYS, general)) for general in packed],
         "lists": [list(numbers) for numbers in lists],
         "pairs": numbered,
     }
 
 
-def _general(check: Check, address: str) -> dict[str, Any]:
-    """Return a check without what is its pair's own."""
-    general: dict[str, Any] = dict(check)
-    del general["source"], general["destination"]
+def _general(text: str, source: str, destination: str, address: str) -> str:
+    """Return a text with marks for what is its pair's own."""
+    if not text:
+        return text
+    text = clean(text)
     # A detail speaks of the destination above all, and may hold the source's name as part of its.
-    marks = ((check["destination"], DESTINATION), (check["source"], SOURCE), (address, ADDRESS))
-    for key in ("address", "detail"):
-        for text, mark in marks:
-            if text:
-                general[key] = general[key].replace(text, mark)
-    return general
+    for own, mark in ((destination, DESTINATION), (source, SOURCE), (address, ADDRESS)):
+        if own:
+            text = text.replace(own, mark)
+    return text

@@ -22,7 +22,6 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._report_causes
     causes,
     clean,
     failed,
-    scopes,
 )
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._report_words import (
     Describer,
@@ -142,20 +141,8 @@ def _cause_lines(cause: Cause, describe: Describer) -> list[str]:
         f"FAILED  {plural(len(cause.checks), 'check')}: {cause.observed.replace('_', ' ')}, "
         f"{expected}"
     ]
-    found = scopes(cause.checks)
-    shown = found if len(found) <= _SCOPES else found[: _SCOPES - 1]
-    for scope in shown:
-        lines += _wrap(f"{describe.pairs(scope)}: {describe.missed(scope, cause)}", "  ", 4)
-    rest = found[len(shown) :]
-    if rest:
-        sources = {name for scope in rest for name in scope.sources}
-        destinations = {name for scope in rest for name in scope.destinations}
-        lines += _wrap(
-            f"and {plural(sum(scope.count for scope in rest), 'check')} from "
-            f"{describe.hosts(sources)} to {describe.hosts(destinations)}",
-            "  ",
-            3,
-        )
+    for who, what in describe.cause(cause, _SCOPES):
+        lines += _wrap(f"{who}: {what}", "  ", 4)
     return lines + _wrap(f"=> {cause.text or 'see the observation'}", "  ", 6)
 
 

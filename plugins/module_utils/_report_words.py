@@ -10,7 +10,11 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._report import Check
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._report_causes import Cause, Scope
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._report_causes import (
+    Cause,
+    Scope,
+    scopes,
+)
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._topology import Topology
 
 
@@ -67,8 +71,20 @@ class Describer:
                     return f"{before}all {len(members)} {word}{but}"
         return some([*sorted(inside, key=self._order), *outside], 4)
 
-    def pairs(self, scope: Scope) -> str:
-        """Return from whom to whom."""
+    def cause(self, cause: Cause, limit: int) -> list[tuple[str, str]]:
+        """Return from whom to whom, and which rules; the last of them stands for the rest."""
+        found = scopes(cause.checks)
+        shown = found if len(found) <= limit else found[: limit - 1]
+        texts = [(self._pairs(scope), self._missed(scope, cause)) for scope in shown]
+        rest = found[len(shown) :]
+        if rest:
+            sources = self.hosts({name for scope in rest for name in scope.sources})
+            destinations = self.hosts({name for scope in rest for name in scope.destinations})
+            count = plural(sum(scope.count for scope in rest), "check")
+            texts.append((f"{sources} -> {destinations}", f"{count} more"))
+        return texts
+
+    def _pairs(self, scope: Scope) -> str:
         sources, destinations = scope.sources, scope.destinations
         # A node does not probe itself.
         if len(sources) > 1 and set(sources) == set(destinations):
@@ -79,7 +95,7 @@ class Describer:
             + self.hosts(destinations, sources if len(sources) == 1 else ())
         )
 
-    def missed(self, scope: Scope, cause: Cause) -> str:
+    def _missed(self, scope: Scope, cause: Cause) -> str:
         """Return rules with their ports, such as C(etcd 2379-2380/tcp)."""
         rules: dict[str, list[str]] = {}
         for rule, port, protocol in scope.ports:

@@ -9,9 +9,11 @@ module: connectivity_report
 short_description: Judge what the probes saw, and show it
 version_added: 0.1.0
 description:
-  - Runs on the controller and changes nothing. Compares what every source was expected to see with
-    what M(edgeops.k3s_network.port_probe) saw there, and prints a table, failures first.
-  - It does not fail where a check has failed, so that the report can be written first.
+  - Runs on the controller and changes nothing on a node. Compares what every source was expected to
+    see with what M(edgeops.k3s_network.port_probe) saw there, and prints a table, failures first.
+  - Writes the report where O(report_dir) says so, in check mode as well, and sets custom statistics
+    as M(ansible.builtin.set_stats) does, which AWX hands to the next job of a workflow.
+  - It does not fail where a check has failed.
 author: The edgeops.k3s_network authors (@edgeops)
 extends_documentation_fragment:
   - edgeops.k3s_network.attributes
@@ -24,15 +26,22 @@ attributes:
   idempotent:
     support: full
 options:
+  stage:
+    description:
+      - V(report) judges, prints and writes. Requires O(topology), O(participants), O(seed),
+        O(listeners_variable) and O(probes_variable).
+      - V(directory) makes O(report_dir), and fails where it can't be written, to learn that before
+        the probes.
+    type: str
+    choices: [directory, report]
+    default: report
   topology:
     description: The topology that M(edgeops.k3s_network.cluster_topology) returned.
     type: dict
-    required: true
   participants:
     description: The inventory names of the hosts that took part.
     type: list
     elements: str
-    required: true
   coverage:
     description: Which ports of a range were probed.
     type: str
@@ -41,7 +50,6 @@ options:
   seed:
     description: The seed of the sample.
     type: str
-    required: true
   mode:
     description: What answered the probes, see the role C(k3s_connectivity).
     type: str
@@ -51,15 +59,21 @@ options:
     description: The host variable in which each node's result of
       M(edgeops.k3s_network.port_listener) was registered.
     type: str
-    required: true
   probes_variable:
     description: The host variable in which each source's result of
       M(edgeops.k3s_network.port_probe) was registered.
     type: str
-    required: true
   controller_probes:
     description: The result of M(edgeops.k3s_network.port_probe) on the controller, if it probed.
     type: dict
+  report_dir:
+    description:
+      - Directory on the controller for C(report.json), C(report.html) and C(report.xml), made where
+        it is missing. Unset, no file is written.
+      - C(report.xml) is in JUnit's format, with a test suite for each destination and a test case
+        for each check. Of more than 5000 checks those that went well are one case for all sources,
+        and of more than 5000 failures those of one cause at a destination are.
+    type: path
 """
 
 EXAMPLES = r"""
@@ -70,48 +84,80 @@ EXAMPLES = r"""
     seed: "1"
     listeners_variable: k3s_connectivity_listeners
     probes_variable: k3s_connectivity_probes
+    report_dir: /var/tmp/report
   run_once: true
 """
 
 RETURN = r"""
 report:
-  description: The report, see report.json in the collection's documentation.
-  returned: success
+  description: The outcome, and the first failed checks; O(report_dir) has all checks.
+  returned: success, with O(stage=report)
+  type: dict
+  contains:
+    ok:
+      description: Whether everything is as it should be.
+      type: bool
+      returned: always
+      sample: false
+    summary:
+      description: How many checks there were and how they went.
+      type: dict
+      returned: always
+      sample:
+        expected_open: 1
+        open: 0
+        blocked: 1
+        expected_closed: 0
+        closed: 0
+        unexpectedly_open: 0
+    failed:
+      description: Failed checks as in C(report.json), at most 200.
+      type: list
+      elements: dict
+      returned: always
+      sample:
+        - source: node1
+          destination: node2
+          address: 192.0.2.12
+          port: "10250"
+          protocol: tcp
+          rule: kubelet
+          expected: open
+          observed: unreachable
+          ok: false
+          detail: >-
+            node1 can't reach 192.0.2.12 (no answer to ARP); check cables, addresses and routes
+            between node1 and node2
+ansible_stats:
+  description:
+    - The custom statistics. Their data are C(k3s_connectivity_ok), C(k3s_connectivity_summary) and
+      C(k3s_connectivity_failed), up to 20 sentences, one for each failed check or, where they are
+      more, for each cause.
+  returned: success, with O(stage=report)
   type: dict
   sample:
-    ok: true
-    summary:
-      expected_open: 1
-      open: 1
-      blocked: 0
-      expected_closed: 0
-      closed: 0
-      unexpectedly_open: 0
-    checks:
-      - source: node1
-        destination: node2
-        address: 192.0.2.12
-        port: "10250"
-        protocol: tcp
-        rule: kubelet
-        expected: open
-        observed: open
-        ok: true
-        detail: ""
-page:
-  description: What the template of report.html needs beside the report.
-  returned: success
-  type: dict
-  sample: {"data": "{}", "failures": [], "unproved": 0}
+    data:
+      k3s_connectivity_ok: false
+      k3s_connectivity_summary:
+        expected_open: 1
+        open: 0
+        blocked: 1
+        expected_closed: 0
+        closed: 0
+        unexpectedly_open: 0
+      k3s_connectivity_failed:
+        - "node1 -> node2 10250/tcp (kubelet) is unreachable, expected open"
+    aggregate: false
+    per_host: false
 message:
-  description: The outcome in one text, failures named.
-  returned: success
+  description: The outcome in one text of at most a few lines, failures named.
+  returned: success, with O(stage=report)
   type: str
   sample: >-
     Connectivity ok: 1 checks, 1 of 1 open as they should be, 0 of 0 closed as they should be
 table:
-  description: The lines that were printed.
-  returned: success
+  description: The lines that were printed, at most 120.
+  returned: success, with O(stage=report)
   type: list
   elements: str
   sample:

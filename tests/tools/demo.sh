@@ -61,7 +61,7 @@ up() {
   fi
   cat <<END
 
-The second run reports changed=0, and $report/report.json ends with $(grep '"ok"' "$report/report.json" | tail -n 1 | tr -d ' ,').
+The second run reports changed=0, and $report/report.json begins with $(grep -m 1 '"ok"' "$report/report.json" | tr -d ' ,').
 The report for people is $report/report.html.
 Look at a machine:      ssh -F $(lab path --name demo)/ssh_config server1
 Take a rule away:       firewall-cmd --policy=k3s-from-nodes --remove-rich-rule='rule family=ipv4 source ipset=k3s-nodes port port=5001 protocol=tcp accept'

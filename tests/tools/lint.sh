@@ -14,7 +14,8 @@ check() {
 
 check ruff check .
 check ruff format --check .
-check mypy -p ansible_collections.edgeops.k3s_network.plugins.module_utils
+check mypy -p ansible_collections.edgeops.k3s_network.plugins.module_utils \
+  -p ansible_collections.edgeops.k3s_network.plugins.plugin_utils
 check yamllint --strict .
 check antsibull-changelog lint
 check python tests/tools/role_readme.py --check

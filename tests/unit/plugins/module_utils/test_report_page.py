@@ -15,6 +15,15 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._report_page i
     pack,
     page,
 )
+from ansible_collections.edgeops.k3s_network.tests.unit.plugins.module_utils.factories import (
+    node,
+    topology,
+)
+from ansible_collections.edgeops.k3s_network.tests.unit.plugins.module_utils.reports import (
+    REJECTED,
+    check,
+    report,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -63,36 +72,47 @@ def test_nothing_is_lost(found):
     assert in_order(unpack(pack(found, ADDRESSES), ADDRESSES)) == in_order(found)
 
 
-def test_what_all_pairs_saw_stands_once():
-    names = [f"node{number}" for number in range(20)]
-    addresses = {name: f"10.0.0.{number}" for number, name in enumerate(names)}
+def everyone_rejected(count):
+    names = [f"node{number}" for number in range(count)]
+    nodes = [node(name, address=f"10.0.0.{number}") for number, name in enumerate(names)]
     found = [
-        {
-            "source": source,
-            "destination": destination,
-            "address": addresses[destination],
-            "port": "6443",
-            "protocol": "tcp",
-            "rule": "kubernetes-api",
-            "expected": "open",
-            "observed": "rejected",
-            "ok": False,
-            "detail": f"{destination}'s firewall rejects it (ICMP from {addresses[destination]})",
-        }
+        check(
+            source,
+            one["name"],
+            address=one["address"],
+            observed="rejected",
+            ok=False,
+            detail=REJECTED.format(one["name"], one["address"]),
+        )
         for source in names
-        for destination in names
-        if source != destination
+        for one in nodes
+        if source != one["name"]
     ]
-    packed = pack(found, addresses)
+    return topology(nodes), found
+
+
+def test_what_all_pairs_saw_stands_once():
+    cluster, found = everyone_rejected(20)
+    packed = pack(found, {one["name"]: one["address"] for one in cluster["nodes"]})
     assert (len(packed["checks"]), len(packed["lists"]), len(packed["pairs"])) == (1, 1, 380)
-    topology = {"nodes": [], "rows": []}
-    shown = page({"ok": False, "summary": {}, "checks": found * 2}, topology)
-    assert len(shown["failures"]) == 500
+
+
+def test_a_cause_says_whom_it_concerns_and_shows_some_of_its_checks():
+    cluster, found = everyone_rejected(30)
+    shown = page(report(found), cluster)
+    (cause,) = shown["causes"]
+    assert (cause["count"], len(cause["checks"])) == (870, 500)
+    assert cause["scopes"] == [("all 30 nodes -> each other", "kubernetes-api 6443/tcp")]
+    assert cause["common"] == {"observed": "rejected", "rule": "kubernetes-api"}
     assert shown["unproved"] == 0
 
 
+def test_a_probe_that_did_not_work_is_no_verdict():
+    failures = [check(ok=False, observed="error"), check(ok=False, observed="timeout")]
+    assert page(report([check(), *failures]), topology())["unproved"] == 1
+
+
 def test_data_can_not_end_its_script_element():
-    topology = {"nodes": [{"name": "</script>", "address": "10.0.0.1"}], "rows": []}
-    shown = page({"ok": True, "summary": {}, "checks": []}, topology)
+    shown = page(report([]), topology([node("</script>")]))
     assert "<" not in shown["data"]
     assert json.loads(shown["data"])["nodes"][0]["name"] == "</script>"

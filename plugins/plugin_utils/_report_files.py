@@ -1,0 +1,46 @@
+# Copyright (c) 2026 The edgeops.k3s_network authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Writes the report's files on the controller. Their reader sees the old one or the new one."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import tempfile
+
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._files import write_file
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._report import Report
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._report_json import to_json
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._report_junit import junit
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._topology import Topology
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._report_html import render
+
+
+def make_directory(directory: str) -> None:
+    """Make a directory that may be there; make sure that files can be written. Raises OSError."""
+    missing = directory
+    made = []
+    while not os.path.isdir(missing) and missing != os.path.dirname(missing):
+        made.append(missing)
+        missing = os.path.dirname(missing)
+    os.makedirs(directory, exist_ok=True)
+    for one in made:
+        # A web server or a CI runner is to read it, whatever the user's umask says.
+        os.chmod(one, 0o755)
+    with tempfile.TemporaryFile(dir=directory):
+        pass
+
+
+def write(directory: str, report: Report, topology: Topology, when: datetime.datetime) -> list[str]:
+    """Write the report in each of its forms and return the names of the files. Raises OSError."""
+    make_directory(directory)
+    forms = {
+        "report.html": render(report, topology, when).encode(),
+        "report.json": to_json(report),
+        "report.xml": junit(report, when),
+    }
+    for name, content in forms.items():
+        write_file(os.path.join(directory, name), content, 0o644)
+    return list(forms)

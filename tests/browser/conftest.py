@@ -1,0 +1,161 @@
+# Copyright (c) 2026 The edgeops.k3s_network authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A headless Chromium, and report.html on clusters of several sizes for it to open."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._report import Report
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._topology import Topology
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._report_html import render
+from ansible_collections.edgeops.k3s_network.tests.unit.plugins.module_utils.reports import (
+    cluster,
+    mesh,
+    some_broken,
+)
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
+
+WHEN = datetime.datetime(2026, 3, 1, 4, 5, 6, tzinfo=datetime.timezone.utc)
+OPTIONS = (
+    "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run "
+    "--disable-background-networking --disable-component-update --disable-sync "
+    "--disable-default-apps --disable-extensions --hide-scrollbars"
+)
+
+
+class Browser:
+    """What the tests ask of a browser that shows one page."""
+
+    def __init__(self, driver: webdriver.Chrome) -> None:
+        self.driver = driver
+
+    def open(self, path: Path, width: int = 1280, height: int = 900, scheme: str = "light") -> None:
+        """Load a page as a screen of that size and colour scheme shows it."""
+        self.resize(width, height)
+        self.prefer(scheme)
+        for kind in ("browser", "performance"):
+            self.driver.get_log(kind)
+        self.driver.get(path.as_uri())
+
+    def resize(self, width: int, height: int) -> None:
+        """Give the page a screen of that size."""
+        self._command(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=width < 500,
+        )
+
+    def prefer(self, scheme: str, media: str = "screen") -> None:
+        """Give the page C(light) or C(dark), on a screen or on paper (C(print))."""
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        self._command("Emulation.setEmulatedMedia", media=media, features=features)
+
+    def all(self, selector: str) -> list[WebElement]:
+        """Return the elements of a selector that can be seen."""
+        found = self.driver.find_elements(By.CSS_SELECTOR, selector)
+        return [one for one in found if one.is_displayed()]
+
+    def one(self, selector: str) -> WebElement:
+        """Return the only element of a selector that can be seen."""
+        (found,) = self.all(selector)
+        return found
+
+    def texts(self, selector: str) -> list[str]:
+        """Return what the elements of a selector say."""
+        return [one.text for one in self.all(selector)]
+
+    def choose(self, name: str, value: str) -> None:
+        """Choose an option of a filter by the words it begins with."""
+        for option in self.one(f"#f-{name}").find_elements(By.TAG_NAME, "option"):
+            if option.text.startswith(value):
+                option.click()
+                return
+        raise AssertionError(f"the filter {name} has no option {value}")
+
+    def script(self, text: str, *arguments: Any) -> Any:
+        """Return what a function body returns in the page."""
+        return self.driver.execute_script(text, *arguments)
+
+    def messages(self) -> list[str]:
+        """Return what the console has said since the page was opened."""
+        return [entry["message"] for entry in self.driver.get_log("browser")]
+
+    def requests(self) -> list[str]:
+        """Return the addresses that were asked for since the page was opened."""
+        events = [
+            json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")
+        ]
+        return [
+            event["params"]["request"]["url"]
+            for event in events
+            if event["method"] == "Network.requestWillBeSent"
+        ]
+
+    def picture(self, path: Path) -> None:
+        """Save what is on the screen."""
+        self.driver.save_screenshot(str(path))
+
+    def _command(self, name: str, **parameters: Any) -> None:
+        self.driver.execute_cdp_cmd(name, parameters)
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """Return the one browser of the session."""
+    options = webdriver.ChromeOptions()
+    options.binary_location = "/usr/bin/chromium"
+    for option in OPTIONS.split():
+        options.add_argument(option)
+    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('profile')}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    service = webdriver.ChromeService("/usr/bin/chromedriver")
+    driver = webdriver.Chrome(options, service)
+    try:
+        yield Browser(driver)
+    finally:
+        driver.quit()
+
+
+@pytest.fixture(scope="session")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Topology, Report], Path]:
+    """Write the page of a report, and return where it is."""
+
+    def write(topology: Topology, report: Report) -> Path:
+        path = tmp_path_factory.mktemp("report") / "report.html"
+        path.write_text(render(report, topology, WHEN), encoding="utf-8")
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def small(written: Callable[[Topology, Report], Path]) -> Path:
+    """Return the page of three nodes and a client, some of which fail."""
+    topology = cluster(3, clients=1)
+    return written(topology, mesh(topology, some_broken(topology)))
+
+
+@pytest.fixture(scope="session")
+def good(written: Callable[[Topology, Report], Path]) -> Path:
+    """Return the page of three nodes where all is well."""
+    topology = cluster(3, clients=1)
+    return written(topology, mesh(topology))
+
+
+@pytest.fixture(scope="session")
+def large(written: Callable[[Topology, Report], Path]) -> Path:
+    """Return the page of 200 nodes and a client, some of which fail."""
+    topology = cluster(200, clients=1)
+    return written(topology, mesh(topology, some_broken(topology)))

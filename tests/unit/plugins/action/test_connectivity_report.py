@@ -1,0 +1,200 @@
+# Copyright (c) 2026 The edgeops.k3s_network authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from unittest.mock import MagicMock
+from xml.etree import ElementTree
+
+import pytest
+from ansible.errors import AnsibleError
+from ansible_collections.edgeops.k3s_network.plugins.action import connectivity_report
+from ansible_collections.edgeops.k3s_network.tests.unit.plugins.module_utils.factories import (
+    COLLECTION,
+    row,
+    topology,
+)
+
+CLUSTER = topology(rows=[row(6443, name="api"), row(5001, name="spegel")])
+ADDRESSES = {node["name"]: node["address"] for node in CLUSTER["nodes"]}
+
+
+def registered(other, **observed):
+    """Return what a node's tasks registered, where it saw that of the ports of the other."""
+    results = [
+        {
+            "address": ADDRESSES[other],
+            "protocol": "tcp",
+            "first": port,
+            "last": port,
+            "observed": observed.get(rule, "open"),
+            "detail": "",
+        }
+        for rule, port in (("api", 6443), ("spegel", 5001))
+    ]
+    return {"probes": {"results": results, "sources": {}}, "listeners": {"busy": []}}
+
+
+GOOD = {"server1": registered("agent1"), "agent1": registered("server1")}
+BAD = {**GOOD, "agent1": registered("server1", spegel="timeout")}
+ARGUMENTS = {
+    "topology": CLUSTER,
+    "participants": ["server1", "agent1"],
+    "seed": "1",
+    "listeners_variable": "listeners",
+    "probes_variable": "probes",
+}
+
+
+@pytest.fixture
+def printed(monkeypatch):
+    """Return the lines that the action has printed."""
+    lines = []
+    monkeypatch.setattr(
+        connectivity_report.Display, "display", lambda _self, line: lines.append(line)
+    )
+    return lines
+
+
+def run(hostvars=GOOD, **arguments):
+    task = MagicMock(check_mode=True, async_val=0, diff=False)
+    task.args = arguments
+    action = connectivity_report.ActionModule(task, *(MagicMock() for _ in range(5)))
+    return action.run(task_vars={"hostvars": hostvars})
+
+
+def test_the_outcome_is_returned_and_printed(printed):
+    result = run(BAD, **ARGUMENTS)
+    assert (result["changed"], result.get("failed", False)) == (False, False)
+    assert result["report"]["ok"] is False
+    assert result["report"]["summary"]["blocked"] == 1
+    (failed,) = result["report"]["failed"]
+    assert (failed["rule"], failed["observed"]) == ("spegel", "timeout")
+    assert result["message"].startswith("Connectivity FAILED: 4 checks, 3 of 4 open")
+    assert printed == ["", *result["table"], ""]
+
+
+def test_a_good_report_names_no_failures(printed):
+    result = run(**ARGUMENTS)
+    assert (result["report"]["ok"], result["report"]["failed"]) == (True, [])
+
+
+def test_what_is_returned_stays_small(printed):
+    rows = [row(port, name=f"rule{port}") for port in range(1, 400)]
+    result = run(**{**ARGUMENTS, "topology": {**CLUSTER, "rows": rows}})
+    assert result["report"]["summary"]["blocked"] == 798
+    assert len(result["report"]["failed"]) == 200
+    assert len(json.dumps(result)) < 100_000
+
+
+def test_the_statistics_are_those_of_the_whole_run(printed):
+    stats = run(BAD, **ARGUMENTS)["ansible_stats"]
+    assert (stats["aggregate"], stats["per_host"]) == (False, False)
+    data = stats["data"]
+    assert data["k3s_connectivity_ok"] is False
+    assert data["k3s_connectivity_summary"]["blocked"] == 1
+    assert data["k3s_connectivity_failed"] == [
+        "agent1 -> server1 5001/tcp (spegel) is timeout, expected open"
+    ]
+
+
+def test_the_report_is_written_in_all_its_forms_in_check_mode_too(printed, tmp_path):
+    directory = tmp_path / "some" / "report"
+    umask = os.umask(0o077)
+    try:
+        run(BAD, **ARGUMENTS, report_dir=str(directory))
+    finally:
+        os.umask(umask)
+    assert sorted(path.name for path in directory.iterdir()) == [
+        "report.html",
+        "report.json",
+        "report.xml",
+    ]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in directory.iterdir()} == {0o644}
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (directory, directory.parent)] == [
+        0o755,
+        0o755,
+    ]
+    found = json.loads((directory / "report.json").read_text())
+    assert (found["ok"], len(found["checks"])) == (False, 4)
+    assert ElementTree.parse(directory / "report.xml").findall(".//failure")
+    assert "FAILED" in (directory / "report.html").read_text()
+    assert printed[-2] == f"Report: report.html, report.json, report.xml in {directory}"
+
+
+def test_a_directory_that_is_there_keeps_its_mode(printed, tmp_path):
+    tmp_path.chmod(0o700)
+    run(**ARGUMENTS, report_dir=str(tmp_path))
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700
+
+
+def test_a_home_is_expanded(printed, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    run(**ARGUMENTS, report_dir="~/report")
+    assert (tmp_path / "report" / "report.json").is_file()
+
+
+@pytest.mark.parametrize("arguments", [{"stage": "directory"}, ARGUMENTS])
+def test_a_directory_that_can_not_be_written_is_named_with_its_variable(
+    printed, tmp_path, arguments
+):
+    (tmp_path / "file").write_text("")
+    where = str(tmp_path / "file" / "report")
+    result = run(**arguments, report_dir=where)
+    assert result["failed"] is True
+    assert "k3s_connectivity_report_dir" in result["msg"]
+    assert where in result["msg"]
+    # What was found is told all the same.
+    assert bool(printed) == (arguments is ARGUMENTS)
+
+
+def test_the_directory_is_tried_without_leaving_anything(tmp_path):
+    result = run(stage="directory", report_dir=str(tmp_path / "report"))
+    assert result["changed"] is False
+    assert list((tmp_path / "report").iterdir()) == []
+
+
+@pytest.mark.parametrize("missing", [*ARGUMENTS])
+def test_a_report_needs_all_of_its_arguments(missing):
+    with pytest.raises(AnsibleError, match=missing):
+        run(**{name: value for name, value in ARGUMENTS.items() if name != missing})
+
+
+def test_ansible_takes_the_statistics_for_its_own(tmp_path):
+    """AWX reads them from there; they must come from a run's own task result, without set_stats."""
+    play = {
+        "hosts": "server1",
+        "gather_facts": False,
+        "tasks": [{"edgeops.k3s_network.connectivity_report": ARGUMENTS, "run_once": True}],
+    }
+    (tmp_path / "play.yml").write_text(json.dumps([play]))
+    (tmp_path / "hosts.yml").write_text(json.dumps({"server": {"hosts": BAD}}))
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "ansible", "playbook", "--check"),
+            *("-i", "hosts.yml", "play.yml"),
+        ],
+        cwd=tmp_path,
+        check=False,
+        capture_output=True,
+        text=True,
+        env={
+            **os.environ,
+            "ANSIBLE_COLLECTIONS_PATH": str(Path(*COLLECTION.parts[:-3])),
+            "ANSIBLE_SHOW_CUSTOM_STATS": "1",
+            "ANSIBLE_NOCOLOR": "1",
+        },
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    before, _head, stats = done.stdout.partition("CUSTOM STATS")
+    assert "Connectivity FAILED: 4 checks" in before
+    assert "RUN:" in stats
+    assert '"k3s_connectivity_ok": false' in stats
+    assert "agent1 -> server1 5001/tcp (spegel) is timeout, expected open" in stats

@@ -75,6 +75,11 @@ lint: $(READY) $(LINK)
 unit: $(READY) $(LINK)
 	PYTHONPATH=.build $(BIN)/pytest tests/unit
 
+## make browser                  report.html in a headless Chromium
+.PHONY: browser
+browser: $(READY) $(LINK)
+	PYTHONPATH=.build $(BIN)/pytest tests/browser
+
 ## make sanity                   ansible-test sanity
 .PHONY: sanity
 sanity: $(READY)

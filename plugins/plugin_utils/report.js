@@ -423,7 +423,7 @@ const fillFilters = () => {
     if (!sum.bad && !sum.open[0] && !sum.closed[0]) continue;
     $("f-rule").append(option(name, `${name}${row ? ` ${portOf(row)}` : ""}${sum.bad ? ` (${fmt(sum.bad)} failed)` : ""}`));
   }
-  for (const [id, all] of [["f-src", sources], ["f-dst", destinations]]) {
+  for (const [id, all] of [["f-source", sources], ["f-destination", destinations]]) {
     $(id).append(option(-1, "all nodes"));
     for (const one of all) {
       const node = nodes.get(names[one]);
@@ -440,8 +440,8 @@ const show = () => {
   const key = chosen.rule + "\n" + chosen.outcome;
   if (key !== counted) { count(); counted = key; }
   $("f-rule").value = chosen.rule;
-  $("f-src").value = chosen.source;
-  $("f-dst").value = chosen.destination;
+  $("f-source").value = chosen.source;
+  $("f-destination").value = chosen.destination;
   $("f-outcome").value = chosen.outcome;
   $("said").textContent = chosen.source >= 0 && chosen.destination >= 0
     ? `${sayOf(rowOf.get(chosen.source), columnOf.get(chosen.destination))}; the checks are listed below` : large
@@ -451,12 +451,12 @@ const show = () => {
 };
 const changed = () => {
   chosen.rule = $("f-rule").value;
-  chosen.source = Number($("f-src").value);
-  chosen.destination = Number($("f-dst").value);
+  chosen.source = Number($("f-source").value);
+  chosen.destination = Number($("f-destination").value);
   chosen.outcome = $("f-outcome").value;
   show();
 };
-for (const id of ["f-rule", "f-src", "f-dst", "f-outcome"]) $(id).addEventListener("change", changed);
+for (const id of ["f-rule", "f-source", "f-destination", "f-outcome"]) $(id).addEventListener("change", changed);
 $("reset").onclick = () => { reset(); show(); };
 $("more").onclick = more;
 for (const button of document.querySelectorAll(".on-map")) {

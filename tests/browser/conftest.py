@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import base64
 import datetime
 import json
 from collections.abc import Callable, Iterator
@@ -22,8 +23,8 @@ from ansible_collections.edgeops.k3s_network.tests.unit.plugins.module_utils.rep
     some_broken,
 )
 from selenium import webdriver
-from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.ui import Select
 
 WHEN = datetime.datetime(2026, 3, 1, 4, 5, 6, tzinfo=datetime.timezone.utc)
 OPTIONS = (
@@ -31,6 +32,8 @@ OPTIONS = (
     "--disable-background-networking --disable-component-update --disable-sync "
     "--disable-default-apps --disable-extensions --hide-scrollbars"
 )
+# One question for all elements, however many there are.
+SEEN = "[...document.querySelectorAll(arguments[0])].filter((one) => one.checkVisibility())"
 
 
 class Browser:
@@ -39,10 +42,18 @@ class Browser:
     def __init__(self, driver: webdriver.Chrome) -> None:
         self.driver = driver
 
-    def open(self, path: Path, width: int = 1280, height: int = 900, scheme: str = "light") -> None:
+    def open(
+        self,
+        path: Path,
+        width: int = 1280,
+        height: int = 900,
+        scheme: str = "light",
+        scripts: bool = True,
+    ) -> None:
         """Load a page as a screen of that size and colour scheme shows it."""
         self.resize(width, height)
         self.prefer(scheme)
+        self._command("Emulation.setScriptExecutionDisabled", value=not scripts)
         for kind in ("browser", "performance"):
             self.driver.get_log(kind)
         self.driver.get(path.as_uri())
@@ -64,8 +75,7 @@ class Browser:
 
     def all(self, selector: str) -> list[WebElement]:
         """Return the elements of a selector that can be seen."""
-        found = self.driver.find_elements(By.CSS_SELECTOR, selector)
-        return [one for one in found if one.is_displayed()]
+        return self.script(f"return {SEEN}", selector)
 
     def one(self, selector: str) -> WebElement:
         """Return the only element of a selector that can be seen."""
@@ -74,15 +84,14 @@ class Browser:
 
     def texts(self, selector: str) -> list[str]:
         """Return what the elements of a selector say."""
-        return [one.text for one in self.all(selector)]
+        return self.script(f"return {SEEN}.map((one) => one.innerText.trim())", selector)
 
     def choose(self, name: str, value: str) -> None:
         """Choose an option of a filter by the words it begins with."""
-        for option in self.one(f"#f-{name}").find_elements(By.TAG_NAME, "option"):
-            if option.text.startswith(value):
-                option.click()
-                return
-        raise AssertionError(f"the filter {name} has no option {value}")
+        field = self.one(f"#f-{name}")
+        texts = self.script("return [...arguments[0].options].map((one) => one.text)", field)
+        at = next(at for at, text in enumerate(texts) if text.startswith(value))
+        Select(field).select_by_index(at)
 
     def script(self, text: str, *arguments: Any) -> Any:
         """Return what a function body returns in the page."""
@@ -107,8 +116,12 @@ class Browser:
         """Save what is on the screen."""
         self.driver.save_screenshot(str(path))
 
-    def _command(self, name: str, **parameters: Any) -> None:
-        self.driver.execute_cdp_cmd(name, parameters)
+    def pdf(self) -> bytes:
+        """Return the page as it is printed."""
+        return base64.b64decode(self._command("Page.printToPDF")["data"])
+
+    def _command(self, name: str, **parameters: Any) -> dict[str, Any]:
+        return self.driver.execute_cdp_cmd(name, parameters)
 
 
 @pytest.fixture(scope="session")

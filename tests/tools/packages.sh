@@ -8,6 +8,7 @@ set -eu
 packages="systemd-container mmdebstrap iproute2 nftables openssh-client netcat-openbsd
   qemu-system-x86 e2fsprogs
   procps python3 python3-venv
+  chromium chromium-driver
   shellcheck"
 
 missing=""

@@ -472,9 +472,10 @@ for (const button of document.querySelectorAll(".on-map")) {
     $("map").scrollIntoView();
   };
 }
+// On paper the words are explained, and of the failures stands what the reader has unfolded.
 let opened = [];
 addEventListener("beforeprint", () => {
-  opened = [...document.querySelectorAll("main details:not([open])")];
+  opened = [...document.querySelectorAll("footer details:not([open])")];
   for (const one of opened) one.open = true;
   document.documentElement.classList.add("print");
   dispatchEvent(new Event("printed"));

@@ -269,18 +269,21 @@ def test_the_map_is_walked_by_arrow_keys(browser, small):
 
 
 @pytest.mark.parametrize("page", ["small", "large"])
-def test_on_paper_it_is_dark_on_white_and_unfolded(browser, page, request):
+def test_on_paper_it_is_dark_on_white_and_has_no_controls(browser, page, request):
     browser.open(request.getfixturevalue(page), scheme="dark")
+    browser.all("#failed summary")[1].click()
     browser.prefer("dark", media="print")
     browser.script("dispatchEvent(new Event('beforeprint'))")
-    assert browser.all(".filters, .on-map, .zoom") == []
-    assert all(one.get_attribute("open") for one in browser.all("main details"))
+    assert browser.all(".filters, .on-map, .zoom, #more") == []
+    # What was unfolded, and the meaning of the words.
+    assert len(browser.all("summary")) == len(browser.all("details[open]")) == 2
     assert low_contrasts(browser) == []
-    assert browser.script("return getComputedStyle(document.body).backgroundColor") == (
-        "rgb(255, 255, 255)"
-    )
+    white = "rgb(255, 255, 255)"
+    assert browser.script("return getComputedStyle(document.body).backgroundColor") == white
     browser.script("dispatchEvent(new Event('afterprint'))")
-    assert not any(one.get_attribute("open") for one in browser.all("main details"))
+    browser.prefer("dark")
+    assert len(browser.all("details[open]")) == 1
+    assert browser.script("return getComputedStyle(document.body).backgroundColor") != white
 
 
 def test_it_can_be_printed(browser, small):

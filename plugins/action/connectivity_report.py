@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 from typing import Any, Optional
 
+from ansible import constants
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.edgeops.k3s_network.plugins.module_utils import (
@@ -108,7 +109,13 @@ class ActionModule(ActionBase):
         display = Display()
         # Each by itself, since AWX cuts a long event.
         for line in lines:
-            display.display(line)
+            display.display(line, color=_colour(line))
+
+
+def _colour(line: str) -> Optional[str]:
+    if line.startswith(("Connectivity FAILED", "FAILED")):
+        return str(constants.COLOR_ERROR)
+    return str(constants.COLOR_OK) if line.startswith("Connectivity ok") else None
 
 
 def _told(report: _report.Report, lines: list[str]) -> dict[str, Any]:

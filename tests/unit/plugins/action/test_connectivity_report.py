@@ -55,10 +55,12 @@ ARGUMENTS = {
 
 @pytest.fixture
 def printed(monkeypatch):
-    """Return the lines that the action has printed."""
-    lines = []
+    """Return the lines that the action has printed, with their colours."""
+    lines = {}
     monkeypatch.setattr(
-        connectivity_report.Display, "display", lambda _self, line: lines.append(line)
+        connectivity_report.Display,
+        "display",
+        lambda _self, line, color: lines.setdefault(line, color),
     )
     return lines
 
@@ -78,7 +80,19 @@ def test_the_outcome_is_returned_and_printed(printed):
     (failed,) = result["report"]["failed"]
     assert (failed["rule"], failed["observed"]) == ("spegel", "timeout")
     assert result["message"].startswith("Connectivity FAILED: 4 checks, 3 of 4 open")
-    assert printed == ["", *result["table"], ""]
+    assert list(printed) == list(dict.fromkeys(["", *result["table"]]))
+
+
+def test_what_has_failed_is_red_and_what_is_well_is_green(printed):
+    run(BAD, **ARGUMENTS)
+    assert {line.split()[0] for line, colour in printed.items() if colour == "red"} == {
+        "Connectivity",
+        "FAILED",
+    }
+    printed.clear()
+    run(**ARGUMENTS)
+    assert [line[:15] for line, colour in printed.items() if colour] == ["Connectivity ok"]
+    assert "green" in printed.values()
 
 
 def test_a_good_report_names_no_failures(printed):
@@ -126,7 +140,7 @@ def test_the_report_is_written_in_all_its_forms_in_check_mode_too(printed, tmp_p
     assert (found["ok"], len(found["checks"])) == (False, 4)
     assert ElementTree.parse(directory / "report.xml").findall(".//failure")
     assert "FAILED" in (directory / "report.html").read_text()
-    assert printed[-2] == f"Report: report.html, report.json, report.xml in {directory}"
+    assert f"Report: report.html, report.json, report.xml in {directory}" in printed
 
 
 def test_a_directory_that_is_there_keeps_its_mode(printed, tmp_path):

@@ -27,6 +27,7 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._topology impo
 # Stand for what differs from pair to pair; clean() leaves no such character in a text.
 SOURCE, DESTINATION, ADDRESS = "\x01", "\x02", "\x03"
 _KEYS = ("address", "port", "protocol", "rule", "expected", "observed", "ok", "detail")
+_CAUSES = 50
 _SCOPES = 12
 _CHECKS = 500
 
@@ -52,6 +53,9 @@ class Page(TypedDict):
     data: str
     """JSON for the page's script; safe inside of a script element."""
     causes: list[ShownCause]
+    """Those with most checks."""
+    rest: int
+    """How many failed checks have another cause."""
     unproved: int
     """How many failed checks are no verdict on the network, since the probe did not work."""
 
@@ -61,8 +65,9 @@ def page(report: Report, topology: Topology) -> Page:
     checks = report["checks"]
     describe = Describer(checks, topology)
     found = causes(failed(checks))
+    shown = found[:_CAUSES]
     # As many of each as there is room for.
-    room = max(1, _CHECKS // max(1, len(found)))
+    room = _CHECKS // max(1, len(shown))
     addresses = {node["name"]: node["address"] for node in topology["nodes"]}
     data = {**pack(checks, addresses), "nodes": topology["nodes"], "rows": topology["rows"]}
     return Page(
@@ -78,8 +83,9 @@ def page(report: Report, topology: Topology) -> Page:
                 common=_common(cause.checks),
                 checks=cause.checks[:room],
             )
-            for cause in found
+            for cause in shown
         ],
+        rest=sum(len(cause.checks) for cause in found[_CAUSES:]),
         unproved=sum(len(cause.checks) for cause in found if cause.observed == _prober.ERROR),
     )
 

@@ -172,3 +172,16 @@ def large(written: Callable[[Topology, Report], Path]) -> Path:
     """Return the page of 200 nodes and a client, some of which fail."""
     topology = cluster(200, clients=1)
     return written(topology, mesh(topology, some_broken(topology)))
+
+
+@pytest.fixture(scope="session")
+def wide(written: Callable[[Topology, Report], Path]) -> Path:
+    """Return a page with long names and large numbers."""
+    topology = cluster(3, clients=1)
+    for node in topology["nodes"]:
+        node["name"] += f"-{'long' * 12}.{'example' * 4}.com"
+    for row in topology["rows"]:
+        row["name"] += "_without_any_place_to_break_it_at" * 2
+    report = mesh(topology, some_broken(topology))
+    summary = {key: value + 10_000_000 for key, value in report["summary"].items()}
+    return written(topology, {**report, "summary": summary})

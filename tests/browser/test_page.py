@@ -151,7 +151,7 @@ def test_a_rule_leads_to_its_place_on_the_map(browser, small):
     assert browser.one("#chosen").text == "9 checks, 3 failed, of rule kubelet"
 
 
-@pytest.mark.parametrize("page", ["small", "good", "large"])
+@pytest.mark.parametrize("page", ["small", "good", "large", "wide"])
 def test_a_phone_needs_no_scrolling_to_the_side(browser, page, request):
     browser.open(request.getfixturevalue(page), 390, 844)
     for button in browser.all("#checks .open")[:2]:

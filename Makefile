@@ -48,7 +48,7 @@ demo-down: $(READY)
 test: export PYTEST_ADDOPTS = -m 'not thorough'
 test: $(READY)
 	$(MAKE) --jobs=2 --output-sync=target $(SCENARIOS:%=scenario/bookworm/%) scenario/bookworm/route \
-	  lint unit
+	  lint unit browser
 
 ## make test-all                 test, ansible-test sanity, and the scenarios on every suite
 .PHONY: test-all

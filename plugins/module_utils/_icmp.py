@@ -5,6 +5,7 @@
 """Reads the ICMP errors that come in, to tell a firewall's reject from a missing route.
 
 A TCP socket reports both as "no route to host"; only the ICMP message says which, and who sent it.
+Makes and reads echoes, too.
 """
 
 from __future__ import annotations
@@ -14,8 +15,11 @@ import struct
 from dataclasses import dataclass
 from typing import Optional
 
+_TYPE_ECHO_REPLY = 0
 _TYPE_UNREACHABLE = 3
+_TYPE_ECHO = 8
 _CODE_PORT = 3
+_CODE_FRAGMENTATION = 4
 # RFC 1122 and RFC 1812: communication with network or host, or at all, administratively prohibited.
 _CODES_PROHIBITED = (9, 10, 13)
 _CODE_TEXTS = {
@@ -28,8 +32,11 @@ _CODE_TEXTS = {
     10: "host prohibited",
     13: "administratively prohibited",
 }
-_PROTOCOLS = {6: "tcp", 17: "udp"}
+_PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp"}
 _BUFFER_BYTES = 1 << 20
+# linux/icmp.h: a socket gets no message of a type whose bit is set.
+_SOL_RAW = 255
+_ICMP_FILTER = 1
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,8 @@ class Message:
 
     code: int
     sender: str
+    next_hop_mtu: int = 0
+    """What the next hop takes where fragmentation is needed; 0 where that is not said."""
 
     @property
     def is_prohibited(self) -> bool:
@@ -50,13 +59,21 @@ class Message:
         return self.code == _CODE_PORT
 
     @property
+    def is_too_big(self) -> bool:
+        """Whether the packet is larger than what the next hop takes."""
+        return self.code == _CODE_FRAGMENTATION
+
+    @property
     def text(self) -> str:
         """The name of the code."""
         return _CODE_TEXTS.get(self.code, f"unreachable (code {self.code})")
 
 
 Flow = tuple[str, str, int, int]
-"""Destination address, protocol, source port and destination port of a packet."""
+"""Destination address, protocol, source port and destination port of a packet.
+
+An echo has its identifier and its sequence number in place of the ports.
+"""
 
 
 def parse(packet: bytes) -> Optional[tuple[Flow, Message]]:
@@ -71,13 +88,38 @@ def parse(packet: bytes) -> Optional[tuple[Flow, Message]]:
     original = icmp[8:]
     if len(original) < 20:
         return None
-    inner = (original[0] & 0x0F) * 4
     protocol = _PROTOCOLS.get(original[9])
-    if protocol is None or len(original) < inner + 4:
+    ports = (original[0] & 0x0F) * 4 + (4 if protocol == "icmp" else 0)
+    if protocol is None or len(original) < ports + 4:
         return None
-    source_port, destination_port = struct.unpack("!HH", original[inner : inner + 4])
+    source_port, destination_port = struct.unpack("!HH", original[ports : ports + 4])
     destination = socket.inet_ntoa(original[16:20])
-    return (destination, protocol, source_port, destination_port), Message(icmp[1], sender)
+    next_hop_mtu = struct.unpack("!H", icmp[6:8])[0] if icmp[1] == _CODE_FRAGMENTATION else 0
+    message = Message(icmp[1], sender, next_hop_mtu)
+    return (destination, protocol, source_port, destination_port), message
+
+
+def echo(identifier: int, sequence: int, payload: bytes) -> bytes:
+    """Return an echo request."""
+    head = struct.pack("!BBHHH", _TYPE_ECHO, 0, 0, identifier, sequence)
+    checksum = _checksum(head + payload)
+    return struct.pack("!BBHHH", _TYPE_ECHO, 0, checksum, identifier, sequence) + payload
+
+
+def parse_echo_reply(packet: bytes) -> Optional[tuple[int, int, bytes]]:
+    """Read identifier, sequence number and payload of an IPv4 packet with an echo reply."""
+    start = (packet[0] & 0x0F) * 4 if packet else 0
+    if len(packet) < max(start, 20) + 8 or packet[start] != _TYPE_ECHO_REPLY:
+        return None
+    identifier, sequence = struct.unpack("!HH", packet[start + 4 : start + 8])
+    return identifier, sequence, packet[start + 8 :]
+
+
+def _checksum(data: bytes) -> int:
+    total: int = sum(struct.unpack(f"!{(len(data) + 1) // 2}H", data + b"\0" * (len(data) % 2)))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF
 
 
 class Listener:
@@ -120,4 +162,6 @@ def open_listener() -> Optional[Listener]:
         return None
     sock.setblocking(False)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER_BYTES)
+    others = ~(1 << _TYPE_UNREACHABLE) & 0xFFFFFFFF
+    sock.setsockopt(_SOL_RAW, _ICMP_FILTER, struct.pack("=I", others))
     return Listener(sock)

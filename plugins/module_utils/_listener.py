@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import ipaddress
 import os
 import resource
 import select
@@ -19,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Optional
 
-from ansible_collections.edgeops.k3s_network.plugins.module_utils import _wire
+from ansible_collections.edgeops.k3s_network.plugins.module_utils import _path_mtu, _wire
 
 Endpoint = tuple[str, str, int]
 """An address, a protocol and a port."""
@@ -29,6 +28,13 @@ PROCESS_NAME = "k3s-listener"
 _BACKLOG = 256
 _SPARE_FILES = 64
 _MAX_FILES_PER_PROCESS = 16384
+# So many ports are worth a second process, and so many processes may share the memory.
+_PORTS_FOR_TWO = 1000
+_MAX_PARALLEL = 4
+_UDP_MAX = 65535
+# Carry on: does nothing to a process that expects no such signal.
+_RENEWAL = signal.SIGCONT
+_OUT_OF_FILES = (errno.EMFILE, errno.ENFILE)
 
 
 @dataclass
@@ -39,38 +45,44 @@ class Started:
     """C(pid) and C(started), the start time of the process in clock ticks after boot."""
     busy: list[Endpoint] = field(default_factory=list)
     """Endpoints that another process holds."""
+    troubles: list[tuple[Endpoint, str]] = field(default_factory=list)
+    """Endpoints that can't be had for another reason, which is named."""
 
 
 def start(endpoints: Sequence[Endpoint], token: str, name: str, lease: float) -> Started:
-    """Listen on all endpoints in processes of their own, which end after C(lease) seconds.
+    """Listen on all endpoints in processes of their own, which end C(lease) seconds after this.
 
-    Open files are limited, so many endpoints are shared out over several processes. Raises OSError
-    where an endpoint can't be had for another reason than being taken.
+    renew() gives them as long again. Open files are limited, so many endpoints are shared out over
+    several processes. Raises OSError where there can be no process.
     """
-    share = _files_per_process()
     result = Started()
-    position = 0
     try:
-        while position < len(endpoints):
+        for share in _shares(endpoints):
             sockets: list[socket.socket] = []
-            while position < len(endpoints) and len(sockets) < share:
-                endpoint = endpoints[position]
-                position += 1
+            for endpoint in share:
                 try:
                     sockets.append(_open(endpoint))
                 except OSError as error:
-                    if error.errno != errno.EADDRINUSE:
-                        address, protocol, port = endpoint
-                        raise OSError(
-                            error.errno, f"listen on {address} port {port}/{protocol}: {error}"
-                        ) from error
-                    result.busy.append(endpoint)
+                    if error.errno == errno.EADDRINUSE:
+                        result.busy.append(endpoint)
+                    else:
+                        result.troubles.append((endpoint, _explain(endpoint, error)))
             if sockets:
                 result.processes.append(_spawn(sockets, token, name, lease))
     except OSError:
         stop(result.processes)
         raise
+    result.busy.sort()
+    result.troubles.sort()
     return result
+
+
+def renew(processes: Sequence[dict[str, int]]) -> list[int]:
+    """Have listeners last a lease from now on; return the numbers of those that are gone.
+
+    A process number that is in new hands by now is spared.
+    """
+    return [process["pid"] for process in processes if not _signal(process, _RENEWAL)]
 
 
 def stop(processes: Sequence[dict[str, int]]) -> int:
@@ -78,43 +90,91 @@ def stop(processes: Sequence[dict[str, int]]) -> int:
 
     A process number that is in new hands by now is spared.
     """
-    ended = 0
-    for process in processes:
-        if start_time(process["pid"]) == process["started"]:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(process["pid"], signal.SIGKILL)
-                ended += 1
-    return ended
+    return sum(_signal(process, signal.SIGKILL) for process in processes)
+
+
+def _signal(process: dict[str, int], signum: int) -> bool:
+    if start_time(process["pid"]) != process["started"]:
+        return False
+    try:
+        os.kill(process["pid"], signum)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def start_time(pid: int) -> Optional[int]:
-    """Return when a process started, in clock ticks after boot; None where there is none."""
+    """Return when a process started, in clock ticks after boot; None where it has ended."""
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stream:
-            return int(stream.read().rpartition(")")[2].split()[19])
+            fields = stream.read().rpartition(")")[2].split()
+            return None if fields[0] == "Z" else int(fields[19])
     except (OSError, ValueError, IndexError):
         return None
 
 
-def _files_per_process() -> int:
+def merged(
+    troubles: Sequence[tuple[Endpoint, str]],
+) -> list[tuple[str, str, int, int, str]]:
+    """Return (address, protocol, first, last, reason) for runs of ports with the same trouble."""
+    runs: list[tuple[str, str, int, int, str]] = []
+    for (address, protocol, port), reason in sorted(troubles):
+        first = port
+        if runs and runs[-1][:2] == (address, protocol) and runs[-1][3:] == (port - 1, reason):
+            first = runs.pop()[2]
+        runs.append((address, protocol, first, port, reason))
+    return runs
+
+
+def limit_of_files(wanted: int) -> int:
+    """Raise the limit of open files as far as needed and allowed, and return what it is."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    limit = hard if hard != resource.RLIM_INFINITY else _MAX_FILES_PER_PROCESS
-    if soft < limit:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
-    # Half of them are for connections that come in.
-    return max(1, min(limit, _MAX_FILES_PER_PROCESS) // 2 - _SPARE_FILES)
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return wanted
+
+
+def out_of_files() -> str:
+    """Say what to do where there are no free file descriptors."""
+    soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return (
+        f"no free file descriptors (a process may have {soft}; all of the host: "
+        "sysctl fs.file-nr): raise the limit (ulimit -n, fs.file-max)"
+    )
+
+
+def _shares(endpoints: Sequence[Endpoint]) -> list[Sequence[Endpoint]]:
+    """Share endpoints out over processes, evenly, so that none of them is busy alone."""
+    files = max(1, limit_of_files(_MAX_FILES_PER_PROCESS) - _SPARE_FILES)
+    count = -(-len(endpoints) // files)
+    if len(endpoints) >= _PORTS_FOR_TWO:
+        count = max(count, 2, min(os.cpu_count() or 1, _MAX_PARALLEL))
+    return [endpoints[number::count] for number in range(count)]
+
+
+def _explain(endpoint: Endpoint, error: OSError) -> str:
+    if error.errno in _OUT_OF_FILES:
+        return out_of_files()
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"it does not have the address {endpoint[0]}"
+    return error.strerror or str(error)
 
 
 def _open(endpoint: Endpoint) -> socket.socket:
     address, protocol, port = endpoint
-    family = socket.AF_INET6 if ipaddress.ip_address(address).version == 6 else socket.AF_INET
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
     kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
-    opened = socket.socket(family, kind)
+    opened = socket.socket(family, kind | socket.SOCK_NONBLOCK)
     try:
-        opened.setblocking(False)
         if protocol == "tcp":
             # Over UDP this would share the port with whoever holds it.
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            # Connections inherit it: what is said leaves with the end, in one packet.
+            opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+        elif family == socket.AF_INET:
+            _path_mtu.dont_fragment(opened)
         opened.bind((address, port))
         if protocol == "tcp":
             opened.listen(_BACKLOG)
@@ -131,7 +191,7 @@ def _spawn(sockets: Sequence[socket.socket], token: str, name: str, lease: float
         status = 1
         try:
             _detach(sockets)
-            _serve(sockets, token, name, time.monotonic() + lease)
+            _serve(sockets, token, name, lease)
             status = 0
         finally:
             os._exit(status)
@@ -147,18 +207,25 @@ def _detach(sockets: Sequence[socket.socket]) -> None:
     null = os.open(os.devnull, os.O_RDWR)
     for number in (0, 1, 2):
         os.dup2(null, number)
-    keep = {one.fileno() for one in sockets}
-    for number in map(int, os.listdir("/proc/self/fd")):
-        if number > 2 and number not in keep:
-            with contextlib.suppress(OSError):
-                os.close(number)
+    keep = [2, *sorted(one.fileno() for one in sockets), os.sysconf("SC_OPEN_MAX")]
+    for before, after in zip(keep, keep[1:]):
+        os.closerange(before + 1, after)
     with contextlib.suppress(OSError), open("/proc/self/comm", "w", encoding="ascii") as stream:
         stream.write(PROCESS_NAME)
 
 
-def _serve(sockets: Sequence[socket.socket], token: str, name: str, deadline: float) -> None:
+def _serve(sockets: Sequence[socket.socket], token: str, name: str, lease: float) -> None:
+    """Answer until the lease is over, or there are no free file descriptors."""
     said = _wire.answer(token, name)
+    deadline = time.monotonic() + lease
+
+    def renewed(*_signal: object) -> None:
+        nonlocal deadline
+        deadline = time.monotonic() + lease
+
+    signal.signal(_RENEWAL, renewed)
     by_number = {one.fileno(): one for one in sockets}
+    streams = {number for number, one in by_number.items() if one.type == socket.SOCK_STREAM}
     poller = select.epoll()
     for number in by_number:
         poller.register(number, select.EPOLLIN)
@@ -168,12 +235,17 @@ def _serve(sockets: Sequence[socket.socket], token: str, name: str, deadline: fl
             return
         for number, _event in poller.poll(left):
             one = by_number[number]
-            with contextlib.suppress(OSError):
-                if one.type == socket.SOCK_STREAM:
+            try:
+                if number in streams:
                     connection, _peer = one.accept()
                     with connection:
                         connection.send(said)
                 else:
-                    data, peer = one.recvfrom(_wire.ANSWER_MAX)
-                    if _wire.is_question(data, token):
-                        one.sendto(said, peer)
+                    data, peer = one.recvfrom(_UDP_MAX)
+                    answer = _wire.reply(data, token, name)
+                    if answer is not None:
+                        one.sendto(answer, peer)
+            except OSError as error:
+                # Who is accepted and told nothing would be taken for a foreign service.
+                if error.errno in _OUT_OF_FILES:
+                    raise

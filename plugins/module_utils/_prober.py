@@ -2,46 +2,61 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Probes many ports of many hosts at once and says what came of each."""
+"""Probes many ports of many hosts at once, in one process, and says what came of each."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import heapq
 import ipaddress
-import resource
+import itertools
+import secrets
 import select
 import socket
 import time
+from array import array
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Optional
+from dataclasses import dataclass, field
+from typing import NamedTuple, Optional
 
-from ansible_collections.edgeops.k3s_network.plugins.module_utils import _icmp, _wire
+from ansible_collections.edgeops.k3s_network.plugins.module_utils import (
+    _icmp,
+    _listener,
+    _ports,
+    _wire,
+)
 
 OPEN = "open"
 """The named host answered with the token of the run."""
 ACCEPTED = "accepted"
-"""The connection was accepted, but no listener of ours spoke: a service, or another host."""
+"""Something answered, but no listener of ours: a service, or another host."""
+REFLECTED = "it sent back what it got"
+"""The detail of ACCEPTED where that is all that came over UDP."""
 WRONG_HOST = "wrong_host"
 """A listener of this run answered, but that of another host."""
 REFUSED = "refused"
 REJECTED = "rejected"
 TIMEOUT = "timeout"
+MTU_HOLE = "mtu_hole"
+"""Small packets are answered, and full-size ones are not."""
+OVERLAY_SILENT = "overlay_silent"
+"""The port stayed silent, and so did what is reached through it by this host's VXLAN."""
 UNREACHABLE = "unreachable"
 ERROR = "error"
 
+# Enough to keep the processors busy, and short enough for queues on the way.
 _MAX_CONCURRENT = 1000
+_BATCH = 64
 _SPARE_FILES = 64
 # A lost datagram shall not look like a closed port.
 _UDP_TRIES = 4
 # Without an ICMP socket: a firewall's ICMP comes at once, a failed ARP after some seconds.
 _ARP_SECONDS = 0.9
+_OUT_OF_FILES = (errno.EMFILE, errno.ENFILE)
 
 
-@dataclass(frozen=True)
-class Endpoint:
+class Endpoint(NamedTuple):
     """A port to probe, and the inventory name of the host that should answer."""
 
     destination: str
@@ -50,24 +65,88 @@ class Endpoint:
     port: int
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What came of a probe; C(detail) names who answered or what the system said."""
 
     observed: str
     detail: str = ""
 
 
+@dataclass(frozen=True)
+class Target:
+    """Ports of a host; C(full_size) asks for packets of the NIC's full size over UDP, too."""
+
+    destination: str
+    address: str
+    protocol: str
+    ports: tuple[_ports.Interval, ...]
+    full_size: bool = False
+
+    def __len__(self) -> int:
+        """Return the number of ports."""
+        return _ports.size(self.ports)
+
+    def endpoints(self) -> Iterator[Endpoint]:
+        """Return all ports in order."""
+        for first, last in self.ports:
+            for port in range(first, last + 1):
+                yield Endpoint(self.destination, self.address, self.protocol, port)
+
+
+_UNPROBED = Outcome(ERROR, "the probe ended before its turn")
+
+
 @dataclass
+class Outcomes:
+    """Outcomes by the position of the endpoint, a number for each: there may be a million."""
+
+    numbers: array[int]
+    kinds: list[Outcome] = field(default_factory=lambda: [_UNPROBED, Outcome(OPEN)])
+
+    @classmethod
+    def of(cls, size: int) -> Outcomes:
+        """Return those of so many endpoints before the first is probed."""
+        return cls(array("I", bytes(array("I").itemsize * size)))
+
+    def __iter__(self) -> Iterator[Outcome]:
+        """Return all in order."""
+        return map(self.kinds.__getitem__, self.numbers)
+
+    def __getitem__(self, position: int) -> Outcome:
+        """Return the outcome of an endpoint."""
+        return self.kinds[self.numbers[position]]
+
+    def __setitem__(self, position: int, outcome: Outcome) -> None:
+        """Note the outcome of an endpoint."""
+        self.numbers[position] = self._number(outcome)
+
+    def merge(self, others: Outcomes, share: slice) -> None:
+        """Take those over that a process of its own has found out for its share of endpoints."""
+        numbers = [self._number(outcome) for outcome in others.kinds]
+        self.numbers[share] = array("I", [numbers[number] for number in others.numbers])
+
+    def _number(self, outcome: Outcome) -> int:
+        # They are few, as none names a port.
+        if outcome not in self.kinds:
+            self.kinds.append(outcome)
+        return self.kinds.index(outcome)
+
+
 class _Probe:
-    endpoint: Endpoint
-    sock: socket.socket
-    started: float
-    deadline: float
-    own_port: int = 0
-    connected: bool = False
-    tries: int = 1
-    received: bytes = b""
+    """A probe that is under way."""
+
+    __slots__ = ("deadline", "endpoint", "position", "question", "received", "sock", "started")
+
+    def __init__(
+        self, position: int, endpoint: Endpoint, sock: socket.socket, timeout: float
+    ) -> None:
+        self.position = position
+        self.endpoint = endpoint
+        self.sock = sock
+        self.started = time.monotonic()
+        self.deadline = self.started + timeout
+        self.question = b""
+        self.received = b""
 
 
 class Prober:
@@ -81,102 +160,128 @@ class Prober:
         self._timeout = timeout
         self._poller = select.epoll()
         self._probes: dict[int, _Probe] = {}
-        self._timers: list[tuple[float, int, _Probe]] = []
+        # All wait equally long, so what begins first is first to be over.
+        self._timers: deque[_Probe] = deque()
+        self._again: deque[tuple[float, _Probe]] = deque()
+        self._answers: dict[str, bytes] = {}
         self._icmp = _icmp.open_listener()
         if self._icmp is not None:
             self._poller.register(self._icmp.fileno(), select.EPOLLIN)
-        self._results: dict[Endpoint, Outcome] = {}
+        self._outcomes = Outcomes.of(0)
 
-    def run(self, endpoints: Iterable[Endpoint]) -> dict[Endpoint, Outcome]:
+    def run(self, endpoints: Sequence[Endpoint]) -> Outcomes:
         """Probe all endpoints and return the outcome of each."""
-        waiting = iter(endpoints)
-        exhausted = False
-        limit = _concurrency()
-        while True:
-            while not exhausted and len(self._probes) < limit:
-                endpoint = next(waiting, None)
-                if endpoint is None:
-                    exhausted = True
-                    break
-                self._begin(endpoint)
-            if exhausted and not self._probes:
-                break
-            self._wait()
+        return self.run_share(enumerate(endpoints), len(endpoints))
+
+    def run_share(self, endpoints: Iterator[tuple[int, Endpoint]], size: int) -> Outcomes:
+        """Probe endpoints that come with their positions."""
+        self._outcomes = Outcomes.of(size)
+        limit = max(1, _listener.limit_of_files(_MAX_CONCURRENT + _SPARE_FILES) - _SPARE_FILES)
+        waiting: Optional[tuple[int, Endpoint]] = next(endpoints, None)
+        while waiting is not None or self._probes:
+            room = min(limit - len(self._probes), _BATCH)
+            while waiting is not None and room > 0:
+                try:
+                    self._begin(*waiting)
+                except OSError as error:
+                    if error.errno in _OUT_OF_FILES and self._probes:
+                        # Those that are under way will give back theirs.
+                        limit = len(self._probes)
+                        break
+                    self._outcomes[waiting[0]] = _trouble(error)
+                room -= 1
+                waiting = next(endpoints, None)
+            self._wait(at_once=waiting is not None and len(self._probes) < limit)
         self._poller.close()
         if self._icmp is not None:
             self._icmp.close()
-        return self._results
+        return self._outcomes
 
-    def _begin(self, endpoint: Endpoint) -> None:
-        version = ipaddress.ip_address(endpoint.address).version
-        family = socket.AF_INET6 if version == 6 else socket.AF_INET
-        tcp = endpoint.protocol == "tcp"
-        try:
-            sock = socket.socket(family, socket.SOCK_STREAM if tcp else socket.SOCK_DGRAM)
-        except OSError as error:
-            self._results[endpoint] = Outcome(ERROR, f"on the source: {error.strerror}")
+    def _begin(self, position: int, endpoint: Endpoint) -> None:
+        """Start a probe. Raises OSError where there can be no socket."""
+        _destination, address, protocol, port = endpoint
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        tcp = protocol == "tcp"
+        kind = socket.SOCK_STREAM if tcp else socket.SOCK_DGRAM
+        sock = socket.socket(family, kind | socket.SOCK_NONBLOCK)
+        probe = _Probe(position, endpoint, sock, self._timeout)
+        code = sock.connect_ex((address, port))
+        if code not in (0, errno.EINPROGRESS):
+            self._fail(probe, code)
             return
-        sock.setblocking(False)
-        now = time.monotonic()
-        probe = _Probe(endpoint, sock, now, now + self._timeout)
-        try:
-            code = sock.connect_ex((endpoint.address, endpoint.port))
-            if code not in (0, errno.EINPROGRESS):
-                raise OSError(code, "")
-            # Once the connection has failed, the socket no longer knows it.
-            probe.own_port = sock.getsockname()[1]
-            if not tcp:
-                sock.send(_wire.question(self._token))
-        except OSError as error:
-            self._fail(probe, error.errno or 0)
-            return
+        if not tcp:
+            probe.question = _wire.question(self._token, secrets.token_hex(8))
+            try:
+                sock.send(probe.question)
+            except OSError as error:
+                self._fail(probe, error.errno or 0)
+                return
+            self._again.append((probe.started + self._timeout / _UDP_TRIES, probe))
         number = sock.fileno()
         self._probes[number] = probe
-        self._poller.register(number, select.EPOLLOUT if tcp else select.EPOLLIN)
-        first = probe.deadline if tcp else now + self._timeout / _UDP_TRIES
-        heapq.heappush(self._timers, (first, id(probe), probe))
+        # The listener speaks first; an error wakes us unasked.
+        self._poller.register(number, select.EPOLLIN)
+        self._timers.append(probe)
 
-    def _wait(self) -> None:
-        now = time.monotonic()
-        pause = max(0.0, self._timers[0][0] - now) if self._timers else 0.0
+    def _wait(self, at_once: bool) -> None:
+        pause = 0.0
+        if not at_once:
+            firsts = [self._timers[0].deadline] if self._timers else []
+            firsts += [self._again[0][0]] if self._again else []
+            pause = max(0.0, min(firsts, default=0.0) - time.monotonic())
         for number, _event in self._poller.poll(pause):
-            if self._icmp is not None and number == self._icmp.fileno():
-                self._icmp.drain()
-                continue
             probe = self._probes.get(number)
             if probe is None:
+                if self._icmp is not None:
+                    self._icmp.drain()
                 continue
             try:
                 self._advance(probe)
             except OSError as error:
                 self._fail(probe, error.errno or 0)
         now = time.monotonic()
-        while self._timers and self._timers[0][0] <= now:
-            _when, _key, probe = heapq.heappop(self._timers)
-            if self._probes.get(probe.sock.fileno()) is probe:
-                self._expire(probe, now)
+        while self._again and self._again[0][0] <= now:
+            self._ask_again(self._again.popleft()[1], now)
+        while self._timers:
+            probe = self._timers[0]
+            over = self._probes.get(probe.sock.fileno()) is not probe
+            if not over and probe.deadline > now:
+                break
+            self._timers.popleft()
+            if not over:
+                self._expire(probe)
 
     def _advance(self, probe: _Probe) -> None:
         """Take the next step of a probe whose socket is ready. Raises OSError where it failed."""
-        if probe.endpoint.protocol == "tcp" and not probe.connected:
-            code = probe.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-            if code:
-                raise OSError(code, "")
-            probe.connected = True
-            self._poller.modify(probe.sock.fileno(), select.EPOLLIN)
+        if probe.question:
+            data = probe.sock.recv(_wire.ANSWER_MAX + 1)
+            name = _wire.read_reply(data, probe.question)
+            if data == probe.question:
+                self._finish(probe, Outcome(ACCEPTED, REFLECTED))
+            elif name is not None or not _wire.is_stale(data, probe.question):
+                # A stale one is an answer to what was asked before.
+                self._judge(probe, name)
             return
-        try:
-            data = probe.sock.recv(_wire.ANSWER_MAX)
-        except BlockingIOError:
-            return
+        # An answer that stays unread has close() reset the connection, as _finish() wants it.
+        if not probe.received:
+            data = probe.sock.recv(_wire.ANSWER_MAX, socket.MSG_PEEK)
+            if data == self._answer(probe.endpoint.destination):
+                self._finish(probe, Outcome(OPEN))
+                return
+        data = probe.sock.recv(_wire.ANSWER_MAX)
         probe.received += data
         if data and b"\n" not in probe.received and len(probe.received) < _wire.ANSWER_MAX:
             return
-        self._judge(probe)
+        self._judge(probe, _wire.read_answer(probe.received, self._token))
 
-    def _judge(self, probe: _Probe) -> None:
+    def _answer(self, destination: str) -> bytes:
+        said = self._answers.get(destination)
+        if said is None:
+            said = self._answers[destination] = _wire.answer(self._token, destination)
+        return said
+
+    def _judge(self, probe: _Probe, name: Optional[str]) -> None:
         """Tell who answered."""
-        name = _wire.read_answer(probe.received, self._token)
         if name == probe.endpoint.destination:
             self._finish(probe, Outcome(OPEN))
         elif name is not None:
@@ -184,16 +289,16 @@ class Prober:
         else:
             self._finish(probe, Outcome(ACCEPTED))
 
-    def _expire(self, probe: _Probe, now: float) -> None:
-        if now < probe.deadline:
-            # UDP only: ask again.
-            probe.tries += 1
-            with contextlib.suppress(OSError):
-                probe.sock.send(_wire.question(self._token))
-            again = min(probe.deadline, now + self._timeout / _UDP_TRIES)
-            heapq.heappush(self._timers, (again, id(probe), probe))
-        elif probe.connected:
-            self._judge(probe)
+    def _ask_again(self, probe: _Probe, now: float) -> None:
+        if self._probes.get(probe.sock.fileno()) is not probe or now >= probe.deadline:
+            return
+        with contextlib.suppress(OSError):
+            probe.sock.send(probe.question)
+        self._again.append((now + self._timeout / _UDP_TRIES, probe))
+
+    def _expire(self, probe: _Probe) -> None:
+        if _is_connected(probe):
+            self._judge(probe, None)
         else:
             self._fail(probe, errno.ETIMEDOUT)
 
@@ -205,10 +310,10 @@ class Prober:
         message = None
         if self._icmp is not None:
             self._icmp.drain()
-            message = self._icmp.find(
-                endpoint.address, endpoint.protocol, probe.own_port, endpoint.port
-            )
-        if code == errno.ECONNRESET and probe.connected:
+            own_port = probe.sock.getsockname()[1]
+            message = self._icmp.find(endpoint.address, endpoint.protocol, own_port, endpoint.port)
+        if code in (errno.ECONNRESET, errno.EPIPE):
+            # A connection that was never accepted is refused instead.
             return Outcome(ACCEPTED)
         if message is not None:
             if message.is_port_unreachable and endpoint.protocol == "udp":
@@ -227,18 +332,32 @@ class Prober:
             return Outcome(UNREACHABLE, "no answer to ARP")
         if code == errno.ENETUNREACH:
             return Outcome(UNREACHABLE, "no route on the source")
-        return Outcome(ERROR, f"on the source: {errno.errorcode.get(code, code)}")
+        return _trouble(OSError(code, errno.errorcode.get(code, str(code))))
 
     def _finish(self, probe: _Probe, outcome: Outcome) -> None:
-        self._results[probe.endpoint] = outcome
-        number = probe.sock.fileno()
-        if self._probes.pop(number, None) is not None:
-            self._poller.unregister(number)
-        if probe.connected:
+        self._outcomes[probe.position] = outcome
+        self._probes.pop(probe.sock.fileno(), None)
+        if outcome.observed != OPEN:
             # A reset leaves no connection in TIME_WAIT on a port that a service wants to have.
             with contextlib.suppress(OSError):
                 probe.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         probe.sock.close()
+
+
+def _trouble(error: OSError) -> Outcome:
+    """Say what keeps this host from probing."""
+    text = _listener.out_of_files() if error.errno in _OUT_OF_FILES else error.strerror
+    return Outcome(ERROR, f"on the source: {text}")
+
+
+def _is_connected(probe: _Probe) -> bool:
+    if probe.question:
+        return False
+    try:
+        probe.sock.getpeername()
+    except OSError:
+        return False
+    return True
 
 
 def local_address(address: str) -> Optional[str]:
@@ -256,28 +375,10 @@ def local_address(address: str) -> Optional[str]:
 
 
 def group(
-    endpoints: Sequence[Endpoint], results: dict[Endpoint, Outcome]
+    endpoints: Iterable[Endpoint], outcomes: Iterable[Outcome]
 ) -> Iterator[tuple[int, int, Outcome]]:
-    """Yield (first, last, outcome) for runs of neighbours in C(endpoints) with the same outcome."""
-    first: Optional[Endpoint] = None
-    last: Optional[Endpoint] = None
-    for endpoint in endpoints:
-        if first is not None and last is not None:
-            if results[endpoint] == results[first]:
-                last = endpoint
-                continue
-            yield first.port, last.port, results[first]
-        first = last = endpoint
-    if first is not None and last is not None:
-        yield first.port, last.port, results[first]
-
-
-def _concurrency() -> int:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard == resource.RLIM_INFINITY or hard >= _MAX_CONCURRENT + _SPARE_FILES:
-        wanted = _MAX_CONCURRENT + _SPARE_FILES
-    else:
-        wanted = hard
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-    return max(1, wanted - _SPARE_FILES)
+    """Yield (first, last, outcome) for runs of neighbours with the same outcome."""
+    pairs = zip(endpoints, outcomes)
+    for outcome, run in itertools.groupby(pairs, key=lambda pair: pair[1]):
+        ports = [endpoint.port for endpoint, _outcome in run]
+        yield ports[0], ports[-1], outcome

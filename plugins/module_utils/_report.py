@@ -29,6 +29,9 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._topology impo
     find_node,
 )
 
+# What port_probe tells more closely than the report.
+_REPORTED = {_prober.MTU_HOLE: _prober.TIMEOUT, _prober.OVERLAY_SILENT: _prober.TIMEOUT}
+
 
 class Check(TypedDict):
     """One line of the report; C(port) is a number, or C(a-b) for neighbours with one outcome."""
@@ -69,6 +72,14 @@ class Seen:
             for name, result in listeners.items()
             if result is not None and "busy" in result
         }
+        self._troubles = {
+            name: result.get("troubles", [])
+            for name, result in listeners.items()
+            if result is not None
+        }
+        self._ended = {
+            name for name, result in probes.items() if result is not None and result.get("ended")
+        }
         self._runs: dict[str, dict[tuple[str, str], list[tuple[int, int, str, str]]]] = {}
         self._sources: dict[str, Mapping[str, str]] = {}
         for source, result in probes.items():
@@ -102,6 +113,26 @@ class Seen:
         """Tell whether a process of its own holds the port on the destination."""
         key = (expectation["address"], expectation["protocol"], port)
         return key in self._busy.get(expectation["destination"], ())
+
+    def trouble(self, expectation: Expectation, port: int, observed: str) -> str:
+        """Say what is wrong with the listener on a port, where the destination has told."""
+        destination = expectation["destination"]
+        for one in self._troubles.get(destination, ()):
+            if (one["address"], one["protocol"]) == (
+                expectation["address"],
+                expectation["protocol"],
+            ) and one["first"] <= port <= one["last"]:
+                return f"{destination} can't listen there: {one['detail']}"
+        if observed not in (_prober.REFUSED, _prober.ACCEPTED) or self.is_busy(expectation, port):
+            return ""
+        if destination in self._ended:
+            return (
+                f"the listener of {destination} has ended, so nothing is proved (killed, or out of "
+                "memory or file descriptors: journalctl -k there); validate again"
+            )
+        if self.mode != "live" and not self.listens(destination):
+            return f"{destination} has started no listeners; see its own failure above"
+        return ""
 
     def came_from(self, expectation: Expectation) -> Optional[str]:
         """Return the address that a source reached a destination from, if it is known."""
@@ -202,7 +233,7 @@ def _judge(
 ) -> tuple[str, bool, str]:
     """Return (observed, ok, detail) for one port."""
     observed, said = seen.outcome(expectation, port)
-    destination = expectation["destination"]
+    source, destination = expectation["source"], expectation["destination"]
     busy = seen.is_busy(expectation, port)
     service = busy or seen.mode == "live"
     if busy and seen.mode == "listen":
@@ -212,34 +243,41 @@ def _judge(
             f"{destination} has another process on this port; stop it, or set "
             "k3s_connectivity_mode to auto",
         )
+    trouble = seen.trouble(expectation, port, observed)
+    if trouble and observed not in (_prober.OPEN, _prober.WRONG_HOST):
+        return _prober.ERROR, False, trouble
+    if expectation["protocol"] == "udp" and service:
+        observed, said = _of_udp_service(destination, observed, said)
     if observed == _prober.ACCEPTED:
         if service:
-            observed, said = _prober.OPEN, "a service answered (TCP accept), not our listener"
+            how = "TCP accept" if expectation["protocol"] == "tcp" else "over UDP"
+            observed, said = _prober.OPEN, f"a service answered ({how}), not our listener"
         else:
             observed = _prober.WRONG_HOST
             said = (
                 f"something answered that is not {destination}'s listener: another host with this "
-                "address, or a NAT on the way"
+                f"address, or a NAT on the way; see who has {expectation['address']} (arping from "
+                f"{source})"
             )
     elif observed == _prober.WRONG_HOST:
-        said = f"{said} answered instead of {destination}; do both have this address?"
-    elif observed == _prober.TIMEOUT and service and expectation["protocol"] == "udp":
-        # A real service does not speak our language, and silence proves nothing (k3s#8348).
-        observed = _prober.ERROR
         said = (
-            f"another process of {destination} holds this port (Flannel, once it runs), and a "
-            "silent UDP port proves nothing; validate UDP before that process is started"
+            f"{said} answered instead of {destination}; do both have this address? Give "
+            f"{expectation['address']} to {destination} alone, or take a NAT on the way back"
         )
+    elif observed == _prober.MTU_HOLE and expected == CLOSED:
+        observed = _prober.OPEN
 
     if expected == OPEN:
         if observed == _prober.OPEN:
             return observed, True, said
-        return observed, False, _remedy(topology, expectation, observed, said, seen)
+        said = _remedy(topology, expectation, observed, said, seen)
+        return _REPORTED.get(observed, observed), False, said
+    observed = _REPORTED.get(observed, observed)
     if observed in (_prober.OPEN, _prober.WRONG_HOST):
         return (
             observed,
             False,
-            f"open to {expectation['source']}, which no row admits; see what else admits it: "
+            f"open to {source}, which no row admits; see what else admits it: "
             f"firewall-cmd --list-all-zones on {destination}",
         )
     if observed in (_prober.TIMEOUT, _prober.REJECTED, _prober.UNREACHABLE):
@@ -251,29 +289,72 @@ def _judge(
     return observed, False, said
 
 
+def _of_udp_service(destination: str, observed: str, said: str) -> tuple[str, str]:
+    """Judge what came of a UDP port that a service holds, which does not speak our language."""
+    if observed == _prober.TIMEOUT:
+        # Silence proves nothing (k3s#8348).
+        more = f"; {said}" if said else ""
+        return _prober.ERROR, (
+            f"another process of {destination} holds this port (Flannel, once it runs), and a "
+            f"silent UDP port proves nothing; validate UDP before that process is started{more}"
+        )
+    if observed == _prober.ACCEPTED and said == _prober.REFLECTED:
+        return _prober.ERROR, (
+            f"what answered only sent back what it got, which proves nothing; stop the process of "
+            f"{destination} that holds this port and validate again"
+        )
+    return observed, said
+
+
 def _remedy(
     topology: Topology, expectation: Expectation, observed: str, said: str, seen: Seen
 ) -> str:
     """Say what a failure means and what to do, in a sentence."""
     source, destination = expectation["source"], expectation["destination"]
+    address = expectation["address"]
     fix = f"{_admission(topology, source)} should admit it; run the playbook prepare"
+    besides = f"; {said}" if said else ""
     texts = {
-        _prober.REJECTED: f"{destination}'s firewall rejects it ({said}): {fix}",
-        _prober.TIMEOUT: f"no answer, so a firewall on {destination} or on the way drops it: {fix}",
+        _prober.REJECTED: _rejected(topology, expectation, said, fix),
+        _prober.TIMEOUT: (
+            f"no answer, so a firewall on {destination} or on the way drops it: {fix}{besides}"
+        ),
+        _prober.OVERLAY_SILENT: (
+            f"no answer {said}, so a firewall on {destination} or on the way drops VXLAN, or one "
+            f"on {source} what comes back: {fix}"
+        ),
+        _prober.MTU_HOLE: (
+            f"{said}; give the NICs of {source} and {destination}, and every switch port between "
+            "them, the same MTU"
+        ),
         _prober.UNREACHABLE: (
-            f"{source} can't reach {expectation['address']} ({said}); check cables, addresses and "
+            f"{source} can't reach {address} ({said}); check cables, addresses and "
             f"routes between {source} and {destination}"
         ),
         _prober.REFUSED: (
-            f"the path is open, but nobody listens on {destination}: start the service"
+            f"the path is open, but nobody listens on {destination}: start the service, or have it "
+            f"listen on {address}"
             if seen.mode == "live"
-            else f"the path is open, but {destination} refuses: a rule resets the connection, or "
-            "the listener has ended"
+            else f"the path is open, but {destination} refuses: a rule there resets the "
+            f"connection{' (' + said + ')' if said else ''}, or nobody listens on {address} any "
+            "more; see firewall-cmd --list-all-policies and nft list ruleset"
         ),
+        _prober.ERROR: said.replace("on the source", f"on {source}"),
     }
-    if observed == _prober.REJECTED and not said:
-        return f"{destination}'s firewall rejects it: {fix}"
     return texts.get(observed, said)
+
+
+def _rejected(topology: Topology, expectation: Expectation, said: str, fix: str) -> str:
+    """Say whose firewall rejects, by the address that sent the ICMP."""
+    destination = expectation["destination"]
+    sender = said.rpartition(" from ")[2]
+    names = {node["address"]: node["name"] for node in topology["nodes"]}
+    if said and sender != expectation["address"] and names.get(sender) != destination:
+        at = f"{sender} ({names[sender]})" if sender in names else sender
+        return (
+            f"a firewall at {at}, on the way to {destination}, rejects it ({said}): admit it there"
+        )
+    return f"{destination}'s firewall rejects it{f' ({said})' if said else ''}: {fix}"
 
 
 def _admission(topology: Topology, source: str) -> str:

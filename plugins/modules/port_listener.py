@@ -12,8 +12,10 @@ version_added: 0.1.0
 description:
   - Binds ports on addresses of the node and answers M(edgeops.k3s_network.port_probe) with the
     token of the run and the name of the node, and with nothing else.
+  - Over UDP only a question with that token is answered, in no more bytes than it has.
   - The listeners are processes of their own (C(k3s-listener)). They end when they are stopped, or
-    by themselves after O(lease). They touch nothing of the firewall and leave no file behind.
+    by themselves after O(lease), unless M(edgeops.k3s_network.port_probe) on the same host renews
+    that. They touch nothing of the firewall and leave no file behind.
 author: The edgeops.k3s_network authors (@edgeops)
 extends_documentation_fragment:
   - edgeops.k3s_network.attributes
@@ -64,7 +66,8 @@ options:
       O(state=started).
     type: str
   lease:
-    description: Seconds after which the listeners end by themselves.
+    description: Seconds after which the listeners end by themselves, from their start and from
+      each time that it is renewed.
     type: float
     default: 300
   processes:
@@ -112,6 +115,39 @@ busy:
   type: list
   elements: dict
   sample: [{"address": 192.0.2.11, "protocol": tcp, "port": 6443}]
+troubles:
+  description:
+    - Ports that could not be had for another reason, such as an address that the node does not
+      have, or too few file descriptors.
+  returned: when O(state=started)
+  type: list
+  elements: dict
+  contains:
+    address:
+      description: The address.
+      type: str
+      returned: always
+      sample: 192.0.2.11
+    protocol:
+      description: The protocol.
+      type: str
+      returned: always
+      sample: tcp
+    first:
+      description: The first port.
+      type: int
+      returned: always
+      sample: 10000
+    last:
+      description: The last port, with none between them that could be had.
+      type: int
+      returned: always
+      sample: 30000
+    detail:
+      description: The reason.
+      type: str
+      returned: always
+      sample: it does not have the address 192.0.2.11
 stopped:
   description: How many processes were still there to be stopped.
   returned: when O(state=stopped)
@@ -152,7 +188,7 @@ def argument_spec() -> dict:
 
 
 def run(params: dict) -> dict:
-    """Start or stop. Raises OSError where a port can't be had, ValueError where it is none."""
+    """Start or stop. Raises OSError where there can be no process, ValueError for no port."""
     if params["state"] == "stopped":
         return {"changed": False, "stopped": _listener.stop(params["processes"])}
     endpoints = [
@@ -166,7 +202,16 @@ def run(params: dict) -> dict:
         {"address": address, "protocol": protocol, "port": port}
         for address, protocol, port in started.busy
     ]
-    return {"changed": False, "processes": started.processes, "busy": busy}
+    troubles = [
+        {"address": address, "protocol": protocol, "first": first, "last": last, "detail": detail}
+        for address, protocol, first, last, detail in _listener.merged(started.troubles)
+    ]
+    return {
+        "changed": False,
+        "processes": started.processes,
+        "busy": busy,
+        "troubles": troubles,
+    }
 
 
 def main() -> None:

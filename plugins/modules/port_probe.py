@@ -12,7 +12,9 @@ version_added: 0.1.0
 description:
   - Probes TCP and UDP ports of many hosts concurrently, in one call.
   - A port counts as open only where the named host answered with the token of the run, see
-    M(edgeops.k3s_network.port_listener). A silent UDP port is never open.
+    M(edgeops.k3s_network.port_listener). A silent UDP port is never open by itself. Where a VXLAN
+    device of this host sends by it, ICMP echoes through the overlay prove it.
+  - Full-size packets that nobody may fragment are sent as well, see O(targets[].full_size).
   - ICMP errors are read from a raw socket, so that a firewall's reject is told from a missing
     route.
     Without root they are told apart by their timing.
@@ -56,10 +58,34 @@ options:
         type: list
         elements: str
         required: true
+      full_size:
+        description:
+          - Whether packets as large as the NIC's MTU are sent to the address as well, once for all
+            its ports, so that an MTU hole on the way is found. They go to a port that answered
+            over UDP, or as ICMP echoes where none did.
+          - Has no effect on TCP and on IPv6.
+        type: bool
+        default: true
   timeout:
     description: Seconds to wait for an answer to a single probe.
     type: float
     default: 3
+  renew:
+    description:
+      - The listeners of this same host, as RV(edgeops.k3s_network.port_listener#module:processes)
+        named them. They last for their lease from the end of this module on, and meanwhile.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      pid:
+        description: The number of the process.
+        type: int
+        required: true
+      started:
+        description: When the process started, in clock ticks after boot.
+        type: int
+        required: true
 """
 
 EXAMPLES = r"""
@@ -103,7 +129,9 @@ results:
     observed:
       description:
         - V(open), V(accepted) (without our token), V(wrong_host), V(refused), V(rejected),
-          V(timeout), V(unreachable) or V(error).
+          V(timeout), V(mtu_hole) (small packets are answered, full-size ones not),
+          V(overlay_silent) (neither the port answered nor what lies behind it in the overlay),
+          V(unreachable) or V(error).
       type: str
       returned: always
       sample: open
@@ -117,10 +145,22 @@ sources:
   returned: always
   type: dict
   sample: {"192.0.2.11": "192.0.2.12"}
+ended:
+  description: The processes of O(renew) that have ended, by their numbers.
+  returned: always
+  type: list
+  elements: int
+  sample: []
 """
 
+import itertools
+
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.edgeops.k3s_network.plugins.module_utils import _ports, _prober
+from ansible_collections.edgeops.k3s_network.plugins.module_utils import (
+    _ports,
+    _probe_run,
+    _prober,
+)
 
 
 def argument_spec() -> dict:
@@ -136,44 +176,57 @@ def argument_spec() -> dict:
                 "address": {"type": "str", "required": True},
                 "protocol": {"type": "str", "required": True, "choices": ["tcp", "udp"]},
                 "ports": {"type": "list", "elements": "str", "required": True},
+                "full_size": {"type": "bool", "default": True},
             },
         },
         "timeout": {"type": "float", "default": 3},
+        "renew": {
+            "type": "list",
+            "elements": "dict",
+            "default": [],
+            "options": {
+                "pid": {"type": "int", "required": True},
+                "started": {"type": "int", "required": True},
+            },
+        },
     }
 
 
 def run(params: dict) -> dict:
     """Probe. Raises ValueError where a port or the timeout is none."""
-    plan = [
-        [
-            _prober.Endpoint(target["destination"], target["address"], target["protocol"], port)
-            for first, last in map(_ports.parse_port, target["ports"])
-            for port in range(first, last + 1)
-        ]
-        for target in params["targets"]
-    ]
     if params["timeout"] <= 0:
         raise ValueError(
             f"k3s_connectivity_probe_timeout is {params['timeout']}; give seconds above 0"
         )
-    prober = _prober.Prober(params["token"], params["timeout"])
-    outcomes = prober.run(endpoint for endpoints in plan for endpoint in endpoints)
+    targets = [
+        _prober.Target(
+            target["destination"],
+            target["address"],
+            target["protocol"],
+            tuple(map(_ports.parse_port, target["ports"])),
+            target["full_size"],
+        )
+        for target in params["targets"]
+    ]
+    outcomes, ended = _probe_run.run(targets, params["token"], params["timeout"], params["renew"])
+    in_order = iter(outcomes)
     results = [
         {
-            "address": endpoints[0].address,
-            "protocol": endpoints[0].protocol,
+            "address": target.address,
+            "protocol": target.protocol,
             "first": first,
             "last": last,
             "observed": outcome.observed,
             "detail": outcome.detail,
         }
-        for endpoints in plan
-        if endpoints
-        for first, last, outcome in _prober.group(endpoints, outcomes)
+        for target in targets
+        for first, last, outcome in _prober.group(
+            target.endpoints(), itertools.islice(in_order, len(target))
+        )
     ]
-    addresses = sorted({target["address"] for target in params["targets"]})
+    addresses = sorted({target.address for target in targets})
     sources = {address: _prober.local_address(address) for address in addresses}
-    return {"changed": False, "results": results, "sources": sources}
+    return {"changed": False, "results": results, "sources": sources, "ended": ended}
 
 
 def main() -> None:

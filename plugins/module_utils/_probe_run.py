@@ -1,0 +1,168 @@
+# Copyright (c) 2026 The edgeops.k3s_network authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""All that one source has to find out in a run: its ports, full-size packets and the overlay."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Optional
+
+from ansible_collections.edgeops.k3s_network.plugins.module_utils import (
+    _iproute,
+    _listener,
+    _overlay_echo,
+    _path_mtu,
+    _probe_workers,
+)
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._prober import (
+    MTU_HOLE,
+    OPEN,
+    OVERLAY_SILENT,
+    TIMEOUT,
+    Endpoint,
+    Outcome,
+    Outcomes,
+    Target,
+)
+
+
+def run(
+    targets: Sequence[Target],
+    token: str,
+    timeout: float,
+    renew: Sequence[dict[str, int]],
+    ask: _iproute.Ask = _iproute.ask,
+) -> tuple[Outcomes, list[int]]:
+    """Return the outcomes in the order of the targets, and which of the own listeners are gone.
+
+    C(renew) names the listeners of this host, which last as long as this takes.
+    """
+    _listener.renew(renew)
+    outcomes = _probe_workers.probe(targets, token, timeout, lambda: _listener.renew(renew))
+    datagrams = _datagrams(targets, outcomes)
+    if datagrams:
+        _listener.renew(renew)
+        _look_deeper(datagrams, outcomes, token, timeout, ask)
+    return outcomes, _listener.renew(renew)
+
+
+@dataclass
+class _Datagram:
+    """An IPv4 endpoint over UDP that stayed silent, or by which full-size packets are sent."""
+
+    position: int
+    endpoint: Endpoint
+    full_size: bool
+    answered: bool
+    path: Optional[_path_mtu.Passage] = None
+    peer: Optional[_overlay_echo.Peer] = None
+    overlay: Optional[_path_mtu.Passage] = None
+
+
+def _datagrams(targets: Sequence[Target], outcomes: Outcomes) -> list[_Datagram]:
+    """Return what is worth a closer look; of each address one endpoint for full-size packets."""
+    found: list[_Datagram] = []
+    base = 0
+    for target in targets:
+        if target.protocol == "udp" and ":" not in target.address:
+            for position, endpoint in enumerate(target.endpoints(), base):
+                if outcomes[position].observed in (OPEN, TIMEOUT):
+                    answered = outcomes[position].observed == OPEN
+                    found.append(_Datagram(position, endpoint, target.full_size, answered))
+        base += len(target)
+    full_size: dict[str, _Datagram] = {}
+    for one in found:
+        if one.full_size:
+            before = full_size.get(one.endpoint.address)
+            if before is None or (one.answered and not before.answered):
+                full_size[one.endpoint.address] = one
+    for one in found:
+        one.full_size = full_size.get(one.endpoint.address) is one
+    return [one for one in found if one.full_size or not one.answered]
+
+
+def _look_deeper(
+    datagrams: Sequence[_Datagram],
+    outcomes: Outcomes,
+    token: str,
+    timeout: float,
+    ask: _iproute.Ask,
+) -> None:
+    """Send full-size packets, and packets through the overlay, all at the same time."""
+    silent = [(one.endpoint.address, one.endpoint.port) for one in datagrams if not one.answered]
+    peers = _overlay_echo.find(ask, silent) if silent else {}
+    addresses = sorted({one.endpoint.address for one in datagrams if one.full_size})
+    interfaces = _path_mtu.interfaces(ask, addresses) if addresses else {}
+    ways: list[tuple[_path_mtu.Way, int]] = []
+    ends: list[tuple[_Datagram, bool]] = []
+    try:
+        for one in datagrams:
+            destination, address, _protocol, port = one.endpoint
+            # Without a raw socket, or without a route, this proves nothing.
+            with contextlib.suppress(OSError):
+                if one.full_size and address in interfaces:
+                    way: _path_mtu.Way = (
+                        _path_mtu.UdpWay(token, destination, address, port)
+                        if one.answered
+                        else _path_mtu.EchoWay(token, address)
+                    )
+                    ways.append((way, interfaces[address].mtu))
+                    ends.append((one, False))
+                one.peer = None if one.answered else peers.get((address, port))
+                if one.peer is not None:
+                    way = _path_mtu.EchoWay(token, one.peer.address, one.peer.device)
+                    ways.append((way, one.peer.mtu))
+                    ends.append((one, True))
+        for (one, through_overlay), passage in zip(ends, _path_mtu.measure(ways, timeout)):
+            if through_overlay:
+                one.overlay = passage
+            else:
+                one.path = passage
+    finally:
+        for way, _wanted in ways:
+            way.close()
+    for one in datagrams:
+        outcomes[one.position] = _verdict(
+            outcomes[one.position], one, interfaces.get(one.endpoint.address)
+        )
+
+
+def _verdict(
+    before: Outcome, datagram: _Datagram, interface: Optional[_path_mtu.Interface]
+) -> Outcome:
+    """Say what became of an endpoint, now that more is known."""
+    outcome = before
+    if datagram.overlay is not None and datagram.peer is not None:
+        outcome = _through_overlay(datagram.overlay, datagram.peer)
+    path = datagram.path
+    if path is None or not path.is_hole or interface is None:
+        return outcome
+    hole = f"{_hole(path, interface.name)}; an MTU hole on the way"
+    if outcome.observed in (OPEN, MTU_HOLE):
+        return Outcome(MTU_HOLE, hole)
+    return Outcome(outcome.observed, "; besides, ".join(filter(None, [outcome.detail, hole])))
+
+
+def _through_overlay(passage: _path_mtu.Passage, peer: _overlay_echo.Peer) -> Outcome:
+    where = f"{peer.address} behind {peer.device}"
+    if not passage.largest:
+        return Outcome(OVERLAY_SILENT, f"through the overlay: {where} did not answer")
+    if passage.is_hole:
+        return Outcome(MTU_HOLE, f"through the overlay to {where}: {_hole(passage, peer.device)}")
+    return Outcome(OPEN, f"through the overlay: {where} answered")
+
+
+def _hole(passage: _path_mtu.Passage, interface: str) -> str:
+    said = (
+        f"small packets pass, but none of more than {passage.largest} bytes does: the interface "
+        f"{interface} says {passage.wanted}"
+    )
+    message = passage.message
+    if message is None or not message.is_too_big:
+        return said
+    takes = f" (it takes {message.next_hop_mtu})" if message.next_hop_mtu else ""
+    return f"{said}, and {message.sender} says by ICMP that fragmentation is needed{takes}"

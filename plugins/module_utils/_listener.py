@@ -158,7 +158,7 @@ def _explain(endpoint: Endpoint, error: OSError) -> str:
     if error.errno in _OUT_OF_FILES:
         return out_of_files()
     if error.errno == errno.EADDRNOTAVAIL:
-        return f"it does not have the address {endpoint[0]}"
+        return f"it does not have the address {endpoint[0]}: see k3s_topology_node_ip"
     return error.strerror or str(error)
 
 

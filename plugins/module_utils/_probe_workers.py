@@ -77,11 +77,15 @@ def probe(
 def share(
     targets: Sequence[Target], worker: int, workers: int, first: int
 ) -> Iterator[tuple[int, _prober.Endpoint]]:
-    """Return every so many-th endpoint with its position in this share, from a target on."""
+    """Return every so many-th endpoint with its position in this share, from a target on.
+
+    UDP comes first: a host sends few ICMP errors a second, and a datagram has no other answer.
+    """
     bases = [0]
     for target in targets:
         bases.append(bases[-1] + len(target))
-    for number in [*range(first, len(targets)), *range(first)]:
+    order = [*range(first, len(targets)), *range(first)]
+    for number in sorted(order, key=lambda number: targets[number].protocol != "udp"):
         target, base = targets[number], bases[number]
         for low, high in target.ports:
             skip = (worker - base) % workers

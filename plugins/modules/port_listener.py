@@ -147,7 +147,7 @@ troubles:
       description: The reason.
       type: str
       returned: always
-      sample: it does not have the address 192.0.2.11
+      sample: "it does not have the address 192.0.2.11: see k3s_topology_node_ip"
 stopped:
   description: How many processes were still there to be stopped.
   returned: when O(state=stopped)

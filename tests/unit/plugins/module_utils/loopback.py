@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pickle
+import resource
 import socket
 import threading
+import traceback
 
 from ansible_collections.edgeops.k3s_network.plugins.module_utils import _listener
 
@@ -23,6 +26,35 @@ def free_port(kind=socket.SOCK_STREAM, address=HERE) -> int:
     with socket.socket(socket.AF_INET, kind) as sock:
         sock.bind((address, 0))
         return sock.getsockname()[1]
+
+
+def some_free_ports(count) -> list[int]:
+    """Return ports that nobody holds."""
+    holders = [socket.create_server((HERE, 0)) for _number in range(count)]
+    ports = [holder.getsockname()[1] for holder in holders]
+    for holder in holders:
+        holder.close()
+    return ports
+
+
+def with_limit_of_files(limit, call):
+    """Call a function in a process that may not have more files, and return what it returns."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+            with open(writing, "wb") as stream:
+                pickle.dump(call(), stream)
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with open(reading, "rb") as stream:
+        data = stream.read()
+    os.waitpid(pid, 0)
+    return pickle.loads(data)
 
 
 @contextlib.contextmanager
@@ -39,8 +71,11 @@ def listening(*endpoints, name="server1", token=TOKEN, lease=20.0):
 
 
 @contextlib.contextmanager
-def service(kind=socket.SOCK_STREAM, says=b"", answers=b"", echoes=False, address=HERE):
-    """Run a service that is none of ours on a free port, and return the port."""
+def service(kind=socket.SOCK_STREAM, says=b"", answers=None, address=HERE):
+    """Run a service that is none of ours on a free port, and return the port.
+
+    Over UDP, C(answers) makes answers of questions.
+    """
     with socket.socket(socket.AF_INET, kind) as sock:
         sock.bind((address, 0))
         sock.settimeout(0.05)
@@ -57,9 +92,9 @@ def service(kind=socket.SOCK_STREAM, says=b"", answers=b"", echoes=False, addres
                             connections.append(sock.accept()[0])
                             connections[-1].sendall(says)
                             continue
-                        data, peer = sock.recvfrom(512)
-                        if echoes or answers:
-                            sock.sendto(data if echoes else answers, peer)
+                        data, peer = sock.recvfrom(1024)
+                        for answer in answers(data) if answers else ():
+                            sock.sendto(answer, peer)
 
         ready, done = threading.Event(), threading.Event()
         thread = threading.Thread(target=serve)

@@ -11,13 +11,15 @@ import pytest
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._icmp import (
     Listener,
     Message,
+    echo,
     parse,
+    parse_echo_reply,
 )
 from hypothesis import given
 from hypothesis import strategies as st
 
 SENDER, SOURCE, DESTINATION = "192.0.2.11", "192.0.2.12", "192.0.2.13"
-TCP, UDP, GRE = 6, 17, 47
+ICMP, TCP, UDP, GRE = 1, 6, 17, 47
 
 
 def ip_header(source, destination, protocol, options=b""):
@@ -44,6 +46,40 @@ def test_an_error_tells_the_packet_and_the_sender(protocol, name):
     assert parse(packet(protocol=protocol)) == (flow, Message(13, SENDER))
 
 
+def test_an_error_about_an_echo_is_told_by_its_identifier_and_sequence():
+    inner = struct.pack("!HH", 0x1234, 7)
+    assert parse(packet(protocol=ICMP, rest=inner)) == (
+        (DESTINATION, "icmp", 0x1234, 7),
+        Message(13, SENDER),
+    )
+    assert parse(packet(protocol=ICMP, rest=inner[:2])) is None
+
+
+def test_fragmentation_needed_tells_what_the_next_hop_takes():
+    original = packet(code=4)
+    # RFC 1191: the lower half of the unused word.
+    told = original[:26] + struct.pack("!H", 1400) + original[28:]
+    _flow, message = parse(told)
+    assert (message.is_too_big, message.next_hop_mtu) == (True, 1400)
+    assert (parse(original)[1].is_too_big, parse(original)[1].next_hop_mtu) == (True, 0)
+    assert parse(packet(code=13))[1].is_too_big is False
+
+
+@given(st.integers(0, 65535), st.integers(0, 65535), st.binary(max_size=99))
+def test_an_echo_is_read_from_its_reply(identifier, sequence, payload):
+    request = echo(identifier, sequence, payload)
+    # A packet with a right checksum adds up to nothing.
+    words = request + b"\0" * (len(request) % 2)
+    assert sum(struct.unpack(f"!{len(words) // 2}H", words)) % 0xFFFF == 0
+    answer = ip_header(SENDER, SOURCE, ICMP) + b"\0" + request[1:]
+    assert parse_echo_reply(answer) == (identifier, sequence, payload)
+
+
+@pytest.mark.parametrize("other", [packet(), b"", packet(kind=8), packet(kind=0)[:27]])
+def test_anything_else_is_no_echo_reply(other):
+    assert parse_echo_reply(other) is None
+
+
 def test_options_in_either_header_are_skipped():
     expected = parse(packet())
     assert parse(packet(outer_options=b"\1" * 8)) == expected
@@ -66,6 +102,7 @@ def test_anything_else_is_none(other):
 @given(st.binary(max_size=120))
 def test_random_bytes_never_raise(data):
     parse(data)
+    parse_echo_reply(data)
 
 
 @given(st.integers(0, 70), st.binary(max_size=4), st.integers(0, 70))

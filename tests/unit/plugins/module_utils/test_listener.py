@@ -11,7 +11,7 @@ import socket
 import time
 
 import pytest
-from ansible_collections.edgeops.k3s_network.plugins.module_utils import _listener
+from ansible_collections.edgeops.k3s_network.plugins.module_utils import _listener, _wire
 from ansible_collections.edgeops.k3s_network.tests.unit.plugins.module_utils.loopback import (
     HERE,
     THERE,
@@ -19,9 +19,13 @@ from ansible_collections.edgeops.k3s_network.tests.unit.plugins.module_utils.loo
     free_port,
     listening,
     open_files,
+    some_free_ports,
+    with_limit_of_files,
 )
 
 SAID = f"{TOKEN} server1\n".encode()
+QUESTION = _wire.question(TOKEN, "0123456789abcdef")
+REPLY = _wire.reply(QUESTION, TOKEN, "server1")
 
 
 def ask_tcp(port, address=HERE):
@@ -45,10 +49,12 @@ def test_a_tcp_connection_is_answered_at_once_and_again():
 def test_a_udp_question_of_the_run_is_answered():
     port = free_port(socket.SOCK_DGRAM)
     with listening((HERE, "udp", port)):
-        assert ask_udp(port, f"{TOKEN}\n".encode()) == SAID
+        assert ask_udp(port, QUESTION) == REPLY
 
 
-@pytest.mark.parametrize("data", [b"", b"hello\n", b"f" * 32 + b"\n"])
+@pytest.mark.parametrize(
+    "data", [b"", b"hello\n", TOKEN.encode() + b"\n", _wire.question("f" * 32, "00"), REPLY]
+)
 def test_other_datagrams_are_not_answered(data):
     port = free_port(socket.SOCK_DGRAM)
     with listening((HERE, "udp", port)), pytest.raises(socket.timeout):
@@ -81,21 +87,56 @@ def test_only_busy_ports_need_no_process():
         assert started.processes == []
 
 
-def test_an_address_that_is_not_the_hosts_is_an_error_and_leaves_no_process(monkeypatch):
-    monkeypatch.setattr(_listener, "_files_per_process", lambda: 1)
+def test_an_address_that_is_not_the_hosts_is_named_and_the_others_are_held():
+    port = free_port()
+    there = [("192.0.2.1", "tcp", number) for number in (6443, 6444)]
+    with listening((HERE, "tcp", port), *there) as started:
+        reason = "it does not have the address 192.0.2.1: see k3s_topology_node_ip"
+        assert started.troubles == [(endpoint, reason) for endpoint in there]
+        assert _listener.merged(started.troubles) == [("192.0.2.1", "tcp", 6443, 6444, reason)]
+        assert ask_tcp(port) == SAID
+
+
+def test_troubles_of_other_ports_or_reasons_are_apart():
+    troubles = [((HERE, "tcp", port), reason) for port, reason in [(1, "a"), (2, "b"), (4, "b")]]
+    troubles.append(((HERE, "udp", 5), "b"))
+    assert _listener.merged(troubles) == [
+        (HERE, "tcp", 1, 1, "a"),
+        (HERE, "tcp", 2, 2, "b"),
+        (HERE, "tcp", 4, 4, "b"),
+        (HERE, "udp", 5, 5, "b"),
+    ]
+
+
+def test_where_files_are_few_the_ports_without_one_are_named():
+    def few():
+        # Others of the module hold files as well.
+        for _number in range(80):
+            os.open(os.devnull, os.O_RDONLY)
+        started = _listener.start(endpoints, TOKEN, "server1", 20.0)
+        _listener.stop(started.processes)
+        return len(started.troubles), started.troubles[0][1]
+
+    endpoints = [(HERE, "tcp", port) for port in some_free_ports(40)]
+    troubles, reason = with_limit_of_files(100, few)
+    assert 0 < troubles < 40
+    assert "no free file descriptors (a process may have 100;" in reason
+
+
+def test_processes_that_can_not_be_are_an_error_and_none_is_left(monkeypatch):
+    monkeypatch.setattr(_listener, "limit_of_files", lambda _wanted: 65)
     pids = []
     spawn = _listener._spawn
 
     def recorded(*arguments):
-        process = spawn(*arguments)
-        pids.append(process["pid"])
-        return process
+        if pids:
+            raise BlockingIOError
+        pids.append(spawn(*arguments)["pid"])
+        return {"pid": pids[0], "started": _listener.start_time(pids[0])}
 
     monkeypatch.setattr(_listener, "_spawn", recorded)
-    endpoints = [(HERE, "tcp", free_port()), ("192.0.2.1", "tcp", 6443)]
-    with pytest.raises(OSError, match=r"192\.0\.2\.1 port 6443/tcp"):
-        _listener.start(endpoints, TOKEN, "server1", 20.0)
-    assert len(pids) == 1
+    with pytest.raises(BlockingIOError):
+        _listener.start([(HERE, "tcp", port) for port in some_free_ports(2)], TOKEN, "s", 20.0)
     _pid, status = os.waitpid(pids[0], 0)
     assert os.WTERMSIG(status) == signal.SIGKILL
 
@@ -124,6 +165,35 @@ def test_the_lease_ends_the_process():
         assert _listener.start_time(pid) is None
 
 
+def test_a_renewed_lease_counts_from_then_on():
+    port = free_port()
+    with listening((HERE, "tcp", port), lease=0.6) as started:
+        for _time in range(4):
+            time.sleep(0.3)
+            assert _listener.renew(started.processes) == []
+        assert ask_tcp(port) == SAID
+        os.waitpid(started.processes[0]["pid"], 0)
+
+
+def test_renewing_names_those_that_are_gone_and_spares_a_number_in_new_hands():
+    with listening((HERE, "tcp", free_port())) as started:
+        (process,) = started.processes
+        other = {"pid": process["pid"], "started": process["started"] - 1}
+        assert _listener.renew([other]) == [process["pid"]]
+        _listener.stop([process])
+        os.waitid(os.P_PID, process["pid"], os.WEXITED | os.WNOWAIT)
+        assert _listener.renew([process]) == [process["pid"]]
+
+
+def test_a_listener_without_files_for_connections_ends():
+    with listening((HERE, "tcp", port := free_port())) as started:
+        pid = started.processes[0]["pid"]
+        ask_tcp(port)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, 3))
+        with socket.create_connection((HERE, port), timeout=2):
+            assert os.WEXITSTATUS(os.waitpid(pid, 0)[1]) == 1
+
+
 def files_of(pid):
     directory = f"/proc/{pid}/fd"
     return sorted(os.readlink(f"{directory}/{number}") for number in os.listdir(directory))
@@ -143,7 +213,7 @@ def test_a_process_carries_our_name_and_leaves_our_session():
 def test_a_process_keeps_no_file_but_its_sockets():
     port = free_port(socket.SOCK_DGRAM)
     with open(__file__, encoding="utf-8"), listening((HERE, "udp", port)) as started:
-        ask_udp(port, f"{TOKEN}\n".encode())
+        ask_udp(port, QUESTION)
         kinds = [name.partition(":")[0] for name in files_of(started.processes[0]["pid"])]
         assert sorted(kinds) == ["/dev/null"] * 3 + ["anon_inode", "socket"]
 
@@ -155,25 +225,55 @@ def test_starting_leaves_no_file_open_here():
     assert open_files() == before
 
 
-def test_many_ports_are_shared_out_where_files_are_few(monkeypatch):
-    monkeypatch.setattr(_listener, "_files_per_process", lambda: 4)
-    holders = [socket.create_server((HERE, 0)) for _number in range(10)]
-    ports = [holder.getsockname()[1] for holder in holders]
-    for holder in holders:
-        holder.close()
-    with listening(*((HERE, "tcp", port) for port in ports)) as started:
-        assert len(started.processes) == 3
-        assert [ask_tcp(port) for port in ports] == [SAID] * 10
+def test_many_ports_are_shared_out_where_files_are_few():
+    def few():
+        started = _listener.start([(HERE, "tcp", p) for p in ports], TOKEN, "server1", 20.0)
+        try:
+            return len(started.processes), [ask_tcp(port) for port in ports]
+        finally:
+            _listener.stop(started.processes)
+
+    ports = some_free_ports(10)
+    assert with_limit_of_files(68, few) == (3, [SAID] * 10)
+
+
+def test_more_ports_than_a_process_may_have_files_are_held():
+    def few():
+        ports = range(10000, 12000)
+        started = _listener.start([(THERE, "tcp", p) for p in ports], TOKEN, "server1", 20.0)
+        try:
+            busy = {port for _address, _tcp, port in started.busy}
+            answers = {ask_tcp(port, THERE) for port in ports if port not in busy}
+            return len(started.processes), started.troubles, answers
+        finally:
+            _listener.stop(started.processes)
+
+    assert with_limit_of_files(1024, few) == (3, [], {SAID})
 
 
 @pytest.mark.parametrize(
-    ("soft", "hard", "share"),
-    [(1024, 4096, 1984), (256, 256, 64), (100, 100, 1), (1024, resource.RLIM_INFINITY, 8128)],
+    ("soft", "hard", "limit"),
+    [
+        (1024, 4096, 4096),
+        (256, 256, 256),
+        (20000, 20000, 16384),
+        (1024, resource.RLIM_INFINITY, 16384),
+    ],
 )
-def test_half_of_the_files_are_left_for_connections(monkeypatch, soft, hard, share):
+def test_the_limit_of_files_is_raised_as_far_as_that_goes(monkeypatch, soft, hard, limit):
+    asked = []
     monkeypatch.setattr(resource, "getrlimit", lambda _what: (soft, hard))
-    monkeypatch.setattr(resource, "setrlimit", lambda _what, _limits: None)
-    assert _listener._files_per_process() == share
+    monkeypatch.setattr(resource, "setrlimit", lambda _what, limits: asked.append(limits))
+    assert _listener.limit_of_files(16384) == limit
+    assert asked == ([(limit, hard)] if soft < limit else [])
+
+
+def test_a_large_range_is_shared_out_evenly():
+    shares = _listener._shares([(HERE, "tcp", port) for port in range(10000, 30001)])
+    sizes = [len(share) for share in shares]
+    assert len(sizes) >= 2
+    assert max(sizes) - min(sizes) <= 1
+    assert sum(sizes) == 20001
 
 
 def test_a_port_can_be_had_right_after_a_connection_to_it():

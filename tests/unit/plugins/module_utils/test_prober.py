@@ -4,16 +4,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
-import resource
+import os
 import socket
 
 import pytest
-from ansible_collections.edgeops.k3s_network.plugins.module_utils import _icmp, _prober
+from ansible_collections.edgeops.k3s_network.plugins.module_utils import (
+    _icmp,
+    _listener,
+    _prober,
+    _wire,
+)
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._prober import (
     Endpoint,
     Outcome,
+    Outcomes,
     Prober,
+    Target,
     group,
     local_address,
 )
@@ -25,6 +33,7 @@ from ansible_collections.edgeops.k3s_network.tests.unit.plugins.module_utils.loo
     listening,
     open_files,
     service,
+    with_limit_of_files,
 )
 
 TIMEOUT = 0.4
@@ -32,12 +41,12 @@ UDP = socket.SOCK_DGRAM
 
 
 def probe(*endpoints, timeout=TIMEOUT):
-    return Prober(TOKEN, timeout).run(endpoints)
+    return list(Prober(TOKEN, timeout).run(endpoints))
 
 
 def probe_one(port, protocol="tcp", address=HERE, destination="server1"):
-    endpoint = Endpoint(destination, address, protocol, port)
-    return probe(endpoint)[endpoint]
+    (outcome,) = probe(Endpoint(destination, address, protocol, port))
+    return outcome
 
 
 @pytest.fixture(params=[True, False], ids=["icmp", "no icmp"])
@@ -96,12 +105,29 @@ def test_a_silent_udp_port_is_a_timeout_and_never_open():
 
 
 def test_a_udp_service_that_echoes_what_it_gets_is_not_our_listener():
-    with service(UDP, echoes=True) as port:
+    with service(UDP, answers=lambda data: [data]) as port:
+        assert probe_one(port, "udp") == Outcome("accepted", "it sent back what it got")
+
+
+def test_a_udp_service_of_another_language_is_not_our_listener():
+    with service(UDP, answers=lambda _data: [b"hello"]) as port:
         assert probe_one(port, "udp") == Outcome("accepted")
 
 
-def test_a_udp_answer_with_token_and_name_is_open():
-    with service(UDP, answers=f"{TOKEN} server1\n".encode()) as port:
+def answered(data, name="server1"):
+    return _wire.reply(data, TOKEN, name)
+
+
+def test_a_udp_answer_with_token_nonce_and_name_is_open():
+    with service(UDP, answers=lambda data: [answered(data)]) as port:
+        assert probe_one(port, "udp") == Outcome("open")
+
+
+def test_an_answer_to_another_question_does_not_count():
+    stale = answered(_wire.question(TOKEN, "00"), "agent9")
+    with service(UDP, answers=lambda _data: [stale]) as port:
+        assert probe_one(port, "udp") == Outcome("timeout")
+    with service(UDP, answers=lambda data: [stale, answered(data)]) as port:
         assert probe_one(port, "udp") == Outcome("open")
 
 
@@ -112,7 +138,7 @@ def test_a_lost_datagram_is_sent_again():
         silent.setblocking(False)
         count = 0
         with pytest.raises(BlockingIOError):
-            while silent.recv(100):
+            while silent.recv(1024):
                 count += 1
     assert count >= 3
 
@@ -127,7 +153,7 @@ def test_many_endpoints_of_two_addresses_are_told_apart():
             Endpoint("server1", HERE, "tcp", closed),
         ]
         results = probe(*endpoints)
-    assert [results[endpoint].observed for endpoint in endpoints] == [
+    assert [outcome.observed for outcome in results] == [
         "open",
         "open",
         "wrong_host",
@@ -136,17 +162,40 @@ def test_many_endpoints_of_two_addresses_are_told_apart():
 
 
 def test_more_endpoints_than_may_run_at_once_are_all_probed(monkeypatch):
-    monkeypatch.setattr(_prober, "_concurrency", lambda: 3)
+    monkeypatch.setattr(_listener, "limit_of_files", lambda _wanted: 67)
     port = free_port()
     endpoints = [Endpoint("server1", f"127.0.0.{number}", "tcp", port) for number in range(1, 30)]
     with listening((HERE, "tcp", port)):
         results = probe(*endpoints)
-    assert len(results) == 29
-    assert results[endpoints[0]].observed == "open"
+    assert [outcome.observed for outcome in results] == ["open"] + ["refused"] * 28
+
+
+def test_where_files_run_out_the_others_wait(monkeypatch):
+    def few():
+        for _number in range(80):
+            os.open(os.devnull, os.O_RDONLY)
+        return {outcome.observed for outcome in probe(*endpoints)}
+
+    with listening((HERE, "tcp", port := free_port())):
+        endpoints = [Endpoint("server1", HERE, "tcp", port)] * 200
+        assert with_limit_of_files(100, few) == {"open"}
+
+
+def test_without_any_free_file_that_is_named():
+    def none():
+        prober = Prober(TOKEN, TIMEOUT)
+        with contextlib.suppress(OSError):
+            while True:
+                os.open(os.devnull, os.O_RDONLY)
+        return list(prober.run([Endpoint("server1", HERE, "tcp", 1)]))
+
+    (outcome,) = with_limit_of_files(100, none)
+    assert outcome.observed == "error"
+    assert "on the source: no free file descriptors (a process may have 100;" in outcome.detail
 
 
 def test_no_endpoints_are_no_results():
-    assert probe() == {}
+    assert probe() == []
 
 
 def test_probing_leaves_no_file_open(icmp):
@@ -160,18 +209,14 @@ def test_probing_leaves_no_file_open(icmp):
     assert open_files() == before
 
 
-def test_concurrency_keeps_to_the_limit_of_open_files(monkeypatch):
-    monkeypatch.setattr(resource, "getrlimit", lambda _what: (100, 200))
-    asked = []
-    monkeypatch.setattr(resource, "setrlimit", lambda _what, limits: asked.append(limits))
-    assert 0 < _prober._concurrency() < 200
-    assert asked == [(200, 200)]
-
-
-def test_concurrency_is_bounded_where_files_are_not(monkeypatch):
-    unlimited = resource.RLIM_INFINITY
-    monkeypatch.setattr(resource, "getrlimit", lambda _what: (unlimited, unlimited))
-    assert _prober._concurrency() == 1000
+def test_probing_leaves_no_connection_in_time_wait():
+    port = free_port()
+    with listening((HERE, "tcp", port)):
+        probe(*[Endpoint("server1", HERE, "tcp", port)] * 20)
+        with open("/proc/net/tcp", encoding="ascii") as stream:
+            # linux/tcp_states.h: LISTEN is 10.
+            states = [line.split()[3] for line in stream if f":{port:04X} " in line]
+    assert states == ["0A"]
 
 
 # What the system says of a failed connection
@@ -188,14 +233,14 @@ class FakeIcmp:
         return self._message
 
 
-def explained(code, message=None, protocol="tcp", connected=False, with_icmp=True, age=0.0):
+def explained(code, message=None, protocol="tcp", with_icmp=True, age=0.0):
     prober = Prober(TOKEN, TIMEOUT)
     prober.run([])
     prober._icmp = FakeIcmp(message) if with_icmp else None
-    started = _prober.time.monotonic() - age
-    one = _prober._Probe(Endpoint("s", "192.0.2.1", protocol, 1), None, started, started + 1)
-    one.connected = connected
-    return prober._explain(one, code)
+    with socket.socket() as sock:
+        one = _prober._Probe(0, Endpoint("s", "192.0.2.1", protocol, 1), sock, 1.0)
+        one.started -= age
+        return prober._explain(one, code)
 
 
 @pytest.mark.parametrize(
@@ -205,7 +250,7 @@ def explained(code, message=None, protocol="tcp", connected=False, with_icmp=Tru
         (errno.ETIMEDOUT, "timeout"),
         (errno.EHOSTUNREACH, "unreachable"),
         (errno.ENETUNREACH, "unreachable"),
-        (errno.EMFILE, "error"),
+        (errno.ENOBUFS, "error"),
     ],
 )
 def test_an_errno_is_told_as_what_it_means(code, observed):
@@ -234,11 +279,11 @@ def test_without_icmp_a_reject_is_told_from_a_failed_arp_by_its_time():
 
 
 def test_a_service_that_resets_after_accepting_has_accepted():
-    assert explained(errno.ECONNRESET, connected=True) == Outcome("accepted")
+    assert explained(errno.ECONNRESET) == Outcome("accepted")
 
 
 def test_an_error_of_the_source_is_named():
-    assert "EMFILE" in explained(errno.EMFILE).detail
+    assert explained(errno.ENOBUFS).detail == "on the source: ENOBUFS"
 
 
 # Around it
@@ -251,6 +296,27 @@ def test_the_own_address_is_the_one_that_routing_picks():
 def test_neighbours_with_the_same_outcome_are_one_run():
     opened, closed = Outcome("open"), Outcome("timeout")
     endpoints = [Endpoint("s", HERE, "tcp", port) for port in (80, 81, 90, 91, 95)]
-    results = dict(zip(endpoints, [opened, opened, closed, opened, opened]))
+    results = [opened, opened, closed, opened, opened]
     assert list(group(endpoints, results)) == [(80, 81, opened), (90, 90, closed), (91, 95, opened)]
-    assert list(group([], {})) == []
+    assert list(group([], [])) == []
+
+
+def test_outcomes_of_another_process_are_taken_over_for_its_share():
+    outcomes, others = Outcomes.of(5), Outcomes.of(2)
+    outcomes[0] = Outcome("timeout")
+    others[0], others[1] = Outcome("open"), Outcome("wrong_host", "agent9")
+    outcomes.merge(others, slice(1, 5, 2))
+    assert [outcome.observed for outcome in outcomes] == [
+        "timeout",
+        "open",
+        "error",
+        "wrong_host",
+        "error",
+    ]
+    assert outcomes[3].detail == "agent9"
+
+
+def test_a_target_is_its_ports_in_order():
+    target = Target("server1", HERE, "tcp", ((80, 81), (90, 90)))
+    assert len(target) == 3
+    assert [endpoint.port for endpoint in target.endpoints()] == [80, 81, 90]

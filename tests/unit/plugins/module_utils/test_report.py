@@ -102,10 +102,12 @@ def test_an_answer_with_the_token_is_open():
     [
         ("refused", "", ["the path is open", "server1 refuses"]),
         ("rejected", "", ["server1's firewall rejects it", "k3s-from-nodes", "prepare"]),
-        ("rejected", "ICMP x from y", ["(ICMP x from y)", "k3s-from-nodes"]),
+        ("rejected", f"ICMP x from {SERVER}", [f"(ICMP x from {SERVER})", "k3s-from-nodes"]),
+        ("rejected", "ICMP x from 192.0.2.1", ["a firewall at 192.0.2.1, on the way to server1"]),
+        ("rejected", "ICMP x from 192.0.2.21", ["a firewall at 192.0.2.21 (agent1)"]),
         ("timeout", "", ["no answer", "server1", "drops it", "k3s-from-nodes"]),
         ("unreachable", "no answer to ARP", ["agent1 can't reach 192.0.2.11 (no answer to ARP)"]),
-        ("error", "on the source: EMFILE", ["on the source: EMFILE"]),
+        ("error", "on the source: no free files", ["on agent1: no free files"]),
     ],
 )
 def test_a_blocked_port_fails_and_says_what_to_do(observed, said, parts):
@@ -113,6 +115,17 @@ def test_a_blocked_port_fails_and_says_what_to_do(observed, said, parts):
     assert (check["observed"], check["ok"]) == (observed, False)
     for part in parts:
         assert part in check["detail"]
+
+
+def test_an_mtu_hole_is_a_timeout_that_says_what_to_do():
+    check = judged("mtu_hole", "none of more than 1400 bytes", protocol="udp")
+    assert (check["observed"], check["ok"]) == ("timeout", False)
+    assert check["detail"].startswith("none of more than 1400 bytes; give the NICs of agent1 and")
+    assert "firewall" not in check["detail"]
+
+
+def test_what_else_is_known_of_a_silent_port_is_told():
+    assert judged("timeout", "an MTU hole", protocol="udp")["detail"].endswith("; an MTU hole")
 
 
 def test_another_host_that_answers_is_named():
@@ -125,6 +138,11 @@ def test_an_answer_without_our_token_is_another_host_where_ours_listens():
     check = judged("accepted")
     assert (check["observed"], check["ok"]) == ("wrong_host", False)
     assert "another host with this address, or a NAT" in check["detail"]
+
+
+def test_a_datagram_that_comes_back_as_it_was_is_another_host_where_ours_listens():
+    check = judged("accepted", "it sent back what it got", protocol="udp")
+    assert (check["observed"], check["ok"]) == ("wrong_host", False)
 
 
 def test_without_restriction_the_zone_is_named_as_the_one_to_mend():
@@ -172,6 +190,40 @@ def test_silence_of_a_udp_service_proves_nothing(mode):
     assert "a silent UDP port proves nothing" in check["detail"]
 
 
+def test_a_udp_service_that_only_echoes_proves_nothing():
+    check = judged("accepted", "it sent back what it got", busy=[("udp", 8472)], protocol="udp")
+    assert (check["observed"], check["ok"]) == ("error", False)
+    assert "which proves nothing" in check["detail"]
+
+
+def test_a_udp_service_that_speaks_is_open():
+    check = judged("accepted", busy=[("udp", 8472)], protocol="udp")
+    assert (check["observed"], check["ok"]) == ("open", True)
+    assert check["detail"] == "a service answered (over UDP), not our listener"
+
+
+@pytest.mark.parametrize("mode", ["auto", "live"])
+def test_a_busy_udp_port_is_proved_through_the_overlay(mode):
+    check = judged("open", "through the overlay", mode=mode, busy=[("udp", 8472)], protocol="udp")
+    assert (check["observed"], check["ok"]) == ("open", True)
+    assert check["detail"] == "through the overlay"
+
+
+@pytest.mark.parametrize("mode", ["auto", "live"])
+def test_a_silent_overlay_is_a_timeout_that_names_both_firewalls(mode):
+    said = "through the overlay: 10.42.1.0 did not answer"
+    check = judged("overlay_silent", said, mode=mode, busy=[("udp", 8472)], protocol="udp")
+    assert (check["observed"], check["ok"]) == ("timeout", False)
+    for part in (said, "server1", "agent1", "k3s-from-nodes"):
+        assert part in check["detail"]
+
+
+def test_a_busy_udp_port_on_a_narrow_path_tells_of_both():
+    check = judged("timeout", "an MTU hole", busy=[("udp", 8472)], protocol="udp")
+    assert "proves nothing" in check["detail"]
+    assert check["detail"].endswith("; an MTU hole")
+
+
 def test_silence_of_our_own_udp_listener_is_a_timeout():
     check = judged("timeout", protocol="udp")
     assert (check["observed"], check["ok"]) == ("timeout", False)
@@ -204,8 +256,72 @@ def test_a_refusal_shows_an_open_path_where_nobody_of_ours_listens():
     assert "the path is open, though nobody listens" in check["detail"]
 
 
+def test_a_port_that_answers_small_packets_is_not_closed():
+    check = judged("mtu_hole", expected=CLOSED, protocol="udp")
+    assert (check["observed"], check["ok"]) == ("open", False)
+    assert "which no row admits" in check["detail"]
+
+
 def test_an_error_proves_nothing_closed():
     assert not judged("error", expected=CLOSED)["ok"]
+
+
+# Trouble with the listeners
+
+
+def with_listeners(observed, listeners, ended=(), expected=OPEN, mode="auto"):
+    """Return the check of one port where the destination said so of its listeners."""
+    probes = {
+        "agent1": probed((6443, 6443, observed, "")),
+        "server1": {**probed(), "ended": list(ended)},
+    }
+    seen = Seen(probes, {"server1": listeners}, mode)
+    (check,) = build(CLUSTER, [expectation(expected=expected)], seen)["checks"]
+    return check
+
+
+@pytest.mark.parametrize("expected", [OPEN, CLOSED])
+@pytest.mark.parametrize("observed", ["refused", "accepted"])
+def test_a_listener_that_has_ended_is_named(observed, expected):
+    check = with_listeners(observed, listening(), [4711], expected)
+    assert (check["observed"], check["ok"]) == ("error", False)
+    assert "the listener of server1 has ended" in check["detail"]
+
+
+@pytest.mark.parametrize("observed", ["open", "timeout", "rejected"])
+def test_a_listener_that_has_ended_does_not_hide_a_firewall(observed):
+    assert with_listeners(observed, listening(), [4711])["observed"] == observed
+
+
+def test_a_service_answers_though_a_listener_has_ended():
+    assert with_listeners("accepted", listening(("tcp", 6443)), [4711])["observed"] == "open"
+
+
+@pytest.mark.parametrize("listeners", [None, {"failed": True, "msg": "no memory"}])
+def test_a_node_without_listeners_is_named(listeners):
+    check = with_listeners("refused", listeners)
+    assert (check["observed"], check["ok"]) == ("error", False)
+    assert "server1 has started no listeners" in check["detail"]
+    assert with_listeners("timeout", listeners)["observed"] == "timeout"
+    assert with_listeners("refused", listeners, mode="live")["observed"] == "refused"
+
+
+@pytest.mark.parametrize("expected", [OPEN, CLOSED])
+@pytest.mark.parametrize("observed", ["refused", "timeout", "unreachable"])
+def test_a_port_that_the_destination_could_not_have_is_named(observed, expected):
+    trouble = {
+        "address": SERVER,
+        "protocol": "tcp",
+        "first": 6000,
+        "last": 7000,
+        "detail": "it does not have the address",
+    }
+    check = with_listeners(observed, {**listening(), "troubles": [trouble]}, (), expected)
+    assert (check["observed"], check["ok"]) == ("error", False)
+    assert check["detail"] == "server1 can't listen there: it does not have the address"
+    for other in ({"last": 6400}, {"protocol": "udp"}, {"address": "192.0.2.99"}):
+        listeners = {**listening(), "troubles": [{**trouble, **other}]}
+        assert with_listeners(observed, listeners)["observed"] == observed
 
 
 # External sources

@@ -376,28 +376,44 @@ def test_what_can_not_be_done_is_told_without_a_traceback(main, kind):
 # port_listener and port_probe
 
 
-def test_listener_and_probe_understand_each_other():
-    port = free_port()
-    started = port_listener.run(
+def started(*listeners):
+    """Return what port_listener returns, for (address, ports)."""
+    return port_listener.run(
         {
             "state": "started",
-            "listeners": [{"address": HERE, "protocol": "tcp", "ports": [str(port)]}],
+            "listeners": [
+                {"address": address, "protocol": "tcp", "ports": ports}
+                for address, ports in listeners
+            ],
             "token": TOKEN,
             "name": "server1",
             "lease": 20,
         }
     )
+
+
+def probed(*ports, renew=(), timeout=0.5):
+    """Return what port_probe returns."""
+    target = {"destination": "server1", "address": HERE, "protocol": "tcp", "full_size": True}
+    targets = [{**target, "ports": [str(port) for port in ports]}]
+    return port_probe.run(
+        {"token": TOKEN, "timeout": timeout, "targets": targets, "renew": list(renew)}
+    )
+
+
+def test_listener_and_probe_understand_each_other():
+    port = free_port()
+    listener = started((HERE, [str(port)]))
+    (process,) = listener["processes"]
     try:
-        target = {"destination": "server1", "address": HERE, "protocol": "tcp"}
-        result = port_probe.run(
-            {"token": TOKEN, "timeout": 0.5, "targets": [{**target, "ports": [str(port)]}]}
-        )
+        result = probed(port, renew=[process])
     finally:
-        stopped = port_listener.run({"state": "stopped", "processes": started["processes"]})
-        os.waitpid(started["processes"][0]["pid"], 0)
-    assert started["busy"] == []
+        stopped = port_listener.run({"state": "stopped", "processes": [process]})
+        os.waitpid(process["pid"], 0)
+    assert (listener["busy"], listener["troubles"]) == ([], [])
     assert stopped["stopped"] == 1
     assert result["sources"] == {HERE: HERE}
+    assert result["ended"] == []
     assert result["results"] == [
         {
             "address": HERE,
@@ -408,25 +424,36 @@ def test_listener_and_probe_understand_each_other():
             "detail": "",
         }
     ]
+    assert probed(port, renew=[process])["ended"] == [process["pid"]]
+
+
+def test_ports_that_can_not_be_had_are_returned_in_words():
+    listener = started(("192.0.2.1", ["9500-9503"]))
+    assert listener["processes"] == []
+    assert listener["troubles"] == [
+        {
+            "address": "192.0.2.1",
+            "protocol": "tcp",
+            "first": 9500,
+            "last": 9503,
+            "detail": "it does not have the address 192.0.2.1: see k3s_topology_node_ip",
+        }
+    ]
 
 
 def test_a_busy_port_is_returned_in_words():
     port = free_port()
     with listening((HERE, "tcp", port)):
-        result = port_listener.run(
-            {
-                "state": "started",
-                "listeners": [{"address": HERE, "protocol": "tcp", "ports": [str(port)]}],
-                "token": TOKEN,
-                "name": "server1",
-                "lease": 20,
-            }
-        )
+        result = started((HERE, [str(port)]))
     assert result["busy"] == [{"address": HERE, "protocol": "tcp", "port": port}]
     assert result["processes"] == []
 
 
 def test_a_probe_refuses_what_is_no_port():
-    target = {"destination": "s", "address": HERE, "protocol": "tcp", "ports": ["70000"]}
     with pytest.raises(ValueError, match="70000"):
-        port_probe.run({"token": TOKEN, "timeout": 1, "targets": [target]})
+        probed(70000)
+
+
+def test_a_probe_refuses_a_timeout_of_nothing():
+    with pytest.raises(ValueError, match="k3s_connectivity_probe_timeout is 0"):
+        probed(80, timeout=0)

@@ -36,9 +36,7 @@ def probe(
     C(meanwhile) is called every so many seconds.
     """
     total = sum(map(len, targets))
-    workers = 1
-    if total >= _PORTS_FOR_TWO:
-        workers = max(2, min(os.cpu_count() or 1, _MAX_PARALLEL))
+    workers = count(total)
     # Sources that all began with the same destination would keep the others waiting.
     first = random.randrange(len(targets)) if targets else 0
     if workers == 1:
@@ -72,6 +70,11 @@ def probe(
                 os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
     return outcomes
+
+
+def count(ports: int) -> int:
+    """Return how many processes probe so many ports."""
+    return 1 if ports < _PORTS_FOR_TWO else max(2, min(os.cpu_count() or 1, _MAX_PARALLEL))
 
 
 def share(

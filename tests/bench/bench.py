@@ -28,6 +28,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import full_range
 import yaml
 from ansible_collections.edgeops.k3s_network.plugins.module_utils import _topology
 
@@ -73,6 +74,8 @@ class BenchError(Exception):
 
 class Bench:
     """The lab with what was measured in it."""
+
+    python = PYTHON
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -154,21 +157,28 @@ class Bench:
         """
         topology = BUILD / "bench" / f"topology-{nodes}.json"
         topology.write_text(json.dumps({"bench_topology": self.topology(nodes)}))
-        program = f"#!/usr/bin/python3\n{PYTHON_ON_NODE.read_text()}"
-        self.ssh("server1", f"cat >{PYTHON}; chmod +x {PYTHON}", stdin=program)
         variables = (f"@{topology}", f"ansible_python_interpreter={PYTHON}")
         arguments = [word for one in variables for word in ("--extra-vars", one)]
         for number in range(1 + REPEAT):
             name = (MODULE_AGAIN if number else MODULE_FIRST).format(nodes)
-            self.ssh("server1", f"rm -f {PYTHON}.log")
+            self.put_python("server1")
             _seconds, output = self.playbook(str(HERE / "node.yml"), *arguments)
             self.check_changes(name, output, hosts=1, changes=number == 0)
-            log = self.ssh("server1", f"cat {PYTHON}.log")
-            runs = [json.loads(line) for line in log.splitlines()]
+            runs = self.python_log("server1")
             self.seconds[name].append(sum(one["seconds"] for one in runs))
             self.mib[name].append(max(one["mib"] for one in runs))
         self.playbook("edgeops.k3s_network.remove")
         self.check_clean("edgeops.k3s_network.remove")
+
+    def put_python(self, *hosts: str) -> None:
+        """Have nodes ready to run modules by a Python that notes what each takes."""
+        program = f"#!/usr/bin/python3\n{PYTHON_ON_NODE.read_text()}"
+        for host in hosts:
+            self.ssh(host, f"rm -f {PYTHON}.log; cat >{PYTHON}; chmod +x {PYTHON}", stdin=program)
+
+    def python_log(self, host: str) -> list[dict[str, float]]:
+        """Return what each of its runs on a node took."""
+        return [json.loads(line) for line in self.ssh(host, f"cat {PYTHON}.log").splitlines()]
 
     def topology(self, nodes: int) -> dict[str, Any]:
         """Return a cluster of the lab's servers and as many agents elsewhere as it lacks."""
@@ -332,14 +342,16 @@ def main() -> int:
             for number in range(1, arguments.runs + 1):
                 print(f"round {number} of {arguments.runs} ...", file=sys.stderr, flush=True)
                 bench.round()
+            full_range_figures = full_range.measure(bench, arguments.runs)
             text, results = report(bench, bench.versions())
-    except BenchError as error:
+    except (BenchError, full_range.FullRangeError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
+    results["full_range"] = full_range_figures
     (BUILD / "bench.json").write_text(json.dumps(results, indent=2) + "\n")
-    print(text)
+    print(text, full_range.text(full_range_figures), sep="\n\n")
     return 0
 
 

@@ -105,6 +105,16 @@ class Seen:
             return _prober.ERROR, "the source did not probe this port"
         return runs[index][2], runs[index][3]
 
+    def way_back(self, topology: Topology, expectation: Expectation, port: int) -> str:
+        """Return what the destination observed of the same port of the source."""
+        for node in topology["nodes"]:
+            if node["name"] == expectation["source"]:
+                back = expectation.copy()
+                back["source"], back["destination"] = expectation["destination"], node["name"]
+                back["address"] = node["address"]
+                return self.outcome(back, port)[0]
+        return ""
+
     def listens(self, name: str) -> bool:
         """Tell whether a node reported on its listeners."""
         return name in self._busy
@@ -270,7 +280,17 @@ def _judge(
     if expected == OPEN:
         if observed == _prober.OPEN:
             return observed, True, said
-        said = _remedy(topology, expectation, observed, said, seen)
+        if (
+            observed == _prober.OVERLAY_SILENT
+            and seen.way_back(topology, expectation, port) == _prober.REJECTED
+        ):
+            said = (
+                f"no answer {said}, since {source}'s own firewall rejects what comes back, as "
+                f"{destination} has found: on {source}, {_admission(topology, destination)} "
+                "should admit it; run the playbook prepare"
+            )
+        else:
+            said = _remedy(topology, expectation, observed, said, seen)
         return _REPORTED.get(observed, observed), False, said
     observed = _REPORTED.get(observed, observed)
     if observed in (_prober.OPEN, _prober.WRONG_HOST):

@@ -218,6 +218,20 @@ def test_a_silent_overlay_is_a_timeout_that_names_both_firewalls(mode):
         assert part in check["detail"]
 
 
+def test_a_silent_overlay_is_the_sources_fault_where_its_own_firewall_rejects():
+    back = {**probed((8472, 8472, "rejected", ""), protocol="udp")}
+    back["results"][0]["address"] = "192.0.2.21"
+    probes = {
+        "agent1": probed((8472, 8472, "overlay_silent", "through it"), protocol="udp"),
+        "server1": back,
+    }
+    seen = Seen(probes, {"server1": listening(("udp", 8472))}, "auto")
+    wanted = expectation([8472], OPEN, "vxlan", "udp")
+    (check,) = build(CLUSTER, [wanted], seen)["checks"]
+    assert (check["observed"], check["ok"]) == ("timeout", False)
+    assert "agent1's own firewall rejects what comes back, as server1 has found" in check["detail"]
+
+
 def test_a_busy_udp_port_on_a_narrow_path_tells_of_both():
     check = judged("timeout", "an MTU hole", busy=[("udp", 8472)], protocol="udp")
     assert "proves nothing" in check["detail"]

@@ -216,7 +216,6 @@ def _detach(sockets: Sequence[socket.socket]) -> None:
 
 def _serve(sockets: Sequence[socket.socket], token: str, name: str, lease: float) -> None:
     """Answer until the lease is over, or there are no free file descriptors."""
-    said = _wire.answer(token, name)
     deadline = time.monotonic() + lease
 
     def renewed(*_signal: object) -> None:
@@ -225,7 +224,12 @@ def _serve(sockets: Sequence[socket.socket], token: str, name: str, lease: float
 
     signal.signal(_RENEWAL, renewed)
     by_number = {one.fileno(): one for one in sockets}
-    streams = {number for number, one in by_number.items() if one.type == socket.SOCK_STREAM}
+    ports = {number: one.getsockname()[1] for number, one in by_number.items()}
+    answers = {
+        number: _wire.answer(token, ports[number], name)
+        for number, one in by_number.items()
+        if one.type == socket.SOCK_STREAM
+    }
     poller = select.epoll()
     for number in by_number:
         poller.register(number, select.EPOLLIN)
@@ -236,13 +240,13 @@ def _serve(sockets: Sequence[socket.socket], token: str, name: str, lease: float
         for number, _event in poller.poll(left):
             one = by_number[number]
             try:
-                if number in streams:
+                if number in answers:
                     connection, _peer = one.accept()
                     with connection:
-                        connection.send(said)
+                        connection.send(answers[number])
                 else:
                     data, peer = one.recvfrom(_UDP_MAX)
-                    answer = _wire.reply(data, token, name)
+                    answer = _wire.reply(data, token, ports[number], name)
                     if answer is not None:
                         one.sendto(answer, peer)
             except OSError as error:

@@ -111,8 +111,8 @@ class UdpWay:
         """Read an answer."""
         data = self._sock.recv(_PACKET_MAX)
         size = len(data) + _HEADERS
-        name = _wire.read_reply(data, self._question(size))
-        return size if name == self._destination else None
+        speaker = _wire.read_reply(data, self._question(size))
+        return size if speaker == (self._peer[1], self._destination) else None
 
     def flow(self) -> _icmp.Flow:
         """Return what ICMP errors name these packets by."""

@@ -56,11 +56,16 @@ class _Datagram:
 
     position: int
     endpoint: Endpoint
+    before: Outcome
     full_size: bool
-    answered: bool
     path: Optional[_path_mtu.Passage] = None
     peer: Optional[_overlay_echo.Peer] = None
     overlay: Optional[_path_mtu.Passage] = None
+
+    @property
+    def answered(self) -> bool:
+        """Whether a listener of ours is there."""
+        return self.before.observed == OPEN
 
 
 def _datagrams(targets: Sequence[Target], outcomes: Outcomes) -> list[_Datagram]:
@@ -68,12 +73,12 @@ def _datagrams(targets: Sequence[Target], outcomes: Outcomes) -> list[_Datagram]
     found: list[_Datagram] = []
     base = 0
     for target in targets:
-        if target.protocol == "udp" and ":" not in target.address:
-            for position, endpoint in enumerate(target.endpoints(), base):
-                if outcomes[position].observed in (OPEN, TIMEOUT):
-                    answered = outcomes[position].observed == OPEN
-                    found.append(_Datagram(position, endpoint, target.full_size, answered))
-        base += len(target)
+        start, base = base, base + len(target)
+        if target.protocol != "udp" or ":" in target.address:
+            continue
+        for endpoint, (position, outcome) in zip(target.endpoints(), outcomes.between(start, base)):
+            if outcome.observed in (OPEN, TIMEOUT):
+                found.append(_Datagram(position, endpoint, outcome, target.full_size))
     full_size: dict[str, _Datagram] = {}
     for one in found:
         if one.full_size:
@@ -126,16 +131,12 @@ def _look_deeper(
         for way, _wanted in ways:
             way.close()
     for one in datagrams:
-        outcomes[one.position] = _verdict(
-            outcomes[one.position], one, interfaces.get(one.endpoint.address)
-        )
+        outcomes[one.position] = _verdict(one, interfaces.get(one.endpoint.address))
 
 
-def _verdict(
-    before: Outcome, datagram: _Datagram, interface: Optional[_path_mtu.Interface]
-) -> Outcome:
+def _verdict(datagram: _Datagram, interface: Optional[_path_mtu.Interface]) -> Outcome:
     """Say what became of an endpoint, now that more is known."""
-    outcome = before
+    outcome = datagram.before
     if datagram.overlay is not None and datagram.peer is not None:
         outcome = _through_overlay(datagram.overlay, datagram.peer)
     path = datagram.path

@@ -34,7 +34,7 @@ ACCEPTED = "accepted"
 REFLECTED = "it sent back what it got"
 """The detail of ACCEPTED where that is all that came over UDP."""
 WRONG_HOST = "wrong_host"
-"""A listener of this run answered, but that of another host."""
+"""A listener of this run answered, but that of another host or port."""
 REFUSED = "refused"
 REJECTED = "rejected"
 TIMEOUT = "timeout"
@@ -101,7 +101,7 @@ class Outcomes:
     """Outcomes by the position of the endpoint, a number for each: there may be a million."""
 
     numbers: array[int]
-    kinds: list[Outcome] = field(default_factory=lambda: [_UNPROBED, Outcome(OPEN)])
+    kinds: dict[Outcome, int] = field(default_factory=lambda: {_UNPROBED: 0})
 
     @classmethod
     def of(cls, size: int) -> Outcomes:
@@ -110,11 +110,13 @@ class Outcomes:
 
     def __iter__(self) -> Iterator[Outcome]:
         """Return all in order."""
-        return map(self.kinds.__getitem__, self.numbers)
+        return map(list(self.kinds).__getitem__, self.numbers)
 
-    def __getitem__(self, position: int) -> Outcome:
-        """Return the outcome of an endpoint."""
-        return self.kinds[self.numbers[position]]
+    def between(self, start: int, stop: int) -> Iterator[tuple[int, Outcome]]:
+        """Return some with their positions."""
+        kinds = list(self.kinds)
+        for position in range(start, stop):
+            yield position, kinds[self.numbers[position]]
 
     def __setitem__(self, position: int, outcome: Outcome) -> None:
         """Note the outcome of an endpoint."""
@@ -126,10 +128,7 @@ class Outcomes:
         self.numbers[share] = array("I", [numbers[number] for number in others.numbers])
 
     def _number(self, outcome: Outcome) -> int:
-        # They are few, as none names a port.
-        if outcome not in self.kinds:
-            self.kinds.append(outcome)
-        return self.kinds.index(outcome)
+        return self.kinds.setdefault(outcome, len(self.kinds))
 
 
 class _Probe:
@@ -163,7 +162,6 @@ class Prober:
         # All wait equally long, so what begins first is first to be over.
         self._timers: deque[_Probe] = deque()
         self._again: deque[tuple[float, _Probe]] = deque()
-        self._answers: dict[str, bytes] = {}
         self._icmp = _icmp.open_listener()
         if self._icmp is not None:
             self._poller.register(self._icmp.fileno(), select.EPOLLIN)
@@ -255,17 +253,18 @@ class Prober:
         """Take the next step of a probe whose socket is ready. Raises OSError where it failed."""
         if probe.question:
             data = probe.sock.recv(_wire.ANSWER_MAX + 1)
-            name = _wire.read_reply(data, probe.question)
+            speaker = _wire.read_reply(data, probe.question)
             if data == probe.question:
                 self._finish(probe, Outcome(ACCEPTED, REFLECTED))
-            elif name is not None or not _wire.is_stale(data, probe.question):
+            elif speaker is not None or not _wire.is_stale(data, probe.question):
                 # A stale one is an answer to what was asked before.
-                self._judge(probe, name)
+                self._judge(probe, speaker)
             return
         # An answer that stays unread has close() reset the connection, as _finish() wants it.
         if not probe.received:
             data = probe.sock.recv(_wire.ANSWER_MAX, socket.MSG_PEEK)
-            if data == self._answer(probe.endpoint.destination):
+            destination, _address, _protocol, port = probe.endpoint
+            if data == _wire.answer(self._token, port, destination):
                 self._finish(probe, Outcome(OPEN))
                 return
         data = probe.sock.recv(_wire.ANSWER_MAX)
@@ -274,20 +273,17 @@ class Prober:
             return
         self._judge(probe, _wire.read_answer(probe.received, self._token))
 
-    def _answer(self, destination: str) -> bytes:
-        said = self._answers.get(destination)
-        if said is None:
-            said = self._answers[destination] = _wire.answer(self._token, destination)
-        return said
-
-    def _judge(self, probe: _Probe, name: Optional[str]) -> None:
+    def _judge(self, probe: _Probe, speaker: Optional[_wire.Speaker]) -> None:
         """Tell who answered."""
-        if name == probe.endpoint.destination:
-            self._finish(probe, Outcome(OPEN))
-        elif name is not None:
-            self._finish(probe, Outcome(WRONG_HOST, name))
-        else:
+        destination, _address, _protocol, port = probe.endpoint
+        if speaker is None:
             self._finish(probe, Outcome(ACCEPTED))
+        elif speaker.name != destination:
+            self._finish(probe, Outcome(WRONG_HOST, speaker.name))
+        elif speaker.port != port:
+            self._finish(probe, Outcome(WRONG_HOST, f"{destination}'s port {speaker.port}"))
+        else:
+            self._finish(probe, Outcome(OPEN))
 
     def _ask_again(self, probe: _Probe, now: float) -> None:
         if self._probes.get(probe.sock.fileno()) is not probe or now >= probe.deadline:

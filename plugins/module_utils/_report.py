@@ -269,6 +269,11 @@ def _judge(
                 f"address, or a NAT on the way; see who has {expectation['address']} (arping from "
                 f"{source})"
             )
+    elif observed == _prober.WRONG_HOST and said.startswith(f"{destination}'s "):
+        said = (
+            f"{said} answered instead: a NAT on {destination} or on the way leads there; take it "
+            f"back (nft list ruleset on {destination})"
+        )
     elif observed == _prober.WRONG_HOST:
         said = (
             f"{said} answered instead of {destination}; do both have this address? Give "

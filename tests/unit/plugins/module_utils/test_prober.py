@@ -114,21 +114,21 @@ def test_a_udp_service_of_another_language_is_not_our_listener():
         assert probe_one(port, "udp") == Outcome("accepted")
 
 
-def answered(data, name="server1"):
-    return _wire.reply(data, TOKEN, name)
-
-
-def test_a_udp_answer_with_token_nonce_and_name_is_open():
-    with service(UDP, answers=lambda data: [answered(data)]) as port:
-        assert probe_one(port, "udp") == Outcome("open")
+def test_a_listener_of_another_port_is_named():
+    with service(UDP, answers=lambda data: [_wire.reply(data, TOKEN, 9501, "server1")]) as port:
+        assert probe_one(port, "udp") == Outcome("wrong_host", "server1's port 9501")
+    with service(says=_wire.answer(TOKEN, 9501, "server1")) as port:
+        assert probe_one(port) == Outcome("wrong_host", "server1's port 9501")
 
 
 def test_an_answer_to_another_question_does_not_count():
-    stale = answered(_wire.question(TOKEN, "00"), "agent9")
+    stale = _wire.reply(_wire.question(TOKEN, "00"), TOKEN, 9501, "agent9")
     with service(UDP, answers=lambda _data: [stale]) as port:
         assert probe_one(port, "udp") == Outcome("timeout")
-    with service(UDP, answers=lambda data: [stale, answered(data)]) as port:
-        assert probe_one(port, "udp") == Outcome("open")
+    answers = [stale]
+    with service(UDP, answers=lambda data: [*answers, data]) as port:
+        # What comes next is judged.
+        assert probe_one(port, "udp").observed == "accepted"
 
 
 def test_a_lost_datagram_is_sent_again():
@@ -313,7 +313,7 @@ def test_outcomes_of_another_process_are_taken_over_for_its_share():
         "wrong_host",
         "error",
     ]
-    assert outcomes[3].detail == "agent9"
+    assert list(outcomes)[3].detail == "agent9"
 
 
 def test_a_target_is_its_ports_in_order():

@@ -134,6 +134,12 @@ def test_another_host_that_answers_is_named():
     assert "agent9 answered instead of server1" in check["detail"]
 
 
+def test_another_port_that_answers_is_named():
+    check = judged("wrong_host", "server1's port 9501")
+    assert (check["observed"], check["ok"]) == ("wrong_host", False)
+    assert "server1's port 9501 answered instead: a NAT on server1" in check["detail"]
+
+
 def test_an_answer_without_our_token_is_another_host_where_ours_listens():
     check = judged("accepted")
     assert (check["observed"], check["ok"]) == ("wrong_host", False)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Optional
 
 from ansible_collections.edgeops.k3s_network.plugins.module_utils import (
+    _duplicate_address,
     _iproute,
     _listener,
     _overlay_echo,
@@ -30,24 +31,34 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._prober import
 )
 
 
+@dataclass(frozen=True)
+class Found:
+    """What a source has found out."""
+
+    outcomes: Outcomes
+    """In the order of the targets."""
+    duplicates: dict[str, list[str]]
+    """MACs of others by the address of this host that they have as well."""
+    ended: list[int]
+    """The listeners of this host that are gone, by their process numbers."""
+
+
 def run(
     targets: Sequence[Target],
     token: str,
     timeout: float,
     renew: Sequence[dict[str, int]],
     ask: _iproute.Ask = _iproute.ask,
-) -> tuple[Outcomes, list[int]]:
-    """Return the outcomes in the order of the targets, and which of the own listeners are gone.
-
-    C(renew) names the listeners of this host, which last as long as this takes.
-    """
+) -> Found:
+    """Find all out. C(renew) names the listeners of this host, which last as long as this takes."""
     _listener.renew(renew)
+    watch = _duplicate_address.watch(ask)
     outcomes = _probe_workers.probe(targets, token, timeout, lambda: _listener.renew(renew))
     datagrams = _datagrams(targets, outcomes)
     if datagrams:
         _listener.renew(renew)
         _look_deeper(datagrams, outcomes, token, timeout, ask)
-    return outcomes, _listener.renew(renew)
+    return Found(outcomes, watch.found(), _listener.renew(renew))
 
 
 @dataclass

@@ -80,6 +80,11 @@ class Seen:
         self._ended = {
             name for name, result in probes.items() if result is not None and result.get("ended")
         }
+        self._duplicates: dict[str, Mapping[str, Sequence[str]]] = {
+            name: result.get("duplicates", {})
+            for name, result in probes.items()
+            if result is not None
+        }
         self._runs: dict[str, dict[tuple[str, str], list[tuple[int, int, str, str]]]] = {}
         self._sources: dict[str, Mapping[str, str]] = {}
         for source, result in probes.items():
@@ -104,6 +109,16 @@ class Seen:
         if index < 0 or runs[index][1] < port:
             return _prober.ERROR, "the source did not probe this port"
         return runs[index][2], runs[index][3]
+
+    def duplicate(self, name: str, address: Optional[str]) -> str:
+        """Say who else has an address of a node, where that has found somebody."""
+        macs = self._duplicates.get(name, {}).get(address or "", ())
+        if not macs:
+            return ""
+        return (
+            f"another host has {address} of {name} as well (its NIC is {', '.join(macs)}): give "
+            f"the address to {name} alone"
+        )
 
     def way_back(self, topology: Topology, expectation: Expectation, port: int) -> str:
         """Return what the destination observed of the same port of the source."""
@@ -253,6 +268,16 @@ def _judge(
             f"{destination} has another process on this port; stop it, or set "
             "k3s_connectivity_mode to auto",
         )
+    if expected == OPEN:
+        # Which of the two hosts has answered is a matter of luck.
+        twice = seen.duplicate(destination, expectation["address"])
+        if twice:
+            return _prober.WRONG_HOST, False, twice
+        lost = seen.duplicate(source, seen.came_from(expectation))
+        if lost and observed != _prober.OPEN:
+            observed = _REPORTED.get(observed, observed)
+            observed = _prober.WRONG_HOST if observed == _prober.ACCEPTED else observed
+            return observed, False, f"what comes back may get lost, since {lost}"
     trouble = seen.trouble(expectation, port, observed)
     if trouble and observed not in (_prober.OPEN, _prober.WRONG_HOST):
         return _prober.ERROR, False, trouble

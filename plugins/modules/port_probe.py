@@ -14,6 +14,8 @@ description:
   - A port counts as open only where the named host answered with the token of the run, see
     M(edgeops.k3s_network.port_listener). A silent UDP port is never open by itself. Where a VXLAN
     device of this host sends by it, ICMP echoes through the overlay prove it.
+  - ARP tells whether another host has an address of this one, since the port of a duplicate address
+    may be answered by either.
   - Full-size packets that nobody may fragment are sent as well, see O(targets[].full_size).
   - ICMP errors are read from a raw socket, so that a firewall's reject is told from a missing
     route.
@@ -145,6 +147,12 @@ sources:
   returned: always
   type: dict
   sample: {"192.0.2.11": "192.0.2.12"}
+duplicates:
+  description: Addresses of this host that other hosts have as well, with the MACs of these. Asked
+    by ARP, which takes root.
+  returned: always
+  type: dict
+  sample: {"192.0.2.12": ["52:54:00:12:34:56"]}
 ended:
   description: The processes of O(renew) that have ended, by their numbers.
   returned: always
@@ -208,8 +216,8 @@ def run(params: dict) -> dict:
         )
         for target in params["targets"]
     ]
-    outcomes, ended = _probe_run.run(targets, params["token"], params["timeout"], params["renew"])
-    in_order = iter(outcomes)
+    found = _probe_run.run(targets, params["token"], params["timeout"], params["renew"])
+    in_order = iter(found.outcomes)
     results = [
         {
             "address": target.address,
@@ -226,7 +234,13 @@ def run(params: dict) -> dict:
     ]
     addresses = sorted({target.address for target in targets})
     sources = {address: _prober.local_address(address) for address in addresses}
-    return {"changed": False, "results": results, "sources": sources, "ended": ended}
+    return {
+        "changed": False,
+        "results": results,
+        "sources": sources,
+        "duplicates": found.duplicates,
+        "ended": found.ended,
+    }
 
 
 def main() -> None:

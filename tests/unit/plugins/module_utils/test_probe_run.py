@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 from ansible_collections.edgeops.k3s_network.plugins.module_utils import (
+    _duplicate_address,
     _overlay_echo,
     _path_mtu,
     _probe_run,
@@ -78,8 +79,11 @@ class FakeEcho:
 
 
 def run(*targets):
-    outcomes, _ended = _probe_run.run(targets, TOKEN, 0.3, [])
-    return list(outcomes)
+    return list(_probe_run.run(targets, TOKEN, 0.3, [], nothing).outcomes)
+
+
+def nothing(_argv, _stdin):
+    return []
 
 
 def udp(*ports, full_size=True):
@@ -189,6 +193,15 @@ def test_listeners_are_renewed_and_those_that_ended_are_named():
     with listening((HERE, "tcp", free_port()), lease=0.5) as started:
         (process,) = started.processes
         target = Target("server1", HERE, "udp", ((free_port(UDP),) * 2,), False)
-        assert _probe_run.run([target], TOKEN, 0.1, [process])[1] == []
+        assert _probe_run.run([target], TOKEN, 0.1, [process], nothing).ended == []
         os.waitpid(process["pid"], 0)
-        assert _probe_run.run([target], TOKEN, 0.1, [process])[1] == [process["pid"]]
+        assert _probe_run.run([target], TOKEN, 0.1, [process], nothing).ended == [process["pid"]]
+
+
+def test_who_else_has_an_address_of_this_host_is_told(monkeypatch):
+    class Watch:
+        def found(self):
+            return {HERE: ["52:54:00:12:34:56"]}
+
+    monkeypatch.setattr(_duplicate_address, "watch", lambda _ask: Watch())
+    assert _probe_run.run([], TOKEN, 0.1, []).duplicates == {HERE: ["52:54:00:12:34:56"]}

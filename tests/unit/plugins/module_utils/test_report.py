@@ -344,6 +344,48 @@ def test_a_port_that_the_destination_could_not_have_is_named(observed, expected)
         assert with_listeners(observed, listeners)["observed"] == observed
 
 
+# Duplicate addresses
+
+
+def with_duplicates(observed, of, expected=OPEN):
+    """Return the check of one port where a node has found its address taken."""
+    probes = {
+        "agent1": probed((6443, 6443, observed, ""), sources={SERVER: "192.0.2.21"}),
+        "server1": probed(),
+    }
+    address = {"server1": SERVER, "agent1": "192.0.2.21"}[of]
+    probes[of]["duplicates"] = {address: ["52:54:00:12:34:56"]}
+    seen = Seen(probes, {"server1": listening()}, "auto")
+    (check,) = build(CLUSTER, [expectation(expected=expected)], seen)["checks"]
+    return check
+
+
+@pytest.mark.parametrize("observed", ["open", "refused", "rejected", "timeout", "accepted"])
+def test_an_address_that_another_host_has_as_well_is_the_wrong_host(observed):
+    check = with_duplicates(observed, "server1")
+    assert (check["observed"], check["ok"]) == ("wrong_host", False)
+    assert f"another host has {SERVER} of server1 as well (its NIC is 52:54" in check["detail"]
+
+
+def test_what_is_closed_is_closed_though_another_host_has_the_address():
+    check = with_duplicates("rejected", "server1", CLOSED)
+    assert (check["observed"], check["ok"]) == ("rejected", True)
+
+
+@pytest.mark.parametrize(
+    ("observed", "reported"),
+    [("timeout", "timeout"), ("accepted", "wrong_host"), ("mtu_hole", "timeout")],
+)
+def test_a_source_whose_address_another_host_has_loses_answers(observed, reported):
+    check = with_duplicates(observed, "agent1")
+    assert (check["observed"], check["ok"]) == (reported, False)
+    assert "may get lost, since another host has 192.0.2.21 of agent1" in check["detail"]
+
+
+def test_a_source_that_got_its_answer_did_not_lose_it():
+    assert with_duplicates("open", "agent1")["ok"] is True
+
+
 # External sources
 
 

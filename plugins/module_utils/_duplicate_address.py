@@ -1,0 +1,112 @@
+# Copyright (c) 2026 The edgeops.k3s_network authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Asks by ARP whether another host has an address of this one, too (RFC 5227).
+
+Which of the two a probe reaches is a matter of luck, and the other may well refuse or keep silent,
+so that no answer to a probe tells.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+import time
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Optional
+
+from ansible_collections.edgeops.k3s_network.plugins.module_utils import _iproute
+
+_ETHERTYPE_ARP = 0x0806
+_HARDWARE_ETHERNET = 1
+_PROTOCOL_IPV4 = 0x0800
+_REQUEST = 1
+_BROADCAST = b"\xff" * 6
+_NOBODY = bytes(6)
+_ETHERNET_HEADER = 14
+_ARP = "!HHBBH6s4s6s4s"
+_FRAME_MAX = 2048
+# From the first question on; a host on the same network answers in a fraction of that.
+_SECONDS = 0.4
+
+
+@dataclass(frozen=True)
+class Own:
+    """An address of this host, on which NIC, and that NIC's MAC."""
+
+    address: str
+    interface: str
+    mac: str
+
+
+def own_addresses(links: Iterable[dict[str, Any]]) -> list[Own]:
+    """Return the IPv4 addresses that a host on an Ethernet could have as well."""
+    return [
+        Own(one["local"], link["ifname"], link["address"])
+        for link in links
+        if link.get("link_type") == "ether" and "NOARP" not in link.get("flags", ())
+        for one in link.get("addr_info", ())
+        if one.get("family") == "inet" and one.get("scope") == "global"
+    ]
+
+
+def question(own: Own) -> bytes:
+    """Return the frame that asks who has an address without telling who asks."""
+    mac = bytes.fromhex(own.mac.replace(":", ""))
+    address = socket.inet_aton(own.address)
+    kinds = (_HARDWARE_ETHERNET, _PROTOCOL_IPV4, 6, 4, _REQUEST)
+    packet = struct.pack(_ARP, *kinds, mac, bytes(4), _NOBODY, address)
+    return _BROADCAST + mac + struct.pack("!H", _ETHERTYPE_ARP) + packet
+
+
+def holder(frame: bytes) -> Optional[tuple[str, str]]:
+    """Return the address that the sender of an ARP frame says it has, and its MAC."""
+    packet = frame[_ETHERNET_HEADER : _ETHERNET_HEADER + struct.calcsize(_ARP)]
+    if len(packet) < struct.calcsize(_ARP):
+        return None
+    *kinds, _operation, mac, address, _target_mac, _target = struct.unpack(_ARP, packet)
+    if kinds != [_HARDWARE_ETHERNET, _PROTOCOL_IPV4, 6, 4]:
+        return None
+    return socket.inet_ntoa(address), mac.hex(":")
+
+
+class Watch:
+    """Questions that were sent, and who answers them while other things are done."""
+
+    def __init__(self, own: Sequence[Own], macs: Collection[str]) -> None:
+        """Ask for addresses of this host; C(macs) are those of all its NICs.
+
+        Without a raw socket nothing is asked.
+        """
+        self._macs = frozenset(macs)
+        self._sockets: list[tuple[Own, socket.socket]] = []
+        for one in own:
+            with contextlib.suppress(OSError):
+                sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, 0)
+                self._sockets.append((one, sock))
+                sock.bind((one.interface, _ETHERTYPE_ARP))
+                sock.send(question(one))
+        self._end = time.monotonic() + (_SECONDS if self._sockets else 0)
+
+    def found(self) -> dict[str, list[str]]:
+        """Return the MACs of other hosts by the address that they have as well, and end."""
+        time.sleep(max(0.0, self._end - time.monotonic()))
+        holders: dict[str, set[str]] = defaultdict(set)
+        for own, sock in self._sockets:
+            with sock, contextlib.suppress(OSError):
+                while True:
+                    said = holder(sock.recv(_FRAME_MAX))
+                    if said is not None and said[0] == own.address and said[1] not in self._macs:
+                        holders[own.address].add(said[1])
+        return {address: sorted(macs) for address, macs in holders.items()}
+
+
+def watch(ask: _iproute.Ask) -> Watch:
+    """Ask for all addresses of this host."""
+    links = ask(["ip", "-json", "address", "show", "up"], "")
+    macs = [link["address"] for link in links if "address" in link]
+    return Watch(own_addresses(links), macs)

@@ -72,6 +72,12 @@ class Seen:
             for name, result in listeners.items()
             if result is not None and "busy" in result
         }
+        self._elsewhere = {
+            (name, one["address"], one["protocol"], one["port"]): one["held_at"]
+            for name, result in listeners.items()
+            if result is not None
+            for one in result.get("elsewhere", ())
+        }
         self._troubles = {
             name: result.get("troubles", [])
             for name, result in listeners.items()
@@ -138,6 +144,11 @@ class Seen:
         """Tell whether a process of its own holds the port on the destination."""
         key = (expectation["address"], expectation["protocol"], port)
         return key in self._busy.get(expectation["destination"], ())
+
+    def held_at(self, expectation: Expectation, port: int) -> str:
+        """Return at which other addresses alone a process of the destination holds the port."""
+        key = (expectation["address"], expectation["protocol"], port)
+        return ", ".join(self._elsewhere.get((expectation["destination"], *key), ()))
 
     def trouble(self, expectation: Expectation, port: int, observed: str) -> str:
         """Say what is wrong with the listener on a port, where the destination has told."""
@@ -319,6 +330,12 @@ def _judge(
                 f"{destination} has found: on {source}, {_admission(topology, destination)} "
                 "should admit it; run the playbook prepare"
             )
+        elif observed == _prober.REFUSED and seen.held_at(expectation, port):
+            said = (
+                f"the path is open, but {destination}'s service listens on "
+                f"{seen.held_at(expectation, port)} alone: have it listen on "
+                f"{expectation['address']}"
+            )
         else:
             said = _remedy(topology, expectation, observed, said, seen)
         return _REPORTED.get(observed, observed), False, said
@@ -334,7 +351,7 @@ def _judge(
         return observed, True, said
     if observed == _prober.REFUSED:
         # With a listener there, only a firewall can refuse.
-        ok = seen.listens(destination) and not service
+        ok = seen.listens(destination) and not service and not seen.held_at(expectation, port)
         return observed, ok, said if ok else "the path is open, though nobody listens"
     return observed, False, said
 

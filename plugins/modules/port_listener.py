@@ -58,6 +58,17 @@ options:
         type: list
         elements: str
         required: true
+      services:
+        description:
+          - Those of O(listeners[].ports) on which a service of the node is meant to listen. Where
+            one does so at other addresses alone, nothing of ours listens in its place.
+        type: list
+        elements: str
+        default: []
+  listen:
+    description: V(false) starts nothing and only tells which ports are held, and where.
+    type: bool
+    default: true
   token:
     description: The token of the run. Required with O(state=started).
     type: str
@@ -115,6 +126,12 @@ busy:
   type: list
   elements: dict
   sample: [{"address": 192.0.2.11, "protocol": tcp, "port": 6443}]
+elsewhere:
+  description: Ports of O(listeners[].services) that a process holds at other addresses alone.
+  returned: when O(state=started)
+  type: list
+  elements: dict
+  sample: [{"address": 192.0.2.11, "protocol": tcp, "port": 6379, "held_at": ["127.0.0.1"]}]
 troubles:
   description:
     - Ports that could not be had for another reason, such as an address that the node does not
@@ -156,7 +173,11 @@ stopped:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.edgeops.k3s_network.plugins.module_utils import _listener, _ports
+from ansible_collections.edgeops.k3s_network.plugins.module_utils import (
+    _held_ports,
+    _listener,
+    _ports,
+)
 
 
 def argument_spec() -> dict:
@@ -171,8 +192,10 @@ def argument_spec() -> dict:
                 "address": {"type": "str", "required": True},
                 "protocol": {"type": "str", "required": True, "choices": ["tcp", "udp"]},
                 "ports": {"type": "list", "elements": "str", "required": True},
+                "services": {"type": "list", "elements": "str", "default": []},
             },
         },
+        "listen": {"type": "bool", "default": True},
         "token": {"type": "str", "no_log": False},
         "name": {"type": "str"},
         "lease": {"type": "float", "default": 300},
@@ -191,13 +214,18 @@ def run(params: dict) -> dict:
     """Start or stop. Raises OSError where there can be no process, ValueError for no port."""
     if params["state"] == "stopped":
         return {"changed": False, "stopped": _listener.stop(params["processes"])}
-    endpoints = [
-        (entry["address"], entry["protocol"], port)
-        for entry in params["listeners"]
-        for first, last in map(_ports.parse_port, entry["ports"])
-        for port in range(first, last + 1)
-    ]
-    started = _listener.start(endpoints, params["token"], params["name"], params["lease"])
+    held = _held_ports.read()
+    elsewhere = {
+        endpoint: addresses
+        for endpoint in _endpoints(params["listeners"], "services")
+        if (addresses := _held_ports.elsewhere(held, *endpoint))
+    }
+    endpoints = [one for one in _endpoints(params["listeners"], "ports") if one not in elsewhere]
+    if params["listen"]:
+        started = _listener.start(endpoints, params["token"], params["name"], params["lease"])
+    else:
+        busy_now = [one for one in endpoints if _held_ports.is_held(held, *one)]
+        started = _listener.Started(busy=busy_now)
     busy = [
         {"address": address, "protocol": protocol, "port": port}
         for address, protocol, port in started.busy
@@ -210,8 +238,21 @@ def run(params: dict) -> dict:
         "changed": False,
         "processes": started.processes,
         "busy": busy,
+        "elsewhere": [
+            {"address": address, "protocol": protocol, "port": port, "held_at": addresses}
+            for (address, protocol, port), addresses in elsewhere.items()
+        ],
         "troubles": troubles,
     }
+
+
+def _endpoints(listeners: list, key: str) -> list:
+    return [
+        (entry["address"], entry["protocol"], port)
+        for entry in listeners
+        for first, last in map(_ports.parse_port, entry[key])
+        for port in range(first, last + 1)
+    ]
 
 
 def main() -> None:

@@ -140,6 +140,22 @@ def test_another_port_that_answers_is_named():
     assert "server1's port 9501 answered instead: a NAT on server1" in check["detail"]
 
 
+@pytest.mark.parametrize("mode", ["auto", "live"])
+@pytest.mark.parametrize("expected", [OPEN, CLOSED])
+def test_a_service_that_listens_elsewhere_is_named(mode, expected):
+    place = {"address": SERVER, "protocol": "tcp", "port": 6443, "held_at": ["127.0.0.1"]}
+    seen = Seen(
+        {"agent1": probed((6443, 6443, "refused", ""))},
+        {"server1": {**listening(), "elsewhere": [place]}},
+        mode,
+    )
+    (check,) = build(CLUSTER, [expectation(expected=expected)], seen)["checks"]
+    assert (check["observed"], check["ok"]) == ("refused", False)
+    assert "the path is open" in check["detail"]
+    if expected == OPEN:
+        assert "listens on 127.0.0.1 alone: have it listen on 192.0.2.11" in check["detail"]
+
+
 def test_an_answer_without_our_token_is_another_host_where_ours_listens():
     check = judged("accepted")
     assert (check["observed"], check["ok"]) == ("wrong_host", False)

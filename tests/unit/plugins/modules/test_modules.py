@@ -376,15 +376,16 @@ def test_what_can_not_be_done_is_told_without_a_traceback(main, kind):
 # port_listener and port_probe
 
 
-def started(*listeners):
+def started(*listeners, services=(), listen=True):
     """Return what port_listener returns, for (address, ports)."""
     return port_listener.run(
         {
             "state": "started",
             "listeners": [
-                {"address": address, "protocol": "tcp", "ports": ports}
+                {"address": address, "protocol": "tcp", "ports": ports, "services": list(services)}
                 for address, ports in listeners
             ],
+            "listen": listen,
             "token": TOKEN,
             "name": "server1",
             "lease": 20,
@@ -445,6 +446,30 @@ def test_a_busy_port_is_returned_in_words():
     port = free_port()
     with listening((HERE, "tcp", port)):
         result = started((HERE, [str(port)]))
+    assert result["busy"] == [{"address": HERE, "protocol": "tcp", "port": port}]
+    assert result["processes"] == []
+
+
+def test_nothing_listens_in_place_of_a_service_that_listens_elsewhere():
+    port = free_port()
+    with listening(("127.0.0.2", "tcp", port)):
+        result = started((HERE, [str(port)]), services=[str(port)])
+        other = started((HERE, [str(port)]))
+    assert result["elsewhere"] == [
+        {"address": HERE, "protocol": "tcp", "port": port, "held_at": ["127.0.0.2"]}
+    ]
+    assert (result["busy"], result["processes"]) == ([], [])
+    # Not meant to be a service, it may be anything's.
+    assert other["elsewhere"] == []
+    (process,) = other["processes"]
+    port_listener.run({"state": "stopped", "processes": [process]})
+    os.waitpid(process["pid"], 0)
+
+
+def test_what_is_held_is_told_without_listening():
+    port, free = free_port(), free_port()
+    with listening((HERE, "tcp", port)):
+        result = started((HERE, [str(port), str(free)]), listen=False)
     assert result["busy"] == [{"address": HERE, "protocol": "tcp", "port": port}]
     assert result["processes"] == []
 

@@ -86,9 +86,10 @@ sanity: $(READY)
 	$(BIN)/python tests/tools/sanity.py
 
 ## make bench [RUNS=5]           how long it takes, beside ansible.posix.firewalld
+## make bench SCALE=20           how long it takes on so many machines
 .PHONY: bench
 bench: $(READY) $(LINK) $(BENCH)/ready
-	PYTHONPATH=.build $(BIN)/python -B tests/bench/bench.py --runs $(RUNS)
+	PYTHONPATH=.build $(BIN)/python -B tests/bench/bench.py --runs $(RUNS) $(SCALE:%=--scale %)
 
 ## make build                    the collection's artifact
 .PHONY: build

@@ -14,6 +14,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.edgeops.k3s_network.plugins.module_utils import (
     _probe_plan,
+    _probe_rounds,
     _report,
     _report_causes,
     _report_table,
@@ -23,9 +24,7 @@ from ansible_collections.edgeops.k3s_network.plugins.plugin_utils import _report
 ARGUMENT_SPEC = {
     "stage": {"type": "str", "choices": ["directory", "report"], "default": "report"},
     "topology": {"type": "dict"},
-    "participants": {"type": "list", "elements": "str"},
-    "coverage": {"type": "str", "choices": ["sample", "full"], "default": "sample"},
-    "seed": {"type": "str"},
+    "plan": {"type": "str"},
     "mode": {"type": "str", "choices": ["auto", "listen", "live"], "default": "auto"},
     "listeners_variable": {"type": "str"},
     "probes_variable": {"type": "str"},
@@ -34,11 +33,7 @@ ARGUMENT_SPEC = {
 }
 REQUIRED_IF = [
     ("stage", "directory", ("report_dir",)),
-    (
-        "stage",
-        "report",
-        ("topology", "participants", "seed", "listeners_variable", "probes_variable"),
-    ),
+    ("stage", "report", ("topology", "plan", "listeners_variable", "probes_variable")),
 ]
 # Ansible prints, and AWX stores, what a task returns; the files have everything.
 _FAILED = 200
@@ -79,30 +74,29 @@ class ActionModule(ActionBase):
 
     def _judge(self, arguments: dict[str, Any], hostvars: Any) -> _report.Report:
         topology = arguments["topology"]
-        participants = arguments["participants"]
-        nodes = [node["name"] for node in topology["nodes"] if node["name"] in participants]
-        sources = nodes + [name for name in topology["external_clients"] if name in participants]
+        plan = _probe_plan.Plan.from_text(arguments["plan"])
+        nodes = {node["name"] for node in topology["nodes"]}
 
         def registered(name: str, variable: str) -> Any:
             return hostvars[name].get(arguments[variable])
 
-        probes = {name: registered(name, "probes_variable") for name in sources}
-        # A skipped task registers a result as well.
-        if "results" in (arguments["controller_probes"] or {}):
-            sources.append(_probe_plan.CONTROLLER)
-            probes[_probe_plan.CONTROLLER] = arguments["controller_probes"]
         seen = _report.Seen(
-            probes,
-            {name: registered(name, "listeners_variable") for name in nodes},
+            {
+                name: _probe_rounds.joined(
+                    arguments["controller_probes"]
+                    if name == _probe_plan.CONTROLLER
+                    else registered(name, "probes_variable")
+                )
+                for name in plan.sources()
+            },
+            {
+                name: registered(name, "listeners_variable")
+                for name in plan.sources()
+                if name in nodes
+            },
             arguments["mode"],
         )
-        expectations = (
-            one
-            for source in sources
-            for one in _probe_plan.expectations(
-                topology, source, nodes, arguments["coverage"], arguments["seed"]
-            )
-        )
+        expectations = (one for name in plan.sources() for one in plan.expectations(name))
         return _report.build(topology, expectations, seen)
 
     def _show(self, lines: list[str]) -> None:

@@ -9,7 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.edgeops.k3s_network.plugins.module_utils import _probe_plan
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe_plan import (
+    Listener,
+    Plan,
+)
 
 DOCUMENTATION = r"""
 name: probe_listeners
@@ -17,31 +20,17 @@ short_description: Return where a node has to listen to answer the probes
 version_added: 0.1.0
 author: The edgeops.k3s_network authors (@edgeops)
 description:
-  - Derives from the topology the O(edgeops.k3s_network.port_listener#module:listeners) of one node.
+  - Derives the O(edgeops.k3s_network.port_listener#module:listeners) of one node.
   - Ports that shall be closed are among them, since only a port that answers shows a firewall that
     lets a probe in.
 positional: node
 options:
   _input:
-    description: The topology that M(edgeops.k3s_network.cluster_topology) returned.
-    type: dict
+    description: The C(text) that P(edgeops.k3s_network.probe_plan#filter) returned.
+    type: str
     required: true
   node:
     description: The inventory name of the node.
-    type: str
-    required: true
-  sources:
-    description: The names of all sources that will probe, V(external) for the controller.
-    type: list
-    elements: str
-    required: true
-  coverage:
-    description: Which ports of a range are probed.
-    type: str
-    choices: [sample, full]
-    required: true
-  seed:
-    description: The seed of the sample.
     type: str
     required: true
 """
@@ -49,8 +38,8 @@ options:
 EXAMPLES = r"""
 - name: Show where this node would listen
   ansible.builtin.debug:
-    msg: "{{ k3s_topology_cluster.topology | edgeops.k3s_network.probe_listeners(
-      inventory_hostname, sources=ansible_play_hosts, coverage='sample', seed='1') }}"
+    msg: "{{ k3s_connectivity_run.plan.text |
+      edgeops.k3s_network.probe_listeners(inventory_hostname) }}"
 """
 
 RETURN = r"""
@@ -61,12 +50,9 @@ _value:
 """
 
 
-def probe_listeners(
-    topology: Any, node: str, sources: list[str], coverage: str, seed: str
-) -> list[_probe_plan.Listener]:
+def probe_listeners(plan: str, node: str) -> list[Listener]:
     """Return where a node has to listen."""
-    kinds = _probe_plan.kinds(topology, sources)
-    return _probe_plan.listeners(topology, node, kinds, coverage, seed)
+    return Plan.from_text(plan).listeners(node)
 
 
 class FilterModule:

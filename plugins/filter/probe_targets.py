@@ -9,7 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.edgeops.k3s_network.plugins.module_utils import _probe_plan
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe_plan import (
+    Plan,
+    Target,
+)
 
 DOCUMENTATION = r"""
 name: probe_targets
@@ -17,38 +20,29 @@ short_description: Return what a source has to probe
 version_added: 0.1.0
 author: The edgeops.k3s_network authors (@edgeops)
 description:
-  - Derives from the topology the O(edgeops.k3s_network.port_probe#module:targets) of one source.
+  - Derives the O(edgeops.k3s_network.port_probe#module:targets) of one source in
+    one round.
 positional: source
 options:
   _input:
-    description: The topology that M(edgeops.k3s_network.cluster_topology) returned.
-    type: dict
+    description: The C(text) that P(edgeops.k3s_network.probe_plan#filter) returned.
+    type: str
     required: true
   source:
     description: The inventory name of a node or an external client; V(external) for the controller.
     type: str
     required: true
-  participants:
-    description: The inventory names of the nodes that take part.
-    type: list
-    elements: str
-    required: true
-  coverage:
-    description: Which ports of a range are probed.
-    type: str
-    choices: [sample, full]
-    required: true
-  seed:
-    description: The seed of the sample.
-    type: str
-    required: true
+  number:
+    description: Which round, beginning with 1.
+    type: int
+    default: 1
 """
 
 EXAMPLES = r"""
 - name: Show what this node would probe
   ansible.builtin.debug:
-    msg: "{{ k3s_topology_cluster.topology | edgeops.k3s_network.probe_targets(
-      inventory_hostname, participants=ansible_play_hosts, coverage='sample', seed='1') }}"
+    msg: "{{ k3s_connectivity_run.plan.text |
+      edgeops.k3s_network.probe_targets(inventory_hostname) }}"
 """
 
 RETURN = r"""
@@ -59,12 +53,9 @@ _value:
 """
 
 
-def probe_targets(
-    topology: Any, source: str, participants: list[str], coverage: str, seed: str
-) -> list[_probe_plan.Target]:
+def probe_targets(plan: str, source: str, number: int = 1) -> list[Target]:
     """Return what a source has to probe."""
-    expected = _probe_plan.expectations(topology, source, participants, coverage, seed)
-    return _probe_plan.targets(expected)
+    return Plan.from_text(plan).targets(source, int(number))
 
 
 class FilterModule:

@@ -6,12 +6,17 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import random
+import zlib
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import TypedDict
 
-from ansible_collections.edgeops.k3s_network.plugins.module_utils import _ports
+from ansible_collections.edgeops.k3s_network.plugins.module_utils import _ports, _probe_rounds
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe_pairs import Pairs, Part
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._topology import (
     EXTERNAL,
     NODE_GROUPS,
@@ -20,10 +25,14 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._topology impo
     Topology,
 )
 
+SAMPLE = "sample"
+FULL = "full"
 OPEN = "open"
 CLOSED = "closed"
 CONTROLLER = "external"
 """The name of the controller as a source, where it probes as a client outside."""
+_Where = tuple[bool, str]
+"""Whether at the external address, and the protocol."""
 # Of a larger range so many ports between its ends; one that is no larger is probed whole.
 _SAMPLE_SIZE = 16
 
@@ -61,149 +70,281 @@ class Listener(TypedDict):
     ports: list[str]
 
 
-def expectations(
-    topology: Topology, source: str, participants: Collection[str], coverage: str, seed: str
-) -> list[Expectation]:
-    """Return what a source shall see of every participating node but itself.
+@dataclass(frozen=True)
+class Settings:
+    """What holds for a whole run, the same for every host.
 
-    C(source) is a node, one of the external clients, or CONTROLLER.
+    C(sources) are the names of all that probe: nodes, external clients, CONTROLLER.
     """
-    kind = EXTERNAL
-    for node in topology["nodes"]:
-        if node["name"] == source:
-            kind = node["group"]
-    result: list[Expectation] = []
-    for node in topology["nodes"]:
-        if node["name"] == source or node["name"] not in participants:
-            continue
-        for address, expected, row, intervals in _rows(topology, node, kind):
-            ports = _chosen(row, expected, intervals, coverage, seed)
-            result.append(
-                Expectation(
-                    source=source,
-                    destination=node["name"],
-                    address=address,
-                    protocol=row["protocol"],
-                    rule=row["name"],
-                    expected=expected,
-                    ports=ports,
-                    size=_ports.size(intervals),
-                )
+
+    sources: Sequence[str]
+    coverage: str
+    seed: str
+    full_mesh_max: int = 30
+    sources_per_destination: int = 3
+    rounds: int = 1
+
+    def __post_init__(self) -> None:
+        if self.full_mesh_max < 0:
+            raise ValueError(
+                f"k3s_connectivity_full_mesh_max is {self.full_mesh_max}; give a number of nodes"
             )
-    return result
+        if self.sources_per_destination < 1:
+            raise ValueError(
+                "k3s_connectivity_sources_per_destination is "
+                f"{self.sources_per_destination}; give a number of at least 1"
+            )
 
 
-def targets(expected: Sequence[Expectation]) -> list[Target]:
-    """Return what a source has to probe, each port of an address once."""
-    grouped: dict[tuple[str, str, str], set[int]] = defaultdict(set)
-    for one in expected:
-        grouped[one["destination"], one["address"], one["protocol"]].update(one["ports"])
-    return [
-        Target(
-            destination=destination, address=address, protocol=protocol, ports=texts(sorted(ports))
+@dataclass(frozen=True)
+class _Shape:
+    """What nodes have in common that the rows treat alike."""
+
+    group: str
+    mode: str
+    external: bool
+    """Whether it has an external address."""
+    apart: bool
+    """Whether that is another than its address in the cluster."""
+
+
+@dataclass(frozen=True)
+class _Proof:
+    """What is to be seen of a row; C(outside) says at which of the destination's addresses."""
+
+    outside: bool
+    expected: str
+    row: Row
+    intervals: list[_ports.Interval]
+    ports: list[int] = field(compare=False)
+    """Those of the intervals."""
+    size: int
+
+
+class Plan:
+    """What has to be proved in a run. What nodes of a shape share is worked out once."""
+
+    @classmethod
+    def from_text(cls, text: str) -> Plan:
+        """Return the plan that to_text() has written."""
+        data = json.loads(zlib.decompress(base64.b64decode(text)))
+        return cls(data["topology"], Settings(**data["settings"]))
+
+    def to_text(self) -> str:
+        """Return the plan as a text without braces, which templates would take for a structure."""
+        data = {"topology": self._topology, "settings": asdict(self._settings)}
+        return base64.b64encode(zlib.compress(json.dumps(data).encode())).decode()
+
+    def __init__(self, topology: Topology, settings: Settings) -> None:
+        self._topology = topology
+        self._settings = settings
+        self._pairs = Pairs(
+            topology,
+            settings.sources,
+            settings.seed,
+            settings.full_mesh_max,
+            settings.sources_per_destination,
         )
-        for (destination, address, protocol), ports in grouped.items()
-    ]
+        self._whole: dict[tuple[_Shape, str], list[_Proof]] = {}
+        self._parts: dict[tuple[_Shape, str, Part], list[_Proof]] = {}
+        self._merged: dict[tuple[_Shape, str, Part], dict[_Where, list[_ports.Interval]]] = {}
+
+    def sources(self) -> list[str]:
+        """Return who probes: nodes in the order of the topology, then those outside."""
+        return self._pairs.sources()
+
+    def expectations(self, source: str) -> list[Expectation]:
+        """Return what a source shall see of its destinations, in the order of the topology."""
+        kind = self._pairs.kind(source)
+        found = {node["name"]: part for node, part in self._pairs.destinations(source)}
+        return [
+            Expectation(
+                source=source,
+                destination=node["name"],
+                address=_address(node, proof.outside),
+                protocol=proof.row["protocol"],
+                rule=proof.row["name"],
+                expected=proof.expected,
+                ports=proof.ports,
+                size=proof.size,
+            )
+            for node in self._pairs.nodes
+            if node["name"] in found
+            for proof in self._proofs(_shape(node), kind, found[node["name"]])
+        ]
+
+    def targets(self, source: str, number: int = 1) -> list[Target]:
+        """Return what a source probes in a round, from 1 on, each port of an address once."""
+        kind = self._pairs.kind(source)
+        work = [
+            ((node["name"], _address(node, outside), protocol), intervals)
+            for node, part in self._pairs.destinations(source)
+            for (outside, protocol), intervals in self._work(_shape(node), kind, part).items()
+        ]
+        return [
+            Target(destination=name, address=address, protocol=protocol, ports=texts(intervals))
+            for (name, address, protocol), intervals in _probe_rounds.part(
+                work, number, self._settings.rounds
+            )
+        ]
+
+    def rounds(self) -> int:
+        """Return in how many rounds the source with the most probes goes."""
+        most = max((self._probes(source) for source in self.sources()), default=0)
+        return _probe_rounds.rounds(most)
+
+    def listeners(self, name: str) -> list[Listener]:
+        """Return where a node has to listen to answer the sources.
+
+        That includes the ports that shall be closed: only a port that answers shows a firewall
+        that lets one in.
+        """
+        kinds = {self._pairs.kind(source) for source in self.sources()}
+        grouped: dict[tuple[str, str], list[_ports.Interval]] = defaultdict(list)
+        for node in self._topology["nodes"]:
+            if node["name"] != name:
+                continue
+            for kind in kinds:
+                merged = self._work(_shape(node), kind, Part.EVERY_ROW)
+                for (outside, protocol), intervals in merged.items():
+                    grouped[_address(node, outside), protocol] += intervals
+        return [
+            Listener(address=address, protocol=protocol, ports=texts(_ports.merge(intervals)))
+            for (address, protocol), intervals in sorted(grouped.items())
+        ]
+
+    def _probes(self, source: str) -> int:
+        kind = self._pairs.kind(source)
+        return sum(
+            _ports.size(intervals)
+            for node, part in self._pairs.destinations(source)
+            for intervals in self._work(_shape(node), kind, part).values()
+        )
+
+    def _work(self, shape: _Shape, kind: str, part: Part) -> dict[_Where, list[_ports.Interval]]:
+        """Return the ports to probe by address and protocol."""
+        key = shape, kind, part
+        if key not in self._merged:
+            grouped: dict[_Where, list[_ports.Interval]] = defaultdict(list)
+            for proof in self._proofs(*key):
+                grouped[proof.outside, proof.row["protocol"]] += proof.intervals
+            self._merged[key] = {where: _ports.merge(all_) for where, all_ in grouped.items()}
+        return self._merged[key]
+
+    def _proofs(self, shape: _Shape, kind: str, part: Part) -> list[_Proof]:
+        key = shape, kind, part
+        if key not in self._parts:
+            proofs = self._all(shape, kind)
+            if part is Part.DISTINCT_ROWS:
+                (other,) = (group for group in NODE_GROUPS if group != kind)
+                alike = self._all(shape, other)
+                proofs = [proof for proof in proofs if proof not in alike]
+            self._parts[key] = proofs
+        return self._parts[key]
+
+    def _all(self, shape: _Shape, kind: str) -> list[_Proof]:
+        key = shape, kind
+        if key not in self._whole:
+            proofs = []
+            for outside, expected, row, intervals in _rows(self._topology, shape, kind):
+                chosen = self._chosen(row, expected, intervals)
+                ports = [port for first, last in chosen for port in range(first, last + 1)]
+                size = _ports.size(intervals)
+                proofs.append(_Proof(outside, expected, row, chosen, ports, size))
+            self._whole[key] = proofs
+        return self._whole[key]
+
+    def _chosen(
+        self, row: Row, expected: str, intervals: Sequence[_ports.Interval]
+    ) -> list[_ports.Interval]:
+        # Each closed port costs a whole timeout, so full coverage is for what shall be open.
+        coverage = self._settings.coverage if expected == OPEN else SAMPLE
+        return sample(intervals, coverage, f"{self._settings.seed} {row['name']}")
 
 
-def listeners(
-    topology: Topology, name: str, kinds: Collection[str], coverage: str, seed: str
-) -> list[Listener]:
-    """Return where a node has to listen to answer every source of these kinds.
-
-    That includes the ports that shall be closed: only a port that answers shows a firewall that
-    lets one in.
-    """
-    grouped: dict[tuple[str, str], set[int]] = defaultdict(set)
-    for node in topology["nodes"]:
-        if node["name"] != name:
-            continue
-        for kind in kinds:
-            for address, expected, row, intervals in _rows(topology, node, kind):
-                ports = _chosen(row, expected, intervals, coverage, seed)
-                grouped[address, row["protocol"]].update(ports)
-    return [
-        Listener(address=address, protocol=protocol, ports=texts(sorted(ports)))
-        for (address, protocol), ports in sorted(grouped.items())
-    ]
-
-
-def kinds(topology: Topology, sources: Collection[str]) -> list[str]:
-    """Return which kinds of source are among these names."""
-    found = {node["group"] for node in topology["nodes"] if node["name"] in sources}
-    names = {node["name"] for node in topology["nodes"]}
-    if set(sources) - names:
-        found.add(EXTERNAL)
-    return sorted(found)
-
-
-def sample(intervals: Sequence[_ports.Interval], coverage: str, seed: str) -> list[int]:
-    """Return the ports of these intervals to probe, sorted.
+def sample(intervals: Iterable[_ports.Interval], coverage: str, seed: str) -> list[_ports.Interval]:
+    """Return the ports of these intervals to probe, in the form of merge().
 
     A small range is probed whole; of a larger one both ends and a sample, which is the same for
     the same seed, so that all sources and the listener agree on it.
     """
-    ports: set[int] = set()
+    chosen: list[_ports.Interval] = []
     for first, last in intervals:
-        if coverage == "full" or last - first - 1 <= _SAMPLE_SIZE:
-            ports.update(range(first, last + 1))
+        if coverage == FULL or last - first - 1 <= _SAMPLE_SIZE:
+            chosen.append((first, last))
             continue
-        chosen = random.Random(f"{seed} {first}").sample(range(first + 1, last), _SAMPLE_SIZE)
-        ports.update((first, last, *chosen))
-    return sorted(ports)
+        drawn = random.Random(f"{seed} {first}").sample(range(first + 1, last), _SAMPLE_SIZE)
+        chosen += [(port, port) for port in (first, last, *drawn)]
+    return _ports.merge(chosen)
 
 
-def _chosen(
-    row: Row, expected: str, intervals: Sequence[_ports.Interval], coverage: str, seed: str
-) -> list[int]:
-    # Each closed port costs a whole timeout, so full coverage is for what shall be open.
-    return sample(intervals, coverage if expected == OPEN else "sample", f"{seed} {row['name']}")
+def texts(intervals: Iterable[_ports.Interval]) -> list[str]:
+    """Return intervals as texts."""
+    return [_ports.format_port(one) for one in intervals]
 
 
-def texts(ports: Sequence[int]) -> list[str]:
-    """Return sorted ports as texts, consecutive ones as a range."""
-    return [_ports.format_port(one) for one in _ports.merge((port, port) for port in ports)]
+def _shape(node: Node) -> _Shape:
+    external = node["external_address"]
+    return _Shape(
+        node["group"], node["mode"], external is not None, external not in (None, node["address"])
+    )
+
+
+def _address(node: Node, outside: bool) -> str:
+    return (node["external_address"] if outside else None) or node["address"]
 
 
 def _rows(
-    topology: Topology, node: Node, kind: str
-) -> list[tuple[str, str, Row, list[_ports.Interval]]]:
-    """Return (address, expected, row, intervals) for each row that a kind of source can prove."""
-    address = node["address"]
-    if kind == EXTERNAL:
-        if node["external_address"] is None:
-            return []
-        address = node["external_address"]
+    topology: Topology, shape: _Shape, kind: str
+) -> list[tuple[bool, str, Row, list[_ports.Interval]]]:
+    """Return (outside, expected, row, intervals) for each row that a kind of source can prove.
+
+    C(outside) is whether it is proved at the external address.
+    """
+    rows = [row for row in topology["rows"] if shape.group in row["destination"]]
     result = []
-    rows = [row for row in topology["rows"] if node["group"] in row["destination"]]
-    for row in rows:
-        if kind in row["source"]:
-            result.append((address, OPEN, row, [(row["first"], row["last"])]))
+    for outside in (False, True):
+        if not _is_probed(shape, kind, outside):
             continue
-        if EXTERNAL in row["source"]:
-            # Open to anyone outside, it is not closed to the nodes either.
-            continue
-        admitted = [
-            (other["first"], other["last"])
-            for other in rows
-            if other["protocol"] == row["protocol"] and _admits(topology, node, other, kind)
-        ]
-        closed = _ports.subtract([(row["first"], row["last"])], admitted)
-        if not closed:
-            continue
-        result.append((address, CLOSED, row, closed))
-        if kind == EXTERNAL and address != node["address"]:
-            # From outside, the cluster's network must not be reachable by its own address either.
-            result.append((node["address"], CLOSED, row, closed))
+        for row in rows:
+            if kind in row["source"] and outside == (kind == EXTERNAL):
+                result.append((outside, OPEN, row, [(row["first"], row["last"])]))
+                continue
+            if EXTERNAL in row["source"]:
+                # Open to anyone outside, it is not closed to the nodes either.
+                continue
+            admitted = [
+                (other["first"], other["last"])
+                for other in rows
+                if other["protocol"] == row["protocol"]
+                and _admits(topology, shape, other, kind, outside)
+            ]
+            closed = _ports.subtract([(row["first"], row["last"])], admitted)
+            if closed:
+                result.append((outside, CLOSED, row, closed))
     return result
 
 
-def _admits(topology: Topology, node: Node, row: Row, kind: str) -> bool:
-    if kind in row["source"]:
-        return True
-    if EXTERNAL in row["source"] and node["mode"] == "shared":
+def _is_probed(shape: _Shape, kind: str, outside: bool) -> bool:
+    """Tell whether a kind of source can prove something at the external or the cluster's address.
+
+    From outside, the cluster's network must not be reachable by its own address either. Nor must
+    nodes reach each other's ports by the NIC for clients, where that is another.
+    """
+    if kind == EXTERNAL:
+        return shape.external and (outside or shape.apart)
+    return not outside or (shape.apart and shape.mode == "segregated")
+
+
+def _admits(topology: Topology, shape: _Shape, row: Row, kind: str, outside: bool) -> bool:
+    if EXTERNAL in row["source"] and (kind == EXTERNAL or outside or shape.mode == "shared"):
         # Clients come in by the same NIC, so the nodes may well be among those that it admits.
         return True
-    # As a plain port in the zone of the NIC, it is open to whoever reaches that NIC.
+    if kind in NODE_GROUPS and outside:
+        return False
+    if kind in row["source"]:
+        return True
+    # As a plain port in the zone of the NIC, it is open to whoever reaches that NIC, as a client
+    # might who is in the cluster's network as well.
     plain = not topology["restrict_sources"] and any(one in row["source"] for one in NODE_GROUPS)
-    return plain and (kind in NODE_GROUPS or node["mode"] == "shared")
+    return plain and (shape.mode == "shared" or not outside)

@@ -208,8 +208,11 @@ def _checks(topology: Topology, expectation: Expectation, seen: Seen) -> list[Ch
             runs.append(([port], verdict))
     checks = []
     for ports, (observed, ok, detail) in runs:
-        span = ports[-1] - ports[0] + 1
-        share = f"{len(ports)} of {span} ports probed" if len(ports) < span else ""
+        probed, size = len(expectation["ports"]), expectation["size"]
+        if probed == size:
+            # All of them; but between neighbours may lie ports of other rows.
+            probed, size = len(ports), ports[-1] - ports[0] + 1
+        share = f"{probed} of {size} ports probed" if probed < size else ""
         checks.append(
             Check(
                 source=expectation["source"],

@@ -38,17 +38,8 @@ options:
   topology:
     description: The topology that M(edgeops.k3s_network.cluster_topology) returned.
     type: dict
-  participants:
-    description: The inventory names of the hosts that took part.
-    type: list
-    elements: str
-  coverage:
-    description: Which ports of a range were probed.
-    type: str
-    choices: [sample, full]
-    default: sample
-  seed:
-    description: The seed of the sample.
+  plan:
+    description: The C(text) that the filter P(edgeops.k3s_network.probe_plan#filter) returned.
     type: str
   mode:
     description: What answered the probes, see the role C(k3s_connectivity).
@@ -61,10 +52,11 @@ options:
     type: str
   probes_variable:
     description: The host variable in which each source's result of
-      M(edgeops.k3s_network.port_probe) was registered.
+      M(edgeops.k3s_network.port_probe) was registered, in a loop over rounds.
     type: str
   controller_probes:
-    description: The result of M(edgeops.k3s_network.port_probe) on the controller, if it probed.
+    description: What M(edgeops.k3s_network.port_probe) on the controller registered in such a loop,
+      if it probed.
     type: dict
   report_dir:
     description:
@@ -80,8 +72,7 @@ EXAMPLES = r"""
 - name: Judge and show what the probes saw
   edgeops.k3s_network.connectivity_report:
     topology: "{{ k3s_topology_cluster.topology }}"
-    participants: "{{ ansible_play_hosts_all }}"
-    seed: "1"
+    plan: "{{ k3s_connectivity_run.plan.text }}"
     listeners_variable: k3s_connectivity_listeners
     probes_variable: k3s_connectivity_probes
     report_dir: /var/tmp/report

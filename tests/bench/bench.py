@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import full_range
+import scale
 import yaml
 from ansible_collections.edgeops.k3s_network.plugins.module_utils import _topology
 
@@ -47,6 +48,15 @@ ELSEWHERE = ipaddress.ip_network("198.18.0.0/15")
 REPEAT = 3
 # python_on_node.py, on a node.
 PYTHON = "/var/tmp/bench-python"
+
+ENVIRONMENT = {
+    **os.environ,
+    "ANSIBLE_COLLECTIONS_PATH": f"{BUILD}:{COLLECTIONS}",
+    "ANSIBLE_GATHERING": "explicit",
+    "ANSIBLE_HOST_KEY_CHECKING": "false",
+    "ANSIBLE_NOCOLOR": "true",
+    "ANSIBLE_PIPELINING": "true",
+}
 
 FLOOR = "F: a playbook with a ping alone"
 FIRST = "edgeops.k3s_network.prepare, first apply"
@@ -79,14 +89,7 @@ class Bench:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.environment = {
-            **os.environ,
-            "ANSIBLE_COLLECTIONS_PATH": f"{BUILD}:{COLLECTIONS}",
-            "ANSIBLE_GATHERING": "explicit",
-            "ANSIBLE_HOST_KEY_CHECKING": "false",
-            "ANSIBLE_NOCOLOR": "true",
-            "ANSIBLE_PIPELINING": "true",
-        }
+        self.environment = ENVIRONMENT
         self.seconds: dict[str, list[float]] = defaultdict(list)
         self.mib: dict[str, list[float]] = defaultdict(list)
         inventory = yaml.safe_load((directory / "inventory.yml").read_text())
@@ -235,10 +238,10 @@ def lab(*arguments: str) -> str:
 
 
 @contextlib.contextmanager
-def servers() -> Iterator[Path]:
+def servers(agents: int = 0, clients: int = 0) -> Iterator[Path]:
     """Start the lab and end it, however what is done in it ends."""
     try:
-        numbers = ("--servers", str(SERVERS), "--agents", "0", "--clients", "0")
+        numbers = ("--servers", str(SERVERS), "--agents", str(agents), "--clients", str(clients))
         lab("create", "--name", LAB, *numbers, "--replace")
         yield Path(lab("path", "--name", LAB).strip())
     finally:
@@ -324,17 +327,35 @@ def report(bench: Bench, versions: dict[str, str]) -> tuple[str, dict[str, Any]]
     return "\n\n".join(text), results
 
 
+def measure_scale(machines: int) -> str:
+    """Measure on so many machines, one of them a client outside."""
+    nodes = machines - 1
+    with servers(agents=nodes - SERVERS, clients=1) as directory:
+        rows = scale.Scale(directory, run, ENVIRONMENT).measure()
+    (BUILD / "bench-scale.json").write_text(json.dumps(rows, indent=2) + "\n")
+    head = [f"{nodes} nodes and a client", "seconds", "per node", "checks per node"]
+    return table(head, scale.table(rows, nodes))
+
+
 def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=5, help="rounds to take the medians of")
+    parser.add_argument(
+        "--scale", type=int, metavar="MACHINES", help="measure the scale alone, on so many machines"
+    )
     arguments = parser.parse_args()
     if arguments.runs < 1:
         parser.error("--runs is at least 1")
+    if arguments.scale is not None and arguments.scale < SERVERS + 2:
+        parser.error(f"--scale is at least {SERVERS + 2}")
     for signum in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(signum, lambda *_args: sys.exit(1))
     (BUILD / "bench").mkdir(parents=True, exist_ok=True)
     try:
+        if arguments.scale is not None:
+            print(measure_scale(arguments.scale))
+            return 0
         with servers() as directory:
             bench = Bench(directory)
             # Opens the connections, which Ansible then keeps.
@@ -345,6 +366,7 @@ def main() -> int:
             full_range_figures = full_range.measure(bench, arguments.runs)
             text, results = report(bench, bench.versions())
     except (BenchError, full_range.FullRangeError) as error:
+    except (BenchError, scale.ScaleError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

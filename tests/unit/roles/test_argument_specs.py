@@ -206,7 +206,6 @@ def test_the_values_that_modules_and_roles_share_were_found() -> None:
         for name in ("http_redirect", "restrict_sources", "external_sources")
     }
     expected |= {
-        ("connectivity_report", "coverage", "k3s_connectivity_range_coverage"),
         ("connectivity_report", "mode", "k3s_connectivity_mode"),
         ("port_probe", "timeout", "k3s_connectivity_probe_timeout"),
     }

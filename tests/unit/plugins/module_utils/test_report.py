@@ -39,7 +39,9 @@ ROWS = [
 CLUSTER = topology(rows=ROWS, external_clients=["client1"])
 
 
-def expectation(ports=(6443,), expected=OPEN, rule="api", protocol="tcp", source="agent1"):
+def expectation(
+    ports=(6443,), expected=OPEN, rule="api", protocol="tcp", source="agent1", size=None
+):
     return Expectation(
         source=source,
         destination="server1",
@@ -48,7 +50,7 @@ def expectation(ports=(6443,), expected=OPEN, rule="api", protocol="tcp", source
         rule=rule,
         expected=expected,
         ports=list(ports),
-        size=len(ports),
+        size=size or len(ports),
     )
 
 
@@ -488,13 +490,29 @@ def test_neighbours_with_one_outcome_are_one_check():
     assert ports == ["10000-10002", "10003-10004", "30000"]
 
 
-def test_a_sample_says_how_many_ports_it_stands_for():
-    probes = {"agent1": probed((10000, 30000, "open", ""))}
-    wanted = expectation([10000, 10500, 30000], rule="data")
+@pytest.mark.parametrize("blocked", [False, True])
+def test_a_sample_says_how_many_ports_it_stands_for(blocked):
+    middle = "timeout" if blocked else "open"
+    probes = {
+        "agent1": probed(
+            (10000, 10000, "open", ""), (10500, 10500, middle, ""), (30000, 30000, "open", "")
+        )
+    }
+    wanted = expectation([10000, 10500, 30000], rule="data", size=20001)
     report = build(CLUSTER, [wanted], Seen(probes, {"server1": listening()}, "auto"))
+    ports = [check["port"] for check in report["checks"]]
+    assert ports == (["10000", "10500", "30000"] if blocked else ["10000-30000"])
+    for check in report["checks"]:
+        assert check["detail"].endswith("3 of 20001 ports probed")
+
+
+def test_ports_of_other_rows_between_neighbours_are_said_not_to_be_probed():
+    probes = {"agent1": probed((10, 12, "timeout", ""))}
+    report = build(
+        CLUSTER, [expectation([10, 12], CLOSED)], Seen(probes, {"server1": listening()}, "auto")
+    )
     (check,) = report["checks"]
-    assert check["port"] == "10000-30000"
-    assert check["detail"] == "3 of 20001 ports probed"
+    assert (check["port"], check["detail"]) == ("10-12", "2 of 3 ports probed")
 
 
 def test_the_summary_adds_up():

@@ -47,7 +47,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: Dictionaries with C(destination), C(address), C(protocol) and C(ports).
+  description: Dictionaries with C(destination), C(address), C(protocol), C(ports) and C(full_size).
   type: list
   elements: dict
 """

@@ -54,12 +54,16 @@ class Expectation(TypedDict):
 
 
 class Target(TypedDict):
-    """What the prober of one source is told: ports as texts such as C(10000-30000)."""
+    """What the prober of one source is told: ports as texts such as C(10000-30000).
+
+    C(full_size) holds in the cluster's network, whose MTU is that of its nodes.
+    """
 
     destination: str
     address: str
     protocol: str
     ports: list[str]
+    full_size: bool
 
 
 class Listener(TypedDict):
@@ -177,13 +181,19 @@ class Plan:
         """Return what a source probes in a round, from 1 on, each port of an address once."""
         kind = self._pairs.kind(source)
         work = [
-            ((node["name"], _address(node, outside), protocol), intervals)
+            ((node, outside, protocol), intervals)
             for node, part in self._pairs.destinations(source)
             for (outside, protocol), intervals in self._work(_shape(node), kind, part).items()
         ]
         return [
-            Target(destination=name, address=address, protocol=protocol, ports=texts(intervals))
-            for (name, address, protocol), intervals in _probe_rounds.part(
+            Target(
+                destination=node["name"],
+                address=_address(node, outside),
+                protocol=protocol,
+                ports=texts(intervals),
+                full_size=kind != EXTERNAL and not outside,
+            )
+            for (node, outside, protocol), intervals in _probe_rounds.part(
                 work, number, self._settings.rounds
             )
         ]

@@ -54,7 +54,13 @@ def plan(*sources, cluster=CLUSTER, **others):
 def test_probe_targets_are_those_of_the_source():
     call = filter_of(probe_targets)
     assert call(plan("server1", "agent1")["text"], "agent1") == [
-        {"destination": "server1", "address": "192.0.2.11", "protocol": "tcp", "ports": ["6443"]}
+        {
+            "destination": "server1",
+            "address": "192.0.2.11",
+            "protocol": "tcp",
+            "ports": ["6443"],
+            "full_size": True,
+        }
     ]
     assert call(plan("agent1")["text"], "agent1") == []
 

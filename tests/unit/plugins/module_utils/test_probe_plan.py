@@ -189,6 +189,24 @@ def test_from_outside_every_row_of_nodes_and_pods_is_closed_where_clients_have_n
         assert closed == addresses, one
 
 
+def test_full_size_packets_are_sent_between_nodes_in_the_network_of_the_cluster_alone():
+    # Clients may come by any way, whose MTU is nobody's business here.
+    nodes = [segregated("s1"), segregated("a1", "agent", 21)]
+    plan = plan_of(topology(nodes, [row(8472, protocol="udp")]))
+    found = {
+        (source, target["address"]): target["full_size"]
+        for source in ("a1", CONTROLLER)
+        for target in plan.targets(source)
+        if target["destination"] == "s1"
+    }
+    assert found == {
+        ("a1", "192.0.2.11"): True,
+        ("a1", "198.51.100.11"): False,
+        (CONTROLLER, "192.0.2.11"): False,
+        (CONTROLLER, "198.51.100.11"): False,
+    }
+
+
 def test_listeners_answer_the_kinds_of_the_sources():
     cluster = topology(rows=[row(6443), row(443, source=["external"])])
     for sources, ports in [

@@ -44,7 +44,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: Dictionaries with C(address), C(protocol) and C(ports).
+  description: Dictionaries with C(address), C(protocol), C(ports) and C(services).
   type: list
   elements: dict
 """

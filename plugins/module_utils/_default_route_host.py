@@ -214,12 +214,12 @@ class DefaultRouteHost:
                 self._network_manager.run("--wait", "30", "connection", "up", "id", NAME)
         elif backend == NETWORKD:
             # Not by reloading networkd, which would apply whatever else waits in its files.
-            *making, route = route_files.commands(wanted)
-            for command in making:
+            *commands, making_the_route = route_files.commands(wanted)
+            for command in commands:
                 self._run(command)
             if not adopt:
                 # As networkd does, which would otherwise put one of its own beside it.
-                self._run([*route, "proto", "static"])
+                self._run([*making_the_route, "proto", "static"])
         elif not adopt:
             self._systemctl("restart", UNIT)
         for route in self._ip("-4", "route", "show", "default"):

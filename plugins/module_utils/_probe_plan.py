@@ -67,11 +67,16 @@ class Target(TypedDict):
 
 
 class Listener(TypedDict):
-    """What the listener of one destination is told: ports as texts such as C(10000-30000)."""
+    """What the listener of one destination is told: ports as texts such as C(10000-30000).
+
+    C(services) are those of C(ports) on which a service is meant to listen: a large range has room
+    for processes that keep to themselves.
+    """
 
     address: str
     protocol: str
     ports: list[str]
+    services: list[str]
 
 
 @dataclass(frozen=True)
@@ -211,15 +216,23 @@ class Plan:
         """
         kinds = {self._pairs.kind(source) for source in self.sources()}
         grouped: dict[tuple[str, str], list[_ports.Interval]] = defaultdict(list)
+        services: dict[tuple[str, str], list[_ports.Interval]] = defaultdict(list)
         for node in self._topology["nodes"]:
             if node["name"] != name:
                 continue
             for kind in kinds:
-                merged = self._work(_shape(node), kind, Part.EVERY_ROW)
-                for (outside, protocol), intervals in merged.items():
-                    grouped[_address(node, outside), protocol] += intervals
+                for proof in self._proofs(_shape(node), kind, Part.EVERY_ROW):
+                    where = _address(node, proof.outside), proof.row["protocol"]
+                    grouped[where] += proof.intervals
+                    if proof.expected == OPEN and proof.size <= _SAMPLE_SIZE:
+                        services[where] += proof.intervals
         return [
-            Listener(address=address, protocol=protocol, ports=texts(_ports.merge(intervals)))
+            Listener(
+                address=address,
+                protocol=protocol,
+                ports=texts(_ports.merge(intervals)),
+                services=texts(_ports.merge(services[address, protocol])),
+            )
             for (address, protocol), intervals in sorted(grouped.items())
         ]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Optional, TypedDict
 
 from ansible_collections.edgeops.k3s_network.plugins.module_utils import _ports, _prober

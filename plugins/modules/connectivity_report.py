@@ -28,7 +28,7 @@ attributes:
 options:
   stage:
     description:
-      - V(report) judges, prints and writes. Requires O(topology), O(participants), O(seed),
+      - V(report) judges, prints and writes. Requires O(topology), O(plan),
         O(listeners_variable) and O(probes_variable).
       - V(directory) makes O(report_dir), and fails where it can't be written, to learn that before
         the probes.

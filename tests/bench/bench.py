@@ -365,8 +365,7 @@ def main() -> int:
                 bench.round()
             full_range_figures = full_range.measure(bench, arguments.runs)
             text, results = report(bench, bench.versions())
-    except (BenchError, full_range.FullRangeError) as error:
-    except (BenchError, scale.ScaleError) as error:
+    except (BenchError, full_range.FullRangeError, scale.ScaleError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -16,6 +16,7 @@ from xml.etree import ElementTree
 import pytest
 from ansible.errors import AnsibleError
 from ansible_collections.edgeops.k3s_network.plugins.action import connectivity_report
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe_plan import Plan, Settings
 from ansible_collections.edgeops.k3s_network.tests.unit.plugins.module_utils.factories import (
     COLLECTION,
     row,
@@ -39,15 +40,23 @@ def registered(other, **observed):
         }
         for rule, port in (("api", 6443), ("spegel", 5001))
     ]
-    return {"probes": {"results": results, "sources": {}}, "listeners": {"busy": []}}
+    # A round's result, in a loop over rounds.
+    return {
+        "probes": {"results": [{"results": results, "sources": {}}]},
+        "listeners": {"busy": []},
+    }
+
+
+def told(cluster):
+    """Return the arguments that tell of a cluster."""
+    plan = Plan(cluster, Settings(["server1", "agent1"], "sample", "1"))
+    return {"topology": cluster, "plan": plan.to_text()}
 
 
 GOOD = {"server1": registered("agent1"), "agent1": registered("server1")}
 BAD = {**GOOD, "agent1": registered("server1", spegel="timeout")}
 ARGUMENTS = {
-    "topology": CLUSTER,
-    "participants": ["server1", "agent1"],
-    "seed": "1",
+    **told(CLUSTER),
     "listeners_variable": "listeners",
     "probes_variable": "probes",
 }
@@ -102,7 +111,7 @@ def test_a_good_report_names_no_failures(printed):
 
 def test_what_is_returned_stays_small(printed):
     rows = [row(port, name=f"rule{port}") for port in range(1, 400)]
-    result = run(**{**ARGUMENTS, "topology": {**CLUSTER, "rows": rows}})
+    result = run(**{**ARGUMENTS, **told({**CLUSTER, "rows": rows})})
     assert result["report"]["summary"]["blocked"] == 798
     assert len(result["report"]["failed"]) == 200
     assert len(json.dumps(result)) < 100_000

@@ -68,10 +68,15 @@ def test_probe_targets_are_those_of_the_source():
 def test_probe_listeners_answer_nodes_and_the_controller():
     call = filter_of(probe_listeners)
     assert call(plan("server1", "agent1")["text"], "server1") == [
-        {"address": "192.0.2.11", "protocol": "tcp", "ports": ["6443"]}
+        {"address": "192.0.2.11", "protocol": "tcp", "ports": ["6443"], "services": ["6443"]}
     ]
     assert call(plan("server1", "external")["text"], "server1") == [
-        {"address": "192.0.2.11", "protocol": "tcp", "ports": ["443", "6443"]}
+        {
+            "address": "192.0.2.11",
+            "protocol": "tcp",
+            "ports": ["443", "6443"],
+            "services": ["443", "6443"],
+        }
     ]
 
 

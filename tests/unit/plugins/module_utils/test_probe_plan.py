@@ -218,6 +218,15 @@ def test_listeners_answer_the_kinds_of_the_sources():
         assert (found["address"], found["ports"]) == ("192.0.2.11", ports)
 
 
+def test_a_service_is_meant_for_ports_of_small_rows_that_are_open_to_somebody():
+    rows = [row(10000, 30000, name="data"), row(2379, 2380, source=["server"]), row(10250)]
+    cluster = topology(rows=rows)
+    (found,) = plan_of(cluster, sources=["server1", "agent1"]).listeners("server1")
+    assert found["services"] == ["2379-2380", "10250"]
+    (found,) = plan_of(cluster, sources=["agent1"]).listeners("server1")
+    assert found["services"] == ["10250"]
+
+
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [

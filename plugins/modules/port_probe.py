@@ -201,7 +201,7 @@ def argument_spec() -> dict:
 
 
 def run(params: dict) -> dict:
-    """Probe. Raises ValueError where a port or the timeout is none."""
+    """Probe. Raises ValueError where a port or the timeout is none, OSError without resources."""
     if params["timeout"] <= 0:
         raise ValueError(
             f"k3s_connectivity_probe_timeout is {params['timeout']}; give seconds above 0"
@@ -248,7 +248,7 @@ def main() -> None:
     module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
     try:
         module.exit_json(**run(module.params))
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         module.fail_json(msg=str(error))
 
 

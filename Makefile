@@ -6,6 +6,8 @@
 PYTHON ?= python3
 MODE ?= shared
 RUNS ?= 5
+COUNT ?= 200
+SEED ?= random
 SUITES := bookworm bullseye trixie
 REST := $(filter-out bookworm,$(SUITES))
 # The longest first, so that the others run beside it.
@@ -90,6 +92,13 @@ sanity: $(READY)
 .PHONY: bench
 bench: $(READY) $(LINK) $(BENCH)/ready
 	PYTHONPATH=.build $(BIN)/python -B tests/bench/bench.py --runs $(RUNS) $(SCALE:%=--scale %)
+
+## make mutations [COUNT=200] [SEED=random] [MODE=shared]
+##                               break a cluster at random, and see whether validate names it exactly
+.PHONY: mutations
+mutations: $(READY) $(LINK)
+	$(BIN)/python -B tests/mutations/run.py --create --lab mutations-$(MODE) --mode $(MODE) \
+	  --count $(COUNT) --seed $(SEED)
 
 ## make build                    the collection's artifact
 .PHONY: build

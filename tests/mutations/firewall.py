@@ -1,0 +1,114 @@
+# Copyright (c) 2026 The edgeops.k3s_network authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What one node's firewall does with a packet, as far as the collection and mutations go."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from .cluster import CLUSTER, SEGREGATED, Cluster, Machine
+from .table import CLIENTS, SERVER, SERVERS, rows_of
+
+ACCEPT = "accept"
+DROP = "drop"
+REJECT = "reject"
+RESET = 'reject type="tcp-reset"'
+
+FROM_NODES = "k3s-from-nodes"
+FROM_CLIENTS = "k3s-from-clients"
+ALL_NODES = "k3s-nodes"
+ALL_SERVERS = "k3s-servers"
+
+# The zone that the lab's NICs are in, and those of the collection where networks are segregated.
+PUBLIC = "public"
+ZONE_CLUSTER = "k3s-cluster"
+ZONE_EXTERNAL = "k3s-external"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rich rule for ports, from an ipset, from one machine, or from anyone."""
+
+    action: str
+    protocol: str
+    first: int
+    last: int
+    ipset: str | None = None
+    machine: str | None = None
+    priority: int = 0
+
+    @property
+    def ports(self) -> str:
+        """The ports as firewalld writes them."""
+        return str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
+
+
+@dataclass(frozen=True)
+class Firewall:
+    """The zone of each NIC, the rules of zones and policies in force, and the ipsets."""
+
+    zones: Mapping[str, str]
+    rules: Mapping[str, frozenset[Rule]] = field(default_factory=dict)
+    ipsets: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+    def action(self, interface: str, source: str, protocol: str, port: int) -> str:
+        """Return what is done with a packet: the rules of the zone come first, then policies."""
+        zone = self.zones[interface]
+        for place in (zone, FROM_NODES, FROM_CLIENTS):
+            if place == zone or self._is_asked(place, zone):
+                for rule in self._ordered.get(place, ()):
+                    if self._matches(rule, source, protocol, port):
+                        return rule.action
+        return REJECT
+
+    @cached_property
+    def _ordered(self) -> dict[str, list[Rule]]:
+        return {place: sorted(rules, key=_order) for place, rules in self.rules.items()}
+
+    def _is_asked(self, policy: str, zone: str) -> bool:
+        segregated = ZONE_CLUSTER in self.rules
+        return not segregated or zone == _INGRESS[policy]
+
+    def _matches(self, rule: Rule, source: str, protocol: str, port: int) -> bool:
+        return (
+            rule.protocol == protocol
+            and rule.first <= port <= rule.last
+            and (rule.ipset is None or source in self.ipsets[rule.ipset])
+            and rule.machine in (None, source)
+        )
+
+
+_INGRESS = {FROM_NODES: ZONE_CLUSTER, FROM_CLIENTS: ZONE_EXTERNAL}
+
+
+def _order(rule: Rule) -> tuple[int, bool]:
+    # At the same priority firewalld denies before it allows.
+    return rule.priority, rule.action == ACCEPT
+
+
+def prepared(cluster: Cluster, node: Machine) -> Firewall:
+    """Return the firewall that a node has after the playbook prepare."""
+    zones = {nic.interface: PUBLIC for nic in node.nics}
+    rules: dict[str, frozenset[Rule]] = {PUBLIC: frozenset()}
+    if cluster.mode == SEGREGATED:
+        zones = {
+            nic.interface: ZONE_CLUSTER if nic.network == CLUSTER else ZONE_EXTERNAL
+            for nic in node.nics
+        }
+        rules |= {ZONE_CLUSTER: frozenset(), ZONE_EXTERNAL: frozenset()}
+    from_nodes, from_clients = set(), set()
+    for row in rows_of(node.kind):
+        if row.sources == CLIENTS:
+            from_clients.add(Rule(ACCEPT, row.protocol, row.first, row.last))
+        else:
+            ipset = ALL_SERVERS if row.sources == SERVERS else ALL_NODES
+            from_nodes.add(Rule(ACCEPT, row.protocol, row.first, row.last, ipset=ipset))
+    rules[FROM_NODES] = frozenset(from_nodes)
+    rules[FROM_CLIENTS] = frozenset(from_clients)
+    ipsets = {ALL_NODES: frozenset(one.name for one in cluster.nodes)}
+    if node.kind == SERVER:
+        ipsets[ALL_SERVERS] = frozenset(one.name for one in cluster.nodes if one.kind == SERVER)
+    return Firewall(zones, rules, ipsets)

@@ -1,0 +1,168 @@
+# Copyright (c) 2026 The edgeops.k3s_network authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Break a prepared cluster many times, validate it, and compare the report with the truth.
+
+Each mutation is drawn with a seed, played on a lab, and mended. The unbroken cluster is validated
+first, last, and after every 25th. The last line says how many reports were right in everything;
+the others are in .build/mutations-LAB.json as well.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import random
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from mutations.cluster import SEGREGATED, SHARED
+from mutations.draw import KINDS, KINDS_LATER, draw
+from mutations.judge import Verdict, judge
+from mutations.mutation import Mutation
+from mutations.stage import BUILD, Stage, StageError, lab_directory, new_lab, open_stage
+from mutations.tally import Tally
+from mutations.world import intact
+
+UNBROKEN = "unbroken"
+UNBROKEN_EVERY = 25
+
+
+class Player:
+    """Plays mutations on a stage and keeps what came of them."""
+
+    def __init__(self, stage: Stage, rng: random.Random, kinds: Sequence[str]) -> None:
+        self._stage = stage
+        self._rng = rng
+        self._kinds = kinds
+        self.tally = Tally()
+        self.failures: list[dict[str, Any]] = []
+
+    def play(self, count: int) -> None:
+        """Play so many mutations, with the unbroken cluster before, between and after them."""
+        self._unbroken()
+        for number in range(1, count + 1):
+            mutation = draw(self._rng, self._stage.cluster, self._kinds)
+            start = time.monotonic()
+            report: dict[str, Any] = {"checks": []}
+            try:
+                self._stage.break_(mutation)
+                report = self._stage.validate(mutation)
+                verdict = judge(report, mutation.world, mutation)
+            except StageError as error:
+                verdict = Verdict(missed=[str(error)])
+            finally:
+                self._stage.mend(mutation)
+            self._note(f"{number:3}", mutation.kind, mutation.text, start, verdict)
+            if not verdict.is_right:
+                self._keep(number, mutation, verdict, report)
+            if number % UNBROKEN_EVERY == 0 and number < count:
+                self._unbroken()
+        if count:
+            self._unbroken()
+
+    def _unbroken(self) -> None:
+        self._stage.check_mended()
+        start = time.monotonic()
+        report = self._stage.validate()
+        verdict = judge(report, intact(self._stage.cluster))
+        self._note("   ", UNBROKEN, "the cluster as it was prepared", start, verdict)
+        if not verdict.is_right:
+            self._keep(0, None, verdict, report)
+
+    def _note(self, number: str, kind: str, text: str, start: float, verdict: Verdict) -> None:
+        self.tally.add(kind, verdict)
+        word = "ok" if verdict.is_right else "WRONG"
+        print(f"{number} {word:5} {time.monotonic() - start:5.1f} s  {kind}: {text}")
+        for line in verdict.lines()[:10]:
+            print(f"      {line}")
+        sys.stdout.flush()
+
+    def _keep(
+        self, number: int, mutation: Mutation | None, verdict: Verdict, report: dict[str, Any]
+    ) -> None:
+        self.failures.append(
+            {
+                "number": number,
+                "kind": mutation.kind if mutation else UNBROKEN,
+                "text": mutation.text if mutation else "",
+                "breaks": dict(mutation.breaks) if mutation else {},
+                "verdict": verdict.lines(),
+                "failed_checks": [check for check in report["checks"] if not check["ok"]],
+            }
+        )
+
+
+def arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--lab", default="mutations", help="name of a lab, which is prepared")
+    parser.add_argument("--create", action="store_true", help="start that lab, and end it")
+    parser.add_argument("--count", type=int, default=200)
+    parser.add_argument("--seed", default="random", help="the same seed draws the same mutations")
+    parser.add_argument(
+        "--kinds",
+        default="",
+        help=f"of {', '.join(KINDS)}; by default all but {', '.join(sorted(KINDS_LATER))}",
+    )
+    parser.add_argument("--suite", default="bookworm")
+    parser.add_argument("--mode", choices=(SHARED, SEGREGATED), default=SHARED)
+    parsed = parser.parse_args()
+    parsed.kinds = [kind for kind in parsed.kinds.split(",") if kind]
+    unknown = sorted(set(parsed.kinds) - set(KINDS))
+    if unknown:
+        parser.error(f"unknown kinds: {', '.join(unknown)}")
+    if parsed.seed == "random":
+        parsed.seed = str(random.randrange(10**6))
+    return parsed
+
+
+def main() -> int:
+    """Play and sum up."""
+    args = arguments()
+    for signum in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signum, lambda *_args: sys.exit(1))
+    print(f"seed {args.seed}, {args.count} mutations, {args.mode}, lab {args.lab}", flush=True)
+    with contextlib.ExitStack() as stack:
+        try:
+            if args.create:
+                stack.enter_context(new_lab(args.lab, args.suite, args.mode))
+            directory = lab_directory(args.lab)
+            stage = stack.enter_context(
+                open_stage(directory / "inventory.yml", directory / "ssh_config", args.mode)
+            )
+            stage.prepare()
+            player = Player(stage, random.Random(args.seed), args.kinds)
+            stack.callback(sum_up, player, args.lab)
+            try:
+                player.play(args.count)
+            except StageError as error:
+                # The lab is not what it was, so nothing more can be found out on it.
+                player.tally.add(UNBROKEN, Verdict(missed=[str(error)]))
+                raise
+        except StageError as error:
+            print(f"mutations: {error}", file=sys.stderr)
+            return 2
+        except KeyboardInterrupt:
+            return 130
+    return 1 if player.tally.failed else 0
+
+
+def sum_up(player: Player, lab: str) -> None:
+    """Print the table, and write down what was wrong."""
+    path = BUILD / f"mutations-{lab}.json"
+    path.write_text(json.dumps(player.failures, indent=2) + "\n")
+    print("\n".join(player.tally.lines()), flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,75 @@
+# Copyright (c) 2026 The edgeops.k3s_network authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The guide's table with its ranges, by hand; molecule/guide.py has it port by port."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+SERVER = "server"
+AGENT = "agent"
+CLIENT = "client"
+
+NODES = frozenset({SERVER, AGENT})
+SERVERS = frozenset({SERVER})
+CLIENTS = frozenset({CLIENT})
+
+# validate probes a range of so many ports whole, and of a larger one both ends and a sample.
+SMALL = 18
+
+
+@dataclass(frozen=True)
+class Row:
+    """Ports that some kinds of machine may reach on some kinds of node."""
+
+    protocol: str
+    first: int
+    last: int
+    sources: frozenset[str]
+    destinations: frozenset[str]
+
+    @property
+    def is_small(self) -> bool:
+        """Whether validate probes each port in any case."""
+        return self.last - self.first < SMALL
+
+    @property
+    def ports(self) -> str:
+        """The ports as firewalld writes them."""
+        return str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
+
+    def probed(self, full: bool) -> list[int]:
+        """The ports that validate probes for certain."""
+        if full or self.is_small:
+            return list(range(self.first, self.last + 1))
+        return [self.first, self.last]
+
+
+ROWS = (
+    Row("tcp", 2379, 2380, SERVERS, SERVERS),
+    Row("tcp", 6443, 6443, NODES, SERVERS),
+    Row("udp", 8472, 8472, NODES, NODES),
+    Row("tcp", 10250, 10250, NODES, NODES),
+    Row("tcp", 5001, 5001, NODES, SERVERS),
+    Row("tcp", 9500, 9503, NODES, NODES),
+    Row("tcp", 8500, 8504, NODES, NODES),
+    Row("tcp", 10000, 30000, NODES, NODES),
+    Row("tcp", 3260, 3260, NODES, NODES),
+    Row("tcp", 2049, 2049, NODES, NODES),
+    Row("tcp", 6379, 6379, NODES, NODES),
+    Row("tcp", 9093, 9093, NODES, NODES),
+    Row("tcp", 9095, 9095, NODES, NODES),
+    Row("tcp", 8086, 8086, NODES, NODES),
+    Row("tcp", 80, 80, CLIENTS, NODES),
+    Row("tcp", 443, 443, CLIENTS, NODES),
+    Row("tcp", 9095, 9095, CLIENTS, NODES),
+    Row("tcp", 6379, 6379, CLIENTS, NODES),
+    Row("tcp", 8125, 8125, CLIENTS, NODES),
+    Row("udp", 8125, 8125, CLIENTS, NODES),
+)
+
+
+def rows_of(destination: str) -> list[Row]:
+    """The rows that concern a kind of node."""
+    return [row for row in ROWS if destination in row.destinations]

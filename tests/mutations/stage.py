@@ -145,7 +145,10 @@ class Stage:
         return done.stdout
 
     def _snapshots(self) -> dict[str, set[str]]:
-        return {one.name: _lines(self._run(one.name, _SNAPSHOT)) for one in self.cluster.machines}
+        return {
+            one.name: snapshot_lines(self._run(one.name, _SNAPSHOT))
+            for one in self.cluster.machines
+        }
 
     def _read_cluster(self) -> Cluster:
         listed = subprocess.run(
@@ -189,7 +192,7 @@ class Stage:
         ]
 
 
-def _lines(text: str) -> set[str]:
+def snapshot_lines(text: str) -> set[str]:
     """Return lines with the heading that they are indented under: in firewalld order is nothing."""
     lines: set[str] = set()
     heading = ""

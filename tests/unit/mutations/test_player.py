@@ -85,3 +85,18 @@ def test_lab_that_stays_broken_ends_it_and_is_no_success():
         player.play(3)
     assert len(stage.broken) == 1
     assert player.tally.failed == 1
+
+
+def test_interrupted_run_mends_what_it_has_broken(monkeypatch):
+    stage = FakeStage()
+
+    def interrupt(mutation=None):
+        if mutation is not None:
+            raise SystemExit(1)
+        return truthful(intact(stage.cluster))
+
+    monkeypatch.setattr(stage, "validate", interrupt)
+    with pytest.raises(SystemExit):
+        play(stage, 3)
+    assert stage.mended == stage.broken
+    assert len(stage.broken) == 1

@@ -14,11 +14,16 @@ import select
 import signal
 import socket
 import time
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Optional
 
-from ansible_collections.edgeops.k3s_network.plugins.module_utils import _path_mtu, _wire
+from ansible_collections.edgeops.k3s_network.plugins.module_utils import (
+    _path_mtu,
+    _wire,
+    _witness,
+)
 
 Endpoint = tuple[str, str, int]
 """An address, a protocol and a port."""
@@ -47,10 +52,20 @@ class Started:
     """Endpoints that another process holds."""
     troubles: list[tuple[Endpoint, str]] = field(default_factory=list)
     """Endpoints that can't be had for another reason, which is named."""
+    witnessed: list[Endpoint] = field(default_factory=list)
+    """Those of C(busy) whose datagrams are answered by a witness."""
 
 
-def start(endpoints: Sequence[Endpoint], token: str, name: str, lease: float) -> Started:
+def start(
+    endpoints: Sequence[Endpoint],
+    token: str,
+    name: str,
+    lease: float,
+    busy: Sequence[Endpoint] = (),
+) -> Started:
     """Listen on all endpoints in processes of their own, which end C(lease) seconds after this.
+
+    Of UDP ports that another process holds, those in C(busy) among them, a witness answers.
 
     renew() gives them as long again. Open files are limited, so many endpoints are shared out over
     several processes. Raises OSError where there can be no process.
@@ -69,12 +84,29 @@ def start(endpoints: Sequence[Endpoint], token: str, name: str, lease: float) ->
                         result.troubles.append((endpoint, _explain(endpoint, error)))
             if sockets:
                 result.processes.append(_spawn(sockets, token, name, lease))
+        result.busy += busy
+        _bear_witness(result, token, name, lease)
     except OSError:
         stop(result.processes)
         raise
     result.busy.sort()
     result.troubles.sort()
     return result
+
+
+def _bear_witness(result: Started, token: str, name: str, lease: float) -> None:
+    """Answer datagrams beside the processes that hold their ports, as far as this host lets us."""
+    ports: dict[str, set[int]] = defaultdict(set)
+    for address, protocol, port in result.busy:
+        if protocol == "udp" and ":" not in address:
+            ports[address].add(port)
+    held: dict[socket.socket, set[int]] = {}
+    for address, wanted in ports.items():
+        with contextlib.suppress(OSError):
+            held[_witness.open_socket(address, token)] = wanted
+            result.witnessed += [(address, "udp", port) for port in sorted(wanted)]
+    if held:
+        result.processes.append(_spawn(list(held), token, name, lease, held))
 
 
 def renew(processes: Sequence[dict[str, int]]) -> list[int]:
@@ -184,14 +216,20 @@ def _open(endpoint: Endpoint) -> socket.socket:
     return opened
 
 
-def _spawn(sockets: Sequence[socket.socket], token: str, name: str, lease: float) -> dict[str, int]:
+def _spawn(
+    sockets: Sequence[socket.socket],
+    token: str,
+    name: str,
+    lease: float,
+    held: Optional[Mapping[socket.socket, Collection[int]]] = None,
+) -> dict[str, int]:
     # The child may not run before its number is known to the parent, so no race with stop().
     pid = os.fork()
     if pid == 0:
         status = 1
         try:
             _detach(sockets)
-            _serve(sockets, token, name, lease)
+            _serve(sockets, token, name, lease, held or {})
             status = 0
         finally:
             os._exit(status)
@@ -214,8 +252,17 @@ def _detach(sockets: Sequence[socket.socket]) -> None:
         stream.write(PROCESS_NAME)
 
 
-def _serve(sockets: Sequence[socket.socket], token: str, name: str, lease: float) -> None:
-    """Answer until the lease is over, or there are no free file descriptors."""
+def _serve(
+    sockets: Sequence[socket.socket],
+    token: str,
+    name: str,
+    lease: float,
+    held: Mapping[socket.socket, Collection[int]],
+) -> None:
+    """Answer until the lease is over, or there are no free file descriptors.
+
+    C(held) has the ports that a socket is a witness for.
+    """
     deadline = time.monotonic() + lease
 
     def renewed(*_signal: object) -> None:
@@ -244,6 +291,8 @@ def _serve(sockets: Sequence[socket.socket], token: str, name: str, lease: float
                     connection, _peer = one.accept()
                     with connection:
                         connection.send(answers[number])
+                elif one in held:
+                    _witness.answer(one, held[one], token, name)
                 else:
                     data, peer = one.recvfrom(_UDP_MAX)
                     answer = _wire.reply(data, token, ports[number], name)

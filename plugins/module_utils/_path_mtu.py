@@ -112,7 +112,8 @@ class UdpWay:
         data = self._sock.recv(_PACKET_MAX)
         size = len(data) + _HEADERS
         speaker = _wire.read_reply(data, self._question(size))
-        return size if speaker == (self._peer[1], self._destination) else None
+        known = speaker is not None and speaker[:2] == (self._peer[1], self._destination)
+        return size if known else None
 
     def flow(self) -> _icmp.Flow:
         """Return what ICMP errors name these packets by."""

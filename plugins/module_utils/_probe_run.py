@@ -23,6 +23,7 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._prober import
     MTU_HOLE,
     OPEN,
     OVERLAY_SILENT,
+    PORT_IS_OPEN,
     TIMEOUT,
     Endpoint,
     Outcome,
@@ -75,8 +76,8 @@ class _Datagram:
 
     @property
     def answered(self) -> bool:
-        """Whether a listener of ours is there."""
-        return self.before.observed == OPEN
+        """Whether a listener of ours holds the port, which a witness does not."""
+        return self.before == Outcome(OPEN)
 
 
 def _datagrams(targets: Sequence[Target], outcomes: Outcomes) -> list[_Datagram]:
@@ -149,7 +150,7 @@ def _verdict(datagram: _Datagram, interface: Optional[_path_mtu.Interface]) -> O
     """Say what became of an endpoint, now that more is known."""
     outcome = datagram.before
     if datagram.overlay is not None and datagram.peer is not None:
-        outcome = _through_overlay(datagram.overlay, datagram.peer)
+        outcome = _through_overlay(datagram.overlay, datagram.peer, outcome.observed == OPEN)
     path = datagram.path
     if path is None or not path.is_hole or interface is None:
         return outcome
@@ -159,10 +160,13 @@ def _verdict(datagram: _Datagram, interface: Optional[_path_mtu.Interface]) -> O
     return Outcome(outcome.observed, "; besides, ".join(filter(None, [outcome.detail, hole])))
 
 
-def _through_overlay(passage: _path_mtu.Passage, peer: _overlay_echo.Peer) -> Outcome:
+def _through_overlay(
+    passage: _path_mtu.Passage, peer: _overlay_echo.Peer, port_is_open: bool
+) -> Outcome:
     where = f"{peer.address} behind {peer.device}"
     if not passage.largest:
-        return Outcome(OVERLAY_SILENT, f"through the overlay: {where} did not answer")
+        but = f", {PORT_IS_OPEN}" if port_is_open else ""
+        return Outcome(OVERLAY_SILENT, f"through the overlay: {where} did not answer{but}")
     if passage.is_hole:
         return Outcome(MTU_HOLE, f"through the overlay to {where}: {_hole(passage, peer.device)}")
     return Outcome(OPEN, f"through the overlay: {where} answered")

@@ -33,6 +33,8 @@ ACCEPTED = "accepted"
 """Something answered, but no listener of ours: a service, or another host."""
 REFLECTED = "it sent back what it got"
 """The detail of ACCEPTED where that is all that came over UDP."""
+WITNESSED = "a process holds the port, and beside it the datagram was seen behind the firewall"
+"""The detail of OPEN where a witness has answered over UDP."""
 WRONG_HOST = "wrong_host"
 """A listener of this run answered, but that of another host or port."""
 REFUSED = "refused"
@@ -42,6 +44,8 @@ MTU_HOLE = "mtu_hole"
 """Small packets are answered, and full-size ones are not."""
 OVERLAY_SILENT = "overlay_silent"
 """The port stayed silent, and so did what is reached through it by this host's VXLAN."""
+PORT_IS_OPEN = "though the port itself is open"
+"""What the detail of OVERLAY_SILENT ends with where a witness has answered."""
 UNREACHABLE = "unreachable"
 ERROR = "error"
 
@@ -283,7 +287,7 @@ class Prober:
         elif speaker.port != port:
             self._finish(probe, Outcome(WRONG_HOST, f"{destination}'s port {speaker.port}"))
         else:
-            self._finish(probe, Outcome(OPEN))
+            self._finish(probe, Outcome(OPEN, WITNESSED if speaker.witness else ""))
 
     def _ask_again(self, probe: _Probe, now: float) -> None:
         if self._probes.get(probe.sock.fileno()) is not probe or now >= probe.deadline:

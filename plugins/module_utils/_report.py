@@ -67,11 +67,8 @@ class Seen:
     ) -> None:
         """Take the results of port_probe by source and of port_listener by destination."""
         self.mode = mode
-        self._busy = {
-            name: {(one["address"], one["protocol"], one["port"]) for one in result["busy"]}
-            for name, result in listeners.items()
-            if result is not None and "busy" in result
-        }
+        self._busy = _places(listeners, "busy")
+        self._witnessed = _places(listeners, "witnessed")
         self._elsewhere = {
             (name, one["address"], one["protocol"], one["port"]): one["held_at"]
             for name, result in listeners.items()
@@ -150,6 +147,11 @@ class Seen:
         key = (expectation["address"], expectation["protocol"], port)
         return ", ".join(self._elsewhere.get((expectation["destination"], *key), ()))
 
+    def is_witnessed(self, expectation: Expectation, port: int) -> bool:
+        """Tell whether what reaches the port is seen, whoever holds it."""
+        key = (expectation["address"], expectation["protocol"], port)
+        return key in self._witnessed.get(expectation["destination"], ())
+
     def trouble(self, expectation: Expectation, port: int, observed: str) -> str:
         """Say what is wrong with the listener on a port, where the destination has told."""
         destination = expectation["destination"]
@@ -173,6 +175,16 @@ class Seen:
     def came_from(self, expectation: Expectation) -> Optional[str]:
         """Return the address that a source reached a destination from, if it is known."""
         return self._sources.get(expectation["source"], {}).get(expectation["address"])
+
+
+def _places(
+    listeners: Mapping[str, Optional[Mapping[str, Any]]], key: str
+) -> dict[str, set[tuple[str, str, int]]]:
+    return {
+        name: {(one["address"], one["protocol"], one["port"]) for one in result[key]}
+        for name, result in listeners.items()
+        if result is not None and key in result
+    }
 
 
 def build(topology: Topology, expectations: Iterable[Expectation], seen: Seen) -> Report:
@@ -295,7 +307,8 @@ def _judge(
     trouble = seen.trouble(expectation, port, observed)
     if trouble and observed not in (_prober.OPEN, _prober.WRONG_HOST):
         return _prober.ERROR, False, trouble
-    if expectation["protocol"] == "udp" and service:
+    witnessed = seen.is_witnessed(expectation, port)
+    if expectation["protocol"] == "udp" and service and not witnessed:
         observed, said = _of_udp_service(destination, observed, said)
     if observed == _prober.ACCEPTED:
         if service:
@@ -354,7 +367,8 @@ def _judge(
         return observed, True, said
     if observed == _prober.REFUSED:
         # With a listener there, only a firewall can refuse.
-        ok = seen.listens(destination) and not service and not seen.held_at(expectation, port)
+        guarded = seen.listens(destination) and (witnessed or not service)
+        ok = guarded and not seen.held_at(expectation, port)
         return observed, ok, said if ok else "the path is open, though nobody listens"
     return observed, False, said
 
@@ -365,8 +379,8 @@ def _of_udp_service(destination: str, observed: str, said: str) -> tuple[str, st
         # Silence proves nothing (k3s#8348).
         more = f"; {said}" if said else ""
         return _prober.ERROR, (
-            f"another process of {destination} holds this port (Flannel, once it runs), and a "
-            f"silent UDP port proves nothing; validate UDP before that process is started{more}"
+            f"another process of {destination} holds this port, and a silent UDP port proves "
+            f"nothing; validate before that process is started, or with become: true{more}"
         )
     if observed == _prober.ACCEPTED and said == _prober.REFLECTED:
         return _prober.ERROR, (
@@ -390,8 +404,11 @@ def _remedy(
             f"no answer, so a firewall on {destination} or on the way drops it: {fix}{besides}"
         ),
         _prober.OVERLAY_SILENT: (
-            f"no answer {said}, so a firewall on {destination} or on the way drops VXLAN, or one "
-            f"on {source} what comes back: {fix}"
+            f"no answer {said}: a firewall on {source} drops what comes back, or the overlay's own "
+            f"state is wrong (ip -details link show type vxlan, on {source} and {destination})"
+            if said.endswith(_prober.PORT_IS_OPEN)
+            else f"no answer {said}, so a firewall on {destination} or on the way drops VXLAN, or "
+            f"one on {source} what comes back: {fix}"
         ),
         _prober.MTU_HOLE: (
             f"{said}; give the NICs of {source} and {destination}, and every switch port between "

@@ -8,7 +8,8 @@ A listener answers a TCP connection at once with one line: the token of the run,
 inventory name of its node, so that neither another host nor another port passes for it. Over UDP it
 answers only a question with that token, by token, the question's nonce, port and name, in as many
 bytes as it was asked with: never more, so that nobody can have it flood a third. A question is none
-of its own answers, so what merely echoes proves nothing.
+of its own answers, so what merely echoes proves nothing. A witness, which answers beside a process
+that holds the port, says that it is one.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ ANSWER_MAX = 512
 
 _ASK = b"ask"
 _PORT_DIGITS = 5
+_WITNESS = b"*"
 
 
 class Speaker(NamedTuple):
@@ -27,6 +29,7 @@ class Speaker(NamedTuple):
 
     port: int
     name: str
+    witness: bool = False
 
 
 def answer(token: str, port: int, name: str) -> bytes:
@@ -47,12 +50,13 @@ def question(token: str, nonce: str, size: int = ANSWER_MAX) -> bytes:
     return (b"%s %s %s\n" % (token.encode(), _ASK, nonce.encode())).ljust(size, b"\0")
 
 
-def reply(data: bytes, token: str, port: int, name: str) -> Optional[bytes]:
+def reply(data: bytes, token: str, port: int, name: str, witness: bool = False) -> Optional[bytes]:
     """Return what a listener answers to a datagram; None where it is no question of this run."""
     words = data.partition(b"\n")[0].split(b" ")
     if len(words) != 3 or words[:2] != [token.encode(), _ASK]:
         return None
-    said = b"%s %s %d %s\n" % (words[0], words[2], port, name.encode())
+    mark = _WITNESS if witness else b""
+    said = b"%s %s %d%s %s\n" % (words[0], words[2], port, mark, name.encode())
     return said.ljust(len(data), b"\0") if len(said) <= len(data) else None
 
 
@@ -73,7 +77,9 @@ def is_stale(data: bytes, question: bytes) -> bool:
 
 
 def _speaker(said: bytes) -> Optional[Speaker]:
-    port, _space, name = said.partition(b" ")
+    word, _space, name = said.partition(b" ")
+    witness = word.endswith(_WITNESS)
+    port = word[: -len(_WITNESS)] if witness else word
     if not port.isdigit() or len(port) > _PORT_DIGITS:
         return None
-    return Speaker(int(port), name.decode(errors="replace"))
+    return Speaker(int(port), name.decode(errors="replace"), witness)

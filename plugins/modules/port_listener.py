@@ -66,7 +66,7 @@ options:
         elements: str
         default: []
   listen:
-    description: V(false) starts nothing and only tells which ports are held, and where.
+    description: V(false) holds no port and only tells which ones are held, and where.
     type: bool
     default: true
   token:
@@ -126,6 +126,14 @@ busy:
   type: list
   elements: dict
   sample: [{"address": 192.0.2.11, "protocol": tcp, "port": 6443}]
+witnessed:
+  description:
+    - UDP ports of RV(busy) at which a witness of the run answers beside the process that holds
+      them. It sees what the firewall has let pass, so that a silent process does not hide the path.
+  returned: when O(state=started)
+  type: list
+  elements: dict
+  sample: [{"address": 192.0.2.11, "protocol": udp, "port": 8125}]
 elsewhere:
   description: Ports of O(listeners[].services) that a process holds at other addresses alone.
   returned: when O(state=started)
@@ -221,15 +229,13 @@ def run(params: dict) -> dict:
         if (addresses := _held_ports.elsewhere(held, *endpoint))
     }
     endpoints = [one for one in _endpoints(params["listeners"], "ports") if one not in elsewhere]
-    if params["listen"]:
-        started = _listener.start(endpoints, params["token"], params["name"], params["lease"])
-    else:
-        busy_now = [one for one in endpoints if _held_ports.is_held(held, *one)]
-        started = _listener.Started(busy=busy_now)
-    busy = [
-        {"address": address, "protocol": protocol, "port": port}
-        for address, protocol, port in started.busy
+    listening = endpoints if params["listen"] else []
+    held_already = [
+        one for one in endpoints if one not in listening and _held_ports.is_held(held, *one)
     ]
+    started = _listener.start(
+        listening, params["token"], params["name"], params["lease"], held_already
+    )
     troubles = [
         {"address": address, "protocol": protocol, "first": first, "last": last, "detail": detail}
         for address, protocol, first, last, detail in _listener.merged(started.troubles)
@@ -237,13 +243,18 @@ def run(params: dict) -> dict:
     return {
         "changed": False,
         "processes": started.processes,
-        "busy": busy,
+        "busy": _places(started.busy),
+        "witnessed": _places(started.witnessed),
         "elsewhere": [
             {"address": address, "protocol": protocol, "port": port, "held_at": addresses}
             for (address, protocol, port), addresses in elsewhere.items()
         ],
         "troubles": troubles,
     }
+
+
+def _places(endpoints: list) -> list:
+    return [dict(zip(("address", "protocol", "port"), endpoint)) for endpoint in endpoints]
 
 
 def _endpoints(listeners: list, key: str) -> list:

@@ -90,6 +90,28 @@ def udp(*ports, full_size=True):
     return Target("server1", HERE, "udp", tuple((port, port) for port in ports), full_size)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="a raw socket takes root")
+@pytest.mark.parametrize(
+    ("overlay", "outcome"),
+    [
+        (FULL, Outcome("open", "through the overlay: 10.42.2.0 behind flannel.1 answered")),
+        (
+            NONE,
+            Outcome(
+                "overlay_silent",
+                "through the overlay: 10.42.2.0 behind flannel.1 did not answer, though the port "
+                "itself is open",
+            ),
+        ),
+    ],
+)
+def test_an_overlay_is_looked_into_though_a_witness_has_seen_the_datagram(world, overlay, outcome):
+    world.passages = {HERE: FULL, PEER.address: overlay}
+    with service(UDP) as port, listening((HERE, "udp", port)):
+        world.peers.add(port)
+        assert run(udp(port)) == [outcome]
+
+
 def test_full_size_packets_go_to_one_port_of_an_address(world):
     ports = [free_port(UDP), free_port(UDP)]
     world.passages = {HERE: FULL}

@@ -70,19 +70,28 @@ def probed(*runs, protocol="tcp", sources=None):
     return {"results": results, "sources": sources or {}}
 
 
-def listening(*busy):
+def listening(*busy, witnessed=False):
     """Return what port_listener returns, for busy (protocol, port)."""
     entries = [{"address": SERVER, "protocol": protocol, "port": port} for protocol, port in busy]
-    return {"busy": entries, "processes": []}
+    return {"busy": entries, "witnessed": entries if witnessed else [], "processes": []}
 
 
 def judged(
-    observed, detail="", expected=OPEN, mode="auto", busy=(), protocol="tcp", cluster=CLUSTER
+    observed,
+    detail="",
+    expected=OPEN,
+    mode="auto",
+    busy=(),
+    protocol="tcp",
+    cluster=CLUSTER,
+    witnessed=False,
 ):
     """Return the check of one port that was observed so."""
     rule = "api" if protocol == "tcp" else "vxlan"
     port = 6443 if protocol == "tcp" else 8472
-    listeners = {} if mode == "live" else {"server1": listening(*busy)}
+    listeners = {"server1": listening(*busy, witnessed=witnessed)}
+    if mode == "live" and not busy:
+        listeners = {}
     seen = Seen(
         {"agent1": probed((port, port, observed, detail), protocol=protocol)}, listeners, mode
     )
@@ -269,6 +278,33 @@ def test_silence_of_our_own_udp_listener_is_a_timeout():
 
 def test_a_port_is_busy_only_with_its_protocol():
     assert judged("timeout", busy=[("tcp", 8472)], protocol="udp")["observed"] == "timeout"
+
+
+@pytest.mark.parametrize("mode", ["auto", "live"])
+@pytest.mark.parametrize(
+    ("observed", "expected", "ok"),
+    [
+        ("open", OPEN, True),
+        ("timeout", OPEN, False),
+        ("rejected", OPEN, False),
+        ("open", CLOSED, False),
+        ("timeout", CLOSED, True),
+        ("refused", CLOSED, True),
+    ],
+)
+def test_a_witness_makes_of_a_held_udp_port_one_like_others(mode, observed, expected, ok):
+    held = [("udp", 8472)]
+    check = judged(
+        observed, expected=expected, mode=mode, busy=held, protocol="udp", witnessed=True
+    )
+    assert (check["observed"], check["ok"]) == (observed, ok)
+
+
+def test_a_silent_overlay_behind_an_open_port_is_told_apart():
+    said = "through the overlay: 10.42.1.0 did not answer, though the port itself is open"
+    check = judged("overlay_silent", said, busy=[("udp", 8472)], protocol="udp", witnessed=True)
+    assert (check["observed"], check["ok"]) == ("timeout", False)
+    assert f"no answer {said}: a firewall on agent1 drops what comes back" in check["detail"]
 
 
 # What is expected closed

@@ -136,10 +136,11 @@ class _Namespace:
 
 
 @contextlib.contextmanager
-def pods(nodes: Sequence[Any]) -> Iterator[dict[str, list[Any]]]:
+def pods(nodes: Sequence[Any], answering: bool = True) -> Iterator[dict[str, list[Any]]]:
     """Join nodes by an overlay and hand out two pods of each, by the node's name.
 
-    Pods are Machines. They answer on POD_PORT, and the nodes on the ports that pods may reach.
+    Pods are Machines. They answer on POD_PORT, and the nodes on the ports that pods may reach,
+    unless services of theirs hold these already: C(answering) is False then.
     """
     addresses = {number: node.address() for number, node in enumerate(nodes, 1)}
     made: dict[str, list[Any]] = {}
@@ -152,7 +153,8 @@ def pods(nodes: Sequence[Any]) -> Iterator[dict[str, list[Any]]]:
             for pod, host in hosts.items():
                 parts.append(_filled(_POD, number=number, pod=pod, host=host))
             node.run("".join(parts))
-            _listen(node, "", node.name, [*(port for _tcp, port in PODS_TO_NODES), API_PORT])
+            if answering:
+                _listen(node, "", node.name, [*(port for _tcp, port in PODS_TO_NODES), API_PORT])
             for pod in hosts:
                 _listen(node, f"ip netns exec {pod}", pod, [POD_PORT])
             made[node.name] = [

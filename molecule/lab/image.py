@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """OS trees: built from a distribution's packages and kept, or named by the user.
 
-Virtual machines have trees of their own, which hold a kernel too.
+Virtual machines have trees of their own, which hold a kernel too; so have machines with services,
+which hold servers too.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import time
 from pathlib import Path
 
 from common import LabError, cache_dir, locked
+from spec import PLAIN, SERVICES, VM
 
 SUITES = ("bullseye", "bookworm", "trixie")
 
@@ -26,6 +28,13 @@ PACKAGES = (
     # what a test looks with
     "netcat-openbsd nmap tcpdump"
 ).split()
+# Servers that hold ports of a node's where there is no K3s, and what makes a certificate for them.
+SERVICE_PACKAGES = (
+    "etcd-server libnginx-mod-stream nginx-light openssl redis-server "
+    # the release's own: the index of bullseye's security archive is ahead of its files
+    "tgt/{suite}"
+).split()
+SERVICE_UNITS = "etcd nginx redis-server tgt".split()
 
 RECIPE = (
     "--mode=root",
@@ -37,6 +46,13 @@ RECIPE = (
     # Each machine gets these of its own.
     '--customize-hook=rm -f "$1"/etc/hostname "$1"/etc/resolv.conf "$1"/etc/machine-id '
     '"$1"/var/lib/dbus/machine-id "$1"/etc/ssh/ssh_host_*',
+)
+
+SERVICES_RECIPE = (
+    *RECIPE,
+    f"--include={','.join(SERVICE_PACKAGES)}",
+    # Whoever wants them configures them first.
+    f'--customize-hook=chroot "$1" systemctl disable {" ".join(SERVICE_UNITS)}',
 )
 
 VM_RECIPE = (
@@ -62,10 +78,23 @@ REQUIRED = {
     "python3": ("usr/bin/python3",),
     "ip (iproute2)": ("usr/sbin/ip", "sbin/ip", "usr/bin/ip"),
 }
+SERVICES_REQUIRED = REQUIRED | {
+    "etcd": ("usr/bin/etcd",),
+    "nginx": ("usr/sbin/nginx",),
+    "redis-server": ("usr/bin/redis-server",),
+    "tgtd": ("usr/sbin/tgtd",),
+}
 VM_REQUIRED = REQUIRED | {
     "a kernel": (KERNEL,),
     "an initramfs": (INITRAMFS,),
     "ifup": ("usr/sbin/ifup", "sbin/ifup"),
+}
+
+FLAVOURS: dict[str, tuple[str, tuple[str, ...], dict[str, tuple[str, ...]]]] = {
+    # what a tree's name begins with, its recipe, and what it must hold
+    PLAIN: ("", RECIPE, REQUIRED),
+    SERVICES: ("services-", SERVICES_RECIPE, SERVICES_REQUIRED),
+    VM: ("vm-", VM_RECIPE, VM_REQUIRED),
 }
 
 
@@ -78,39 +107,39 @@ def lacks(tree: Path, required: dict[str, tuple[str, ...]]) -> list[str]:
     ]
 
 
-def tree_for(suite: str, vm: bool) -> Path:
+def tree_for(suite: str, flavour: str) -> Path:
     """The suite's tree, built where it is not kept yet; for containers K3S_LAB_ROOT may name it."""
     named = os.environ.get("K3S_LAB_ROOT")
-    if vm or not named:
-        return build(suite, vm)
+    if flavour == VM or not named:
+        return build(suite, flavour)
     tree = Path(named).absolute()
     if not tree.is_dir():
         raise LabError(f"K3S_LAB_ROOT={named}: no such directory")
-    missing = lacks(tree, REQUIRED)
+    _prefix, _recipe, required = FLAVOURS[flavour]
+    missing = lacks(tree, required)
     if missing:
         raise LabError(f"K3S_LAB_ROOT={named} lacks {', '.join(missing)}")
     return tree
 
 
-def build(suite: str, vm: bool) -> Path:
+def build(suite: str, flavour: str) -> Path:
     """Build a suite's tree, or return the one that was kept."""
     if suite not in SUITES:
         raise LabError(f"unknown suite {suite!r}; known are {', '.join(SUITES)}")
-    flavour, recipe, required = suite, list(RECIPE), REQUIRED
-    if vm:
-        flavour, required = f"vm-{suite}", VM_REQUIRED
-        recipe = [option.replace("{suite}", suite) for option in VM_RECIPE]
+    prefix, options, required = FLAVOURS[flavour]
+    name = f"{prefix}{suite}"
+    recipe = [option.replace("{suite}", suite) for option in options]
     images = cache_dir() / "images"
     digest = hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:12]
-    tree = images / f"{flavour}-{digest}"
-    with locked(images / f"{flavour}.lock"):
+    tree = images / f"{name}-{digest}"
+    with locked(images / f"{name}.lock"):
         if tree.is_dir():
             return tree
-        partial = images / f".{flavour}.partial"
+        partial = images / f".{name}.partial"
         shutil.rmtree(partial, ignore_errors=True)
-        log = images / f"{flavour}.log"
+        log = images / f"{name}.log"
         start = time.monotonic()
-        print(f"building {flavour}, see {log}", flush=True)
+        print(f"building {name}, see {log}", flush=True)
         with log.open("w") as output:
             done = subprocess.run(
                 # Dies with us: mmdebstrap's mounts are in a mount namespace of its own.
@@ -125,10 +154,10 @@ def build(suite: str, vm: bool) -> Path:
             shutil.rmtree(partial, ignore_errors=True)
             tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
             reason = f"the tree lacks {', '.join(missing)}" if missing else tail
-            raise LabError(f"building {flavour} failed: {reason}")
+            raise LabError(f"building {name} failed: {reason}")
         partial.rename(tree)
-        _forget_older(images, flavour, tree)
-        print(f"built {flavour} in {time.monotonic() - start:.0f} s", flush=True)
+        _forget_older(images, name, tree)
+        print(f"built {name} in {time.monotonic() - start:.0f} s", flush=True)
     return tree
 
 

@@ -14,6 +14,9 @@ that `reset` cuts; `network: networkd` or `ifupdown` has another than NetworkMan
 NICs. QEMU uses KVM where that has booted a kernel, and emulates the processor elsewhere, so that a
 boot takes a minute or two; K3S_LAB_ACCEL (kvm or tcg) overrules that.
 
+A container of which the spec says `services: true` has real servers installed (etcd, Redis, nginx,
+tgt), none of which starts by itself.
+
 Everything is below K3S_LAB_CACHE (default: k3s-network-lab in the user's cache directory).
 """
 
@@ -95,8 +98,8 @@ class Lab:
     def create(self, data: dict[str, Any], replace: bool) -> None:
         """Start all machines and wait for them; on a failure nothing but their logs stays."""
         wanted = spec.parse(data)
-        kinds = sorted({machine.vm for machine in wanted.machines})
-        trees = {vm: image.tree_for(wanted.suite, vm) for vm in kinds}
+        flavours = sorted({machine.flavour for machine in wanted.machines})
+        trees = {flavour: image.tree_for(wanted.suite, flavour) for flavour in flavours}
         with self._locked():
             if self.exists and not replace:
                 raise LabError(f"lab {self.name} exists; destroy it, or say --replace")
@@ -108,7 +111,7 @@ class Lab:
                 self._destroy(keep_logs=True)
                 raise
 
-    def _start(self, data: dict[str, Any], wanted: spec.Spec, trees: dict[bool, Path]) -> None:
+    def _start(self, data: dict[str, Any], wanted: spec.Spec, trees: dict[str, Path]) -> None:
         self.directory.mkdir(parents=True)
         note = {"trees": [tree.name for tree in trees.values()], "spec": data}
         (self.directory / "lab.json").write_text(json.dumps(note))
@@ -118,7 +121,7 @@ class Lab:
         access.write_ssh_config(self.directory, self.network, wanted)
         for machine in wanted.machines:
             instance = self.instance(machine)
-            instance.start(trees[machine.vm], machine, self.network, self.directory / "keys")
+            instance.start(trees[machine.flavour], machine, self.network, self.directory / "keys")
 
     def _wait(self, wanted: spec.Spec) -> None:
         # Not joined: where one fails the others are still waiting, until _destroy ends it all.
@@ -188,7 +191,7 @@ def all_labs() -> list[Lab]:
 
 def image_command(args: argparse.Namespace) -> None:
     """Build an OS tree."""
-    print(image.build(args.suite, args.vm))
+    print(image.build(args.suite, args.flavour))
 
 
 def create_command(args: argparse.Namespace) -> None:
@@ -274,7 +277,16 @@ def arguments() -> argparse.ArgumentParser:
 
     build = command("image", image_command)
     build.add_argument("suite", choices=image.SUITES)
-    build.add_argument("--vm", action="store_true", help="the tree of virtual machines")
+    flavour = build.add_mutually_exclusive_group()
+    flavour.set_defaults(flavour=spec.PLAIN)
+    for name, what in ((spec.VM, "virtual machines"), (spec.SERVICES, "machines with services")):
+        flavour.add_argument(
+            f"--{name}",
+            dest="flavour",
+            action="store_const",
+            const=name,
+            help=f"the tree of {what}",
+        )
 
     create = command("create", create_command)
     create.add_argument("--name", required=True)

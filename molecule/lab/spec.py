@@ -16,6 +16,9 @@ NAME = re.compile(r"[a-z][a-z0-9-]*")
 NIC_LISTS = (["cluster"], ["external"], ["cluster", "external"], ["external", "cluster"])
 CLUSTER_GROUPS = ("server", "agent")
 
+# What a machine's OS tree is made for.
+PLAIN, SERVICES, VM = "plain", "services", "vm"
+
 # What may look after a machine's NICs, and the unit that it is.
 MANAGERS = {
     "networkmanager": "NetworkManager.service",
@@ -48,6 +51,14 @@ class Machine:
     nics: tuple[Nic, ...]
     vm: bool
     network: str
+    services: bool
+
+    @property
+    def flavour(self) -> str:
+        """The kind of OS tree that it stands on."""
+        if self.vm:
+            return VM
+        return SERVICES if self.services else PLAIN
 
     def nic(self, name: str) -> Nic:
         """The NIC of that name."""
@@ -107,7 +118,8 @@ def shortcut(suite: str, servers: int, agents: int, clients: int, nics: int) -> 
 
 
 def _machine(index: int, entry: dict[str, Any]) -> Machine:
-    _only(entry, {"name", "groups", "nics", "default_route", "vm", "network"}, "a machine")
+    known = {"name", "groups", "nics", "default_route", "vm", "network", "services"}
+    _only(entry, known, "a machine")
     name = str(entry.get("name", ""))
     # With the suffix of its bridge ports a name must stay within the kernel's 15 characters.
     if not NAME.fullmatch(name) or len(name) > 12:
@@ -125,6 +137,11 @@ def _machine(index: int, entry: dict[str, Any]) -> Machine:
     vm = entry.get("vm", False)
     if not isinstance(vm, bool):
         raise LabError(f"{name}: vm is true or false")
+    services = entry.get("services", False)
+    if not isinstance(services, bool):
+        raise LabError(f"{name}: services is true or false")
+    if services and vm:
+        raise LabError(f"{name}: a machine with vm: true has no services")
     network = entry.get("network", "networkmanager")
     if network not in list(MANAGERS):
         raise LabError(f"{name}: network is one of {', '.join(MANAGERS)}")
@@ -140,7 +157,9 @@ def _machine(index: int, entry: dict[str, Any]) -> Machine:
         )
         for number, bridge in enumerate(bridges)
     )
-    return Machine(name=name, groups=tuple(groups), nics=nics, vm=vm, network=network)
+    return Machine(
+        name=name, groups=tuple(groups), nics=nics, vm=vm, network=network, services=services
+    )
 
 
 def _only(data: dict[str, Any], known: set[str], what: str) -> None:

@@ -404,8 +404,9 @@ def _remedy(
             f"no answer, so a firewall on {destination} or on the way drops it: {fix}{besides}"
         ),
         _prober.OVERLAY_SILENT: (
-            f"no answer {said}: a firewall on {source} drops what comes back, or the overlay's own "
-            f"state is wrong (ip -details link show type vxlan, on {source} and {destination})"
+            f"no answer {said}: on {source}, {_admission(topology, destination)} should admit what "
+            f"comes back; or the overlay's own state is wrong, on {source} or {destination} (ip "
+            "-details link show type vxlan)"
             if said.endswith(_prober.PORT_IS_OPEN)
             else f"no answer {said}, so a firewall on {destination} or on the way drops VXLAN, or "
             f"one on {source} what comes back: {fix}"

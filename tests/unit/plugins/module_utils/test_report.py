@@ -304,7 +304,7 @@ def test_a_silent_overlay_behind_an_open_port_is_told_apart():
     said = "through the overlay: 10.42.1.0 did not answer, though the port itself is open"
     check = judged("overlay_silent", said, busy=[("udp", 8472)], protocol="udp", witnessed=True)
     assert (check["observed"], check["ok"]) == ("timeout", False)
-    assert f"no answer {said}: a firewall on agent1 drops what comes back" in check["detail"]
+    assert f"no answer {said}: on agent1, its firewalld policy k3s-from-nodes" in check["detail"]
 
 
 # What is expected closed

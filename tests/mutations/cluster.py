@@ -115,6 +115,7 @@ class Cluster:
                 ports: set[tuple[str, str, int]] = set()
                 rows = rows_of(destination.kind)
                 admitted = {(row.protocol, row.first) for row in rows if source.kind in row.sources}
+                to_clients = {(row.protocol, row.first) for row in rows if CLIENT in row.sources}
                 for row in rows:
                     is_open = source.kind in row.sources
                     if source.kind != CLIENT and row.sources == CLIENTS:
@@ -128,5 +129,12 @@ class Cluster:
                         if (row.protocol, port) not in admitted:
                             # Nor must the other network let clients in.
                             ports.add((inside, row.protocol, port))
+                    if source.kind != CLIENT and outside != inside:
+                        # Nor must the NIC for clients let nodes in, but for what clients reach.
+                        ports |= {
+                            (outside, row.protocol, port)
+                            for port in row.probed(False)
+                            if (row.protocol, port) not in to_clients
+                        }
                 for address, protocol, port in sorted(ports):
                     yield Packet(source.name, destination.name, address, protocol, port)

@@ -28,8 +28,6 @@ KINDS: dict[str, Draw] = {
     "duplicate-address": kinds_hosts.duplicate_address,
     "small-mtu": kinds_hosts.small_mtu,
 }
-KINDS_LATER = frozenset({"wrong-address", "duplicate-address", "small-mtu"})
-"""What the validation can't find yet; drawn only where they are asked for by name."""
 _WEIGHTS = {"cut-large": 0.2}
 """Twenty thousand ports from each node to each other take a while."""
 _TRIES = 400
@@ -38,10 +36,10 @@ _TRIES = 400
 def draw(rng: random.Random, cluster: Cluster, kinds: Sequence[str] = ()) -> Mutation:
     """Return a mutation of one of these kinds that a report has to tell of.
 
-    By default of any kind that validation finds. Raises ValueError where there is none.
+    By default of any kind. Raises ValueError where there is none.
     """
     world = intact(cluster)
-    chosen = list(kinds) or [kind for kind in KINDS if kind not in KINDS_LATER]
+    chosen = list(kinds or KINDS)
     for _try in range(_TRIES):
         if not chosen:
             break

@@ -21,7 +21,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mutations.cluster import SEGREGATED, SHARED
-from mutations.draw import KINDS, KINDS_LATER
+from mutations.draw import KINDS
 from mutations.player import Player
 from mutations.stage import BUILD, StageError, lab_directory, new_lab, open_stage
 
@@ -35,11 +35,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--create", action="store_true", help="start that lab, and end it")
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--seed", default="random", help="the same seed draws the same mutations")
-    parser.add_argument(
-        "--kinds",
-        default="",
-        help=f"of {', '.join(KINDS)}; by default all but {', '.join(sorted(KINDS_LATER))}",
-    )
+    parser.add_argument("--kinds", default="", help=f"of {', '.join(KINDS)}; by default all")
     parser.add_argument("--suite", default="bookworm")
     parser.add_argument("--mode", choices=(SHARED, SEGREGATED), default=SHARED)
     parsed = parser.parse_args()

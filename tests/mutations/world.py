@@ -83,7 +83,7 @@ class World:
         if packet.protocol == "udp":
             # firewalld's own reject says "port unreachable", as a closed UDP port does.
             observed |= REFUSED
-        if self._rejections[packet.source, packet.destination] > ICMP_BURST:
+        if self._rejections[packet.source, packet.destination, packet.address] > ICMP_BURST:
             observed |= TIMEOUT
         words = (packet.destination,) if observed & REFUSED else (packet.destination, policy)
         return Outcome(observed, words)
@@ -105,15 +105,16 @@ class World:
         return Outcome(OPEN, (packet.destination,))
 
     @cached_property
-    def _rejections(self) -> Counter[tuple[str, str]]:
-        """About how many ports of a destination a source is turned away from."""
-        counts: Counter[tuple[str, str]] = Counter()
+    def _rejections(self) -> Counter[tuple[str, str, str]]:
+        """About how many ports of a destination's address a source is turned away from."""
+        counts: Counter[tuple[str, str, str]] = Counter()
         for packet in self.cluster.packets():
             if self.action(packet) == REJECT:
                 middle = _SAMPLED.get(packet.port, packet.port)
                 whole = self.action(replace(packet, port=middle)) == REJECT
                 is_sample = middle != packet.port and whole
-                counts[packet.source, packet.destination] += SMALL if is_sample else 1
+                where = packet.source, packet.destination, packet.address
+                counts[where] += SMALL if is_sample else 1
         return counts
 
 

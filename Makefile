@@ -11,10 +11,12 @@ SEED ?= random
 SUITES := bookworm bullseye trixie
 REST := $(filter-out bookworm,$(SUITES))
 # The longest first, so that the others run beside it.
-SCENARIOS := guard lifecycle live default segregated
+SCENARIOS := guard lifecycle default segregated
 # On virtual machines. NetworkManager on each suite, and the other network stacks on one.
 ROUTES := route route-networkd route-systemd
 ROUTES_REST := $(SUITES:%=scenario/%/route) scenario/trixie/route-networkd scenario/bookworm/route-systemd
+# With real services, which are the same on each suite.
+LIVE := scenario/bookworm/live
 
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
@@ -58,11 +60,11 @@ test-all: test test-rest
 
 .PHONY: test-rest
 test-rest: $(READY)
-	$(MAKE) --jobs=2 --output-sync=target $(ROUTES_REST) \
+	$(MAKE) --jobs=2 --output-sync=target $(ROUTES_REST) $(LIVE) \
 	  $(foreach scenario,$(SCENARIOS),$(patsubst %,scenario/%/$(scenario),$(REST))) sanity
 
 ## make scenario/SUITE/NAME      one scenario on one suite
-EACH := $(foreach suite,$(SUITES),$(patsubst %,scenario/$(suite)/%,$(SCENARIOS) $(ROUTES)))
+EACH := $(foreach suite,$(SUITES),$(patsubst %,scenario/$(suite)/%,$(SCENARIOS) $(ROUTES) live))
 .PHONY: $(EACH)
 $(EACH): scenario/%: $(READY) $(LINK)
 	tests/tools/scenario.sh $(subst /, ,$*)

@@ -31,8 +31,10 @@ def stage(mode: str) -> Iterator[Stage]:
     """Return the scenario's machines, prepared, and make sure that they are left as they were."""
     directory = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"])
     with open_stage(directory / "inventory", directory / "ssh_config", mode) as opened:
-        yield opened
-        opened.check_mended()
+        try:
+            yield opened
+        finally:
+            opened.check_mended()
 
 
 def drawn(opened: Stage, number: int) -> Mutation:

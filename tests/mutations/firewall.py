@@ -24,6 +24,8 @@ ALL_SERVERS = "k3s-servers"
 
 # The zone that the lab's NICs are in, and those of the collection where networks are segregated.
 PUBLIC = "public"
+# Admits SSH as public does, and is none of those that a policy of ours may name.
+WORK = "work"
 ZONE_CLUSTER = "k3s-cluster"
 ZONE_EXTERNAL = "k3s-external"
 
@@ -92,7 +94,7 @@ def _order(rule: Rule) -> tuple[int, bool]:
 def prepared(cluster: Cluster, node: Machine) -> Firewall:
     """Return the firewall that a node has after the playbook prepare."""
     zones = {nic.interface: PUBLIC for nic in node.nics}
-    rules: dict[str, frozenset[Rule]] = {PUBLIC: frozenset()}
+    rules: dict[str, frozenset[Rule]] = {PUBLIC: frozenset(), WORK: frozenset()}
     if cluster.mode == SEGREGATED:
         zones = {
             nic.interface: ZONE_CLUSTER if nic.network == CLUSTER else ZONE_EXTERNAL

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from .changes import ZoneChange
 from .cluster import CLUSTER, SEGREGATED
-from .firewall import PUBLIC, ZONE_CLUSTER, ZONE_EXTERNAL
+from .firewall import WORK, ZONE_CLUSTER, ZONE_EXTERNAL
 from .mutation import LAB, Mutation, of_firewall
 from .table import rows_of
 from .world import LOOPBACK, Duplicate, World
@@ -30,7 +30,7 @@ def wrong_interface(rng: random.Random, world: World) -> Mutation | None:
         return None
     node = rng.choice(world.cluster.nodes)
     interface, before = rng.choice(sorted(world.firewalls[node.name].zones.items()))
-    after = rng.choice([zone for zone in (PUBLIC, ZONE_CLUSTER, ZONE_EXTERNAL) if zone != before])
+    after = rng.choice([zone for zone in (WORK, ZONE_CLUSTER, ZONE_EXTERNAL) if zone != before])
     change = ZoneChange(interface, before, after)
     text = f"{interface} is in zone {after} instead of {before}"
     return of_firewall("wrong-interface", text, world, node, [change])

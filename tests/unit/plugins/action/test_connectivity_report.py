@@ -74,11 +74,11 @@ def printed(monkeypatch):
     return lines
 
 
-def run(hostvars=GOOD, **arguments):
+def run(hostvars=None, **arguments):
     task = MagicMock(check_mode=True, async_val=0, diff=False)
     task.args = arguments
-    action = connectivity_report.ActionModule(task, *(MagicMock() for _ in range(5)))
-    return action.run(task_vars={"hostvars": hostvars})
+    action = connectivity_report.ActionModule(task, *(MagicMock() for _number in range(5)))
+    return action.run(task_vars={"hostvars": hostvars or GOOD})
 
 
 def test_the_outcome_is_returned_and_printed(printed):

@@ -29,7 +29,7 @@ NEIGHBOURS = [
 ]
 
 
-def asked(links=(LINK,), forwarding=FORWARDING, neighbours=NEIGHBOURS):
+def asked(links=(LINK,), forwarding=tuple(FORWARDING), neighbours=tuple(NEIGHBOURS)):
     def ask(argv, _stdin):
         if argv[0] == "bridge":
             assert argv[-2:] == ["dev", "flannel.1"]

@@ -34,7 +34,7 @@ root = pytest.mark.skipif(os.geteuid() != 0, reason="a raw socket takes root")
 def packet(payload, port=8125, peer_port=40000, options=b""):
     """Return a datagram from 192.0.2.21 as a raw socket gets it."""
     header = bytes([0x45 + len(options) // 4]) + bytes(11) + socket.inet_aton("192.0.2.21")
-    datagram = _witness.datagram(peer_port, port, payload)
+    datagram = _witness.datagram(port=peer_port, peer_port=port, payload=payload)
     return header + socket.inet_aton("192.0.2.11") + options + datagram
 
 

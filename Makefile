@@ -11,7 +11,7 @@ SEED ?= random
 SUITES := bookworm bullseye trixie
 REST := $(filter-out bookworm,$(SUITES))
 # The longest first, so that the others run beside it.
-SCENARIOS := guard lifecycle default segregated
+SCENARIOS := guard lifecycle default segregated ecosystem
 # On virtual machines. NetworkManager on each suite, and the other network stacks on one.
 ROUTES := route route-networkd route-systemd
 ROUTES_REST := $(SUITES:%=scenario/%/route) scenario/trixie/route-networkd scenario/bookworm/route-systemd

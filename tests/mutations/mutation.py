@@ -46,12 +46,20 @@ class Mutation:
             return None
         return after.observed
 
-    def touches_something(self) -> bool:
-        """Tell whether a report has to say something else than before."""
+    def breaks_something(self) -> bool:
+        """Tell whether something is open that was closed, or the reverse.
+
+        Where a closed port answers in another way than before, a report has nothing to fail of.
+        """
+        intact_world = intact(self.world.cluster)
         everywhere = {node.name for node in self.world.cluster.nodes}
         where = everywhere if LAB in self.breaks else everywhere & set(self.breaks)
         packets = self.world.cluster.packets(self.is_full, where)
-        return any(self.effect(packet) is not None for packet in packets)
+        for packet in packets:
+            before, after = intact_world.outcome(packet), self.world.outcome(packet)
+            if before and after and ("open" in before.observed) != ("open" in after.observed):
+                return True
+        return False
 
     def touched(self) -> list[Packet]:
         """Return the packets of which a report has to say something else."""

@@ -16,6 +16,7 @@ from ansible_collections.edgeops.k3s_network.tests.unit.mutations.clusters impor
     CLUSTERS,
     SEGREGATED_CLUSTER,
     SHARED_CLUSTER,
+    truthful,
 )
 from hypothesis import given
 from hypothesis import strategies as st
@@ -117,3 +118,10 @@ def test_taken_address_is_given_back_wherever_it_was_told(seed):
             words = re.match(r"ip (address|neighbour) (add|replace) (\S+)", command)
             if words:
                 assert f"ip {words[1]} delete {words[3]}" in " ".join(mutation.mends[name])
+
+
+@pytest.mark.parametrize("kind", ["reset", "drop"])
+def test_port_that_is_closed_in_another_way_is_no_mutation(kind):
+    # At seed 27 the rule would be for agents and a port that is closed to them anyway.
+    mutation = draw(random.Random(27), SHARED_CLUSTER, [kind])
+    assert not truthful(mutation.world)["ok"]

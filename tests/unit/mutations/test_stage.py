@@ -8,12 +8,12 @@ from ansible_collections.edgeops.k3s_network.tests.mutations.stage import snapsh
 
 BEFORE = """\
 k3s-from-nodes (active)
-  rich rules: 
+  rich rules:\x20
 \trule one
 \trule two
 k3s-nodes
   entries: 192.0.2.1 192.0.2.2
-"""  # noqa: W291
+"""
 
 
 def test_order_of_rules_and_entries_is_nothing():

@@ -10,11 +10,18 @@ COUNT ?= 200
 SEED ?= random
 SUITES := bookworm bullseye trixie
 REST := $(filter-out bookworm,$(SUITES))
+# Machines wait for each other more than they work.
+JOBS ?= 3
 # The longest first, so that the others run beside it.
 SCENARIOS := guard lifecycle default segregated ecosystem
 # On virtual machines. NetworkManager on each suite, and the other network stacks on one.
 ROUTES := route route-networkd route-systemd
 ROUTES_REST := $(SUITES:%=scenario/%/route) scenario/trixie/route-networkd scenario/bookworm/route-systemd
+# Each suite's scenarios run with an ansible-core of their own, so that all of them are seen with the
+# oldest, the newest, and in between that of requirements-dev.txt, at no more cost.
+OLDEST ?= 2.16
+NEWEST ?= 2.21
+CORES := $(OLDEST) $(NEWEST)
 # With real services, which are the same on each suite.
 LIVE := scenario/bookworm/live
 
@@ -51,17 +58,19 @@ demo-down: $(READY)
 .PHONY: test
 test: export PYTEST_ADDOPTS = -m 'not thorough'
 test: $(READY)
-	$(MAKE) --jobs=2 --output-sync=target $(SCENARIOS:%=scenario/bookworm/%) scenario/bookworm/route \
+	$(MAKE) --jobs=$(JOBS) --output-sync=target $(SCENARIOS:%=scenario/bookworm/%) scenario/bookworm/route \
 	  lint unit browser
 
-## make test-all                 test, ansible-test sanity, and the scenarios on every suite
+## make test-all                 test, ansible-test sanity, and everything on every suite and with
+##                               the oldest and the newest ansible-core
 .PHONY: test-all
 test-all: test test-rest
 
 .PHONY: test-rest
 test-rest: $(READY)
-	$(MAKE) --jobs=2 --output-sync=target $(ROUTES_REST) $(LIVE) \
-	  $(foreach scenario,$(SCENARIOS),$(patsubst %,scenario/%/$(scenario),$(REST))) sanity
+	$(MAKE) --jobs=$(JOBS) --output-sync=target $(ROUTES_REST) $(LIVE) \
+	  $(foreach scenario,$(SCENARIOS),$(patsubst %,scenario/%/$(scenario),$(REST))) \
+	  sanity $(CORES:%=unit/%)
 
 ## make scenario/SUITE/NAME      one scenario on one suite
 EACH := $(foreach suite,$(SUITES),$(patsubst %,scenario/$(suite)/%,$(SCENARIOS) $(ROUTES) live))
@@ -69,15 +78,27 @@ EACH := $(foreach suite,$(SUITES),$(patsubst %,scenario/$(suite)/%,$(SCENARIOS) 
 $(EACH): scenario/%: $(READY) $(LINK)
 	tests/tools/scenario.sh $(subst /, ,$*)
 
-## make lint                     ansible-lint, yamllint, ruff, mypy, changelog, generated tables
+define with_core
+$(filter scenario/$(1)/%,$(EACH)): export PATH := $(CURDIR)/.build/cores/$(2)/venv/bin:$(PATH)
+$(filter scenario/$(1)/%,$(EACH)): .build/cores/$(2)/ready
+endef
+$(if $(OLDEST),$(eval $(call with_core,bullseye,$(OLDEST))))
+$(if $(NEWEST),$(eval $(call with_core,trixie,$(NEWEST))))
+
+## make lint                     what antsibull-nox checks, mypy, changelog, generated tables
 .PHONY: lint
 lint: $(READY) $(LINK)
 	tests/tools/lint.sh
 
 ## make unit                     unit and property tests
+## make unit/2.16                with that ansible-core
 .PHONY: unit
-unit: $(READY) $(LINK)
-	PYTHONPATH=.build $(BIN)/pytest tests/unit
+unit: $(READY)
+	$(BIN)/python tests/tools/run_ansible_test.py units
+
+.PHONY: $(CORES:%=unit/%)
+$(CORES:%=unit/%): unit/%: .build/cores/%/ready
+	.build/cores/$*/venv/bin/python tests/tools/run_ansible_test.py units
 
 ## make browser                  report.html in a headless Chromium
 .PHONY: browser
@@ -87,7 +108,7 @@ browser: $(READY) $(LINK)
 ## make sanity                   ansible-test sanity
 .PHONY: sanity
 sanity: $(READY)
-	$(BIN)/python tests/tools/sanity.py
+	$(BIN)/python tests/tools/run_ansible_test.py sanity
 
 ## make bench [RUNS=5]           how long it takes, beside ansible.posix.firewalld
 ## make bench SCALE=20           how long it takes on so many machines
@@ -111,17 +132,23 @@ build: $(READY)
 .PHONY: clean
 clean:
 	if [ -x $(BIN)/python ]; then $(BIN)/python -B molecule/lab/lab.py destroy --all; fi
-	rm -rf .build .ansible $(VENV) report
+	rm -rf .build .ansible .nox $(VENV) report
 
 $(LINK):
 	mkdir -p $(@D)
 	ln -sfn $(CURDIR) $@
 
-$(READY): requirements-dev.txt tests/tools/packages.sh
+$(READY): requirements-dev.txt requirements-test.txt tests/tools/packages.sh
 	tests/tools/packages.sh
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	$(MAKE) $(LINK)
+	touch $@
+
+.build/cores/%/ready: tests/cores/%.txt requirements-test.txt | $(READY)
+	python=$$(if [ $* = "$(NEWEST)" ]; then tests/tools/newer_python.sh; else echo $(PYTHON); fi) && \
+	  $$python -m venv .build/cores/$*/venv
+	.build/cores/$*/venv/bin/pip install --quiet --disable-pip-version-check -r $<
 	touch $@
 
 $(BENCH)/ready: tests/bench/requirements.txt

@@ -242,4 +242,5 @@ def _source(module: str) -> str:
     source = loader.get_source(module) if hasattr(loader, "get_source") else None  # type: ignore[union-attr]
     if source is None:
         raise GuardError(f"the source of {module} is missing")
-    return str(source)
+    # Ansible's own loader of collections returns bytes.
+    return importlib.util.decode_source(source) if isinstance(source, bytes) else str(source)

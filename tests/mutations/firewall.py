@@ -56,12 +56,28 @@ class Firewall:
     rules: Mapping[str, frozenset[Rule]] = field(default_factory=dict)
     ipsets: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
-    def action(self, interface: str, source: str, protocol: str, port: int) -> str:
-        """Return what is done with a packet: the rules of the zone come first, then policies."""
+    def action(
+        self,
+        interface: str,
+        source: str,
+        protocol: str,
+        port: int,
+        in_sets: bool = True,
+        in_rules: bool = True,
+    ) -> str:
+        """Return what is done with a packet: the rules of the zone come first, then policies.
+
+        The last two tell whether the packet comes from the address of its source that ipsets hold,
+        and from the one that rules for one machine name.
+        """
         zone = self.zones[interface]
         for place in (zone, FROM_NODES, FROM_CLIENTS):
             if place == zone or self._is_asked(place, zone):
                 for rule in self._ordered.get(place, ()):
+                    if rule.ipset is not None and not in_sets:
+                        continue
+                    if rule.machine is not None and not in_rules:
+                        continue
                     if self._matches(rule, source, protocol, port):
                         return rule.action
         return REJECT

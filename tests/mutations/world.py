@@ -90,9 +90,17 @@ class World:
 
     def action(self, packet: Packet) -> str:
         """Return what the destination's firewall does with a packet."""
-        interface = self.cluster.nic_of(packet).interface
-        firewall = self.firewalls[packet.destination]
-        return firewall.action(interface, packet.source, packet.protocol, packet.port)
+        nic = self.cluster.nic_of(packet)
+        is_client = self.cluster.machine(packet.source).kind == CLIENT
+        home = self.cluster.outside if is_client else CLUSTER
+        return self.firewalls[packet.destination].action(
+            nic.interface,
+            packet.source,
+            packet.protocol,
+            packet.port,
+            in_sets=nic.network == CLUSTER,
+            in_rules=nic.network == home,
+        )
 
     def _accepted(self, packet: Packet) -> Outcome:
         if packet.protocol == "tcp" and packet.port in self.local_services.get(

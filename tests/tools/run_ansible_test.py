@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Run ansible-test over the files that git knows or would take: run_ansible_test.py COMMAND [ARGUMENT...]
+"""Run ansible-test over the files that git knows or would take: COMMAND [ARGUMENT...]
 
 ansible-test wants the collection in a path of its own and makes virtual environments with a pip
 from a site of its own. Here that pip comes from the package index, like all the rest.

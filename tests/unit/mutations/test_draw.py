@@ -6,9 +6,16 @@ from __future__ import annotations
 
 import random
 import re
+from dataclasses import replace
 
 import pytest
+from ansible_collections.edgeops.k3s_network.tests.mutations.cluster import Packet
 from ansible_collections.edgeops.k3s_network.tests.mutations.draw import KINDS, draw
+from ansible_collections.edgeops.k3s_network.tests.mutations.firewall import (
+    ACCEPT,
+    REJECT,
+    ZONE_CLUSTER,
+)
 from ansible_collections.edgeops.k3s_network.tests.mutations.mutation import LAB
 from ansible_collections.edgeops.k3s_network.tests.mutations.world import intact
 from ansible_collections.edgeops.k3s_network.tests.unit.mutations import fake_node
@@ -41,6 +48,18 @@ def test_mend_undoes_break_and_the_model_is_what_the_commands_make(mutation):
     broken = fake_node.run(before, breaks)
     assert broken == fake_node.state(cluster, mutation.world.firewalls[name]) != before
     assert fake_node.run(broken, mends) == before
+
+
+def test_zone_of_the_cluster_does_not_know_nodes_by_their_other_addresses():
+    # Seen on a lab: the report said rightly that the ports stay closed.
+    world = intact(SEGREGATED_CLUSTER)
+    node = world.firewalls["server1"]
+    moved = replace(node, zones={"eth0": ZONE_CLUSTER, "eth1": ZONE_CLUSTER})
+    outside = replace(world, firewalls={**world.firewalls, "server1": moved})
+    address = SEGREGATED_CLUSTER.machine("server1").nics[1].address
+    assert outside.action(Packet("server2", "server1", address, "tcp", 6443)) == REJECT
+    inside = SEGREGATED_CLUSTER.machine("server1").nics[0].address
+    assert outside.action(Packet("server2", "server1", inside, "tcp", 6443)) == ACCEPT
 
 
 @given(st.integers(0, 10**6))

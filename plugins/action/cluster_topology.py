@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Optional
 
 from ansible.errors import AnsibleError
@@ -39,6 +39,21 @@ ARGUMENT_SPEC = {
     "external_sources": {"type": "list", "elements": "str", "default": []},
     "peers_variable": {"type": "str"},
 }
+GROUP_NAMES = {
+    "server_group": "k3s_topology_server_group",
+    "agent_group": "k3s_topology_agent_group",
+    "external_group": "k3s_topology_external_group",
+}
+# What holds for the whole cluster, by the variables that give it.
+SHARED = {
+    "pod_cidr": "k3s_topology_pod_cidr",
+    "service_cidr": "k3s_topology_service_cidr",
+    "ports": "k3s_topology_ports",
+    "extra_ports": "k3s_topology_extra_ports",
+    "http_redirect": "k3s_firewall_http_redirect",
+    "restrict_sources": "k3s_firewall_restrict_sources",
+    "external_sources": "k3s_firewall_external_sources",
+}
 
 
 class ActionModule(ActionBase):
@@ -52,10 +67,10 @@ class ActionModule(ActionBase):
     ) -> dict[str, Any]:
         """Return the result that the module of this name documents."""
         result: dict[str, Any] = super().run(tmp, task_vars)
-        _validated, arguments = self.validate_argument_spec(argument_spec=ARGUMENT_SPEC)
         variables = task_vars or {}
+        reader = _HostReader(variables)
         try:
-            result.update(changed=False, **self._judge(arguments, variables))
+            result.update(changed=False, **self._judge(reader, variables))
         except TopologyError as error:
             count = len(error.problems)
             result.update(
@@ -65,12 +80,24 @@ class ActionModule(ActionBase):
             )
         return result
 
-    def _judge(self, arguments: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
+    def _arguments(self) -> dict[str, Any]:
+        _validated, arguments = self.validate_argument_spec(argument_spec=ARGUMENT_SPEC)
+        return dict(arguments)
+
+    def _judge(self, reader: _HostReader, variables: Mapping[str, Any]) -> dict[str, Any]:
         groups = variables.get("groups", {})
+        # Done once, by the first host of the play, which may be a client outside or anybody else,
+        # to whom the variables of the cluster's groups do not apply.
+        in_play = variables.get("ansible_play_hosts_all", [])
+        self._task.args = {**self._task.args, **reader.group_names(in_play)}
+        arguments = self._arguments()
         members = judge_members(groups, arguments["server_group"], arguments["agent_group"])
         result: dict[str, Any] = {"members": dict(members)}
         if arguments["stage"] == "members":
             return result
+        shared, problems = reader.shared([name for name, _group in members], arguments)
+        self._task.args = {**self._task.args, **shared}
+        arguments = self._arguments()
         settings = Settings(
             pod_cidr=arguments["pod_cidr"],
             service_cidr=arguments["service_cidr"],
@@ -80,13 +107,12 @@ class ActionModule(ActionBase):
             restrict_sources=arguments["restrict_sources"],
             external_sources=arguments["external_sources"],
         )
-        reader = _HostReader(arguments, variables)
+        reader.hear(arguments, in_play)
         hosts = [reader.host(name, group) for name, group in members]
         if arguments["stage"] == "inventory":
-            problems = judge_settings(settings)[1] + judge_hosts(settings, hosts)
+            problems += judge_settings(settings)[1] + judge_hosts(settings, hosts)
             if problems:
                 raise TopologyError(problems)
-            in_play = variables.get("ansible_play_hosts_all", [])
             result["unknown"] = [
                 host.name for host in hosts if host.node_ip is None and host.name not in in_play
             ]
@@ -97,15 +123,65 @@ class ActionModule(ActionBase):
 
 
 class _HostReader:
-    """Reads what belongs to a single node from its variables and facts."""
+    """Reads variables and facts of any host."""
 
-    def __init__(self, arguments: dict[str, Any], variables: dict[str, Any]) -> None:
-        self._arguments = arguments
+    def __init__(self, variables: Mapping[str, Any]) -> None:
         self._hostvars = variables["hostvars"]
         self._own = variables["inventory_hostname"]
+        self._known: dict[str, Any] = {}
+        self._arguments: Mapping[str, Any] = {}
         self._asked: dict[str, Mapping[str, Any]] = {}
+
+    def group_names(self, in_play: Iterable[str]) -> dict[str, Any]:
+        """Return the options that name groups, as hosts of the play have them and not our own."""
+        found = {}
+        problems = []
+        for option, variable in GROUP_NAMES.items():
+            if self._text(self._value(self._own, variable)) is not None:
+                continue
+            values = {self._text(self._value(name, variable)) for name in in_play} - {None}
+            if len(values) > 1:
+                problems.append(
+                    f"{variable} is {' and '.join(sorted(map(str, values)))} for hosts of this "
+                    "play; one run is for one cluster: name its hosts with --limit"
+                )
+            elif values:
+                found[option] = values.pop()
+        if problems:
+            raise TopologyError(problems)
+        return found
+
+    def shared(
+        self, members: list[str], arguments: Mapping[str, Any]
+    ) -> tuple[dict[str, Any], list[str]]:
+        """Return the options that hold for the cluster, as its nodes have them, and problems."""
+        found = {}
+        problems = []
+        for option, variable in SHARED.items():
+            # Where our own host has none, the option is the default, or what the play says.
+            own = self._value(self._own, variable)
+            unset = arguments[option] if own is None else None
+            values = {}
+            for name in members:
+                value = self._value(name, variable)
+                values[name] = unset if value is None else value
+            first = values[members[0]]
+            other = next((name for name in members if not _alike(values[name], first)), None)
+            if other is not None:
+                problems.append(
+                    f"hosts {members[0]}, {other}: {variable} is not the same for them; it holds "
+                    "for the whole cluster: set it once, for a group of all its nodes such as "
+                    "k3s_cluster"
+                )
+            elif self._own not in members and first is not None:
+                found[option] = first
+        return found, problems
+
+    def hear(self, arguments: Mapping[str, Any], in_play: Iterable[str]) -> None:
+        """Learn the options, and what hosts outside the play have answered to those in it."""
+        self._arguments = arguments
         if arguments["peers_variable"]:
-            for asker in variables.get("ansible_play_hosts_all", ()):
+            for asker in in_play:
                 answers = self._value(asker, arguments["peers_variable"]) or {}
                 for answer in answers.get("results", ()):
                     self._asked[answer["item"]] = answer
@@ -137,10 +213,18 @@ class _HostReader:
 
     def _value(self, name: str, variable: str) -> Any:
         try:
-            return self._hostvars[name].get(variable)
+            # Each look at hostvars puts together all of a host's variables.
+            if name not in self._known:
+                self._known[name] = self._hostvars[name]
+            return self._known[name].get(variable)
         except AnsibleError as error:
             raise TopologyError([f"host {name}: {variable} can't be read: {error}"]) from error
 
     @staticmethod
     def _text(value: Any) -> Optional[str]:
         return None if value is None or value == "" else str(value)
+
+
+def _alike(one: Any, other: Any) -> bool:
+    """Compare values of one variable, of which INI inventories have the text alone."""
+    return bool(one == other) or str(one).lower() == str(other).lower()

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from unittest.mock import MagicMock
 
 import pytest
@@ -11,11 +12,14 @@ import yaml
 from ansible.errors import AnsibleError
 from ansible_collections.edgeops.k3s_network.plugins.action.cluster_topology import (
     ARGUMENT_SPEC,
+    GROUP_NAMES,
+    SHARED,
     ActionModule,
 )
 from ansible_collections.edgeops.k3s_network.plugins.modules import cluster_topology
 from ansible_collections.edgeops.k3s_network.tests.unit.plugins.module_utils.factories import entry
 
+ROLE = Path(__file__).parents[4] / "roles" / "k3s_topology"
 GROUPS = {"server": ["s1"], "agent": ["a1"], "external_clients": ["c1"], "all": ["s1", "a1", "c1"]}
 
 
@@ -35,7 +39,7 @@ def asked(*addresses, connection=""):
     return {"k3s_network": network}
 
 
-def run(hostvars=None, groups=None, **arguments):
+def run(hostvars=None, groups=None, first="s1", **arguments):
     task = MagicMock(check_mode=True, async_val=0, diff=False)
     task.args = {"ports": [entry()], **arguments}
     action = ActionModule(task, MagicMock(), MagicMock(), MagicMock(), MagicMock(), MagicMock())
@@ -44,7 +48,7 @@ def run(hostvars=None, groups=None, **arguments):
         task_vars={
             "groups": groups or GROUPS,
             "hostvars": {name: given.get(name, {}) for name in ("s1", "a1", "c1", "s2")},
-            "inventory_hostname": "s1",
+            "inventory_hostname": first,
             "ansible_play_hosts_all": ["s1", "c1"],
         }
     )
@@ -152,6 +156,68 @@ def test_a_variable_that_can_not_be_read_names_host_and_variable():
     assert "host a1: k3s_topology_node_ip can't be read: 'nowhere' is undefined" in result["msg"]
 
 
+def of_nodes(**own):
+    """Return host variables of which no client outside has any."""
+    return {name: {**facts, **own} for name, facts in ASKED.items()}
+
+
+def test_what_holds_for_the_nodes_counts_where_a_client_comes_first():
+    extra = [entry(name="exporter", port=9100)]
+    hostvars = of_nodes(
+        k3s_firewall_restrict_sources="false",
+        k3s_firewall_external_sources=["198.51.100.0/24"],
+        k3s_topology_extra_ports=extra,
+        k3s_topology_pod_cidr="10.52.0.0/16",
+    )
+    topology = run(hostvars, first="c1")["topology"]
+    assert topology["restrict_sources"] is False
+    assert topology["external_sources"] == ["198.51.100.0/24"]
+    assert topology["pod_cidr"] == "10.52.0.0/16"
+    assert [one["name"] for one in topology["rows"]] == ["api", "exporter"]
+
+
+def test_what_the_play_says_counts_where_a_client_comes_first_and_nodes_say_nothing():
+    topology = run(ASKED, first="c1", pod_cidr="10.52.0.0/16")["topology"]
+    assert topology["pod_cidr"] == "10.52.0.0/16"
+
+
+def test_groups_that_the_nodes_name_count_where_a_client_comes_first():
+    names = {"k3s_topology_server_group": "masters", "k3s_topology_agent_group": "workers"}
+    groups = {"masters": ["s1"], "workers": ["a1"], "server": ["c1"]}
+    result = run(of_nodes(**names), groups, first="c1", stage="members")
+    assert result["members"] == {"s1": "server", "a1": "agent"}
+
+
+def test_two_clusters_in_one_play_are_refused():
+    hostvars = {
+        "s1": {"k3s_topology_server_group": "north"},
+        "c1": {"k3s_topology_server_group": "south"},
+    }
+    groups = {"north": ["s1"], "south": ["c1"], "server": ["s2"]}
+    result = run(hostvars, groups, first="a1", stage="members")
+    assert result["failed"]
+    assert "k3s_topology_server_group is north and south" in result["msg"]
+    assert "--limit" in result["msg"]
+
+
+@pytest.mark.parametrize("first", ["s1", "a1", "c1"])
+def test_nodes_that_differ_in_what_holds_for_the_cluster_are_refused(first):
+    hostvars = {**ASKED, "s1": {**ASKED["s1"], "k3s_firewall_http_redirect": False}}
+    own = hostvars.get(first, {}).get("k3s_firewall_http_redirect", True)
+    result = run(hostvars, first=first, stage="inventory", http_redirect=own)
+    assert result["failed"]
+    assert "hosts s1, a1: k3s_firewall_http_redirect is not the same" in result["msg"]
+    assert "k3s_cluster" in result["msg"]
+
+
+def test_what_reads_the_same_is_no_difference():
+    hostvars = {
+        "s1": {**ASKED["s1"], "k3s_firewall_http_redirect": "false"},
+        "a1": {**ASKED["a1"], "k3s_firewall_http_redirect": False},
+    }
+    assert "failed" not in run(hostvars, http_redirect=False)
+
+
 @pytest.mark.parametrize("empty", ["", None])
 def test_an_empty_value_is_as_good_as_none(empty):
     hostvars = {**ASKED, "a1": {**ASKED["a1"], "k3s_topology_node_ip": empty}}
@@ -164,3 +230,10 @@ def test_the_documented_options_are_those_that_it_takes():
     for name, spec in ARGUMENT_SPEC.items():
         assert documented[name]["type"] == spec["type"], name
         assert documented[name].get("default") == spec.get("default"), name
+
+
+def test_the_role_hands_over_each_option_from_the_variable_that_the_nodes_are_asked_for():
+    tasks = yaml.safe_load((ROLE / "tasks" / "main.yml").read_text())
+    handed = tasks[0]["module_defaults"]["edgeops.k3s_network.cluster_topology"]
+    for option, variable in {**GROUP_NAMES, **SHARED}.items():
+        assert variable in handed[option]

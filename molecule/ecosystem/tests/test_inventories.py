@@ -1,0 +1,100 @@
+# Copyright (c) 2026 The edgeops.k3s_network authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Inventories as users have them: of k3s-ansible, static ones, and one that is constructed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from controller import LAB_INVENTORY, Controller, converges
+
+INVENTORIES = Path(__file__).parents[1] / "inventories"
+NODES = ("server1", "server2", "agent1")
+# As the sample of k3s-ansible has them.
+SAMPLE_ADDRESSES = dict(zip(NODES, ("192.16.35.11", "192.16.35.12", "192.16.35.13")))
+
+
+@pytest.fixture(scope="module")
+def controller():
+    with Controller() as one:
+        yield one
+        assert one.play("prepare", inventory=LAB_INVENTORY).returncode == 0
+
+
+@pytest.fixture
+def sample_machines(machine, controller):
+    """Give the machines the addresses of k3s-ansible's sample, and its user."""
+    controller.run("ip", "address", "add", "192.16.35.1/24", "dev", "cluster")
+    for name, address in SAMPLE_ADDRESSES.items():
+        machine(name).run(
+            f"ip address add {address}/24 dev eth0 && "
+            "useradd --create-home debian && "
+            "cp -r /root/.ssh /home/debian/ && chown -R debian: /home/debian/.ssh && "
+            "echo 'debian ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/debian"
+        )
+    yield
+    for name, address in SAMPLE_ADDRESSES.items():
+        # Its connections are kept open for a while.
+        machine(name).run(
+            f"ip address del {address}/24 dev eth0; rm /etc/sudoers.d/debian; "
+            "pkill -KILL -u debian; userdel --force --remove debian 2>/dev/null; true"
+        )
+    controller.run("ip", "address", "del", "192.16.35.1/24", "dev", "cluster")
+
+
+def members(node, ipset="k3s-nodes"):
+    return node.run(f"firewall-cmd --ipset={ipset} --get-entries").split()
+
+
+def test_sample_of_k3s_ansible_as_it_is(machine, controller, sample_machines):
+    sample = INVENTORIES / "k3s-ansible" / "inventory-sample.yml"
+    before = members(machine("server1"))
+    check = controller.play("prepare", "--check", "--diff", inventory=sample)
+    assert check.returncode == 0, check.output
+    assert "192.16.35.13" in "".join(
+        line for line in check.output.splitlines() if line.startswith("+")
+    )
+    assert members(machine("server1")) == before
+
+    first = converges(controller, inventory=sample)
+    assert first.changed() == dict.fromkeys(SAMPLE_ADDRESSES.values(), 1)
+    assert members(machine("server1")) == sorted(SAMPLE_ADDRESSES.values())
+    assert members(machine("server1"), "k3s-servers") == ["192.16.35.11"]
+    assert "changeme!" not in first.output, "its token concerns nobody"
+
+
+def test_static_ini_with_ranges_names_and_variables_that_are_text(
+    machine, variables, controller, tmp_path
+):
+    first = converges(
+        controller,
+        inventory=INVENTORIES / "ini" / "hosts.ini",
+        names={name: variables(name)["ansible_host"] for name in (*NODES, "client1")},
+        environment={"REPORT_DIR": str(tmp_path)},
+    )
+    assert first.changed() == {"server1": 1, "server2": 1, "agent1": 1, "client1": 0}
+    node = machine("agent1")
+    ports = node.run("firewall-cmd --zone=public --list-ports").split()
+    assert "10000-30000/tcp" in ports, "k3s_firewall_restrict_sources=false"
+    assert {one.name for one in tmp_path.iterdir()} == {"report.html", "report.json", "report.xml"}
+    assert 'port="80"' not in node.run("firewall-cmd --info-policy=k3s-from-clients")
+
+
+def test_static_yaml_with_groups_of_other_names_and_variables_beside_it(machine, controller):
+    converges(controller, inventory=INVENTORIES / "yaml" / "hosts.yml")
+    rules = machine("agent1").run("firewall-cmd --info-policy=k3s-from-nodes").splitlines()
+    exporter = [rule for rule in rules if 'port="9100"' in rule]
+    assert len(exporter) == 1
+    assert 'ipset="k3s-servers"' in exporter[0]
+
+
+def test_groups_constructed_of_variables_by_a_second_source(machine, controller):
+    sources = [INVENTORIES / "constructed" / name for name in ("machines.yml", "constructed.yml")]
+    assert controller.play("prepare", inventory=LAB_INVENTORY).returncode == 0
+    run = controller.play("site", inventory=sources)
+    assert run.returncode == 0, run.output
+    assert "Connectivity ok" in run.output
+    # The same cluster by other names: nothing to change.
+    assert run.changed() == {"rack1-u01": 0, "rack1-u02": 0, "rack2-u01": 0, "rack9-u01": 0}

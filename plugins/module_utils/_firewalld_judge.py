@@ -41,6 +41,9 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._iptables_rule
     kubernetes_chains,
 )
 
+# Of firewalld's service ssh.
+_SSH_PORT = 22
+
 
 @dataclass(frozen=True)
 class Terms:
@@ -127,11 +130,13 @@ def _judge_connection(
     later = judge(after, connection)
     now = judge(before, connection)
     if later.admitted is False and now.admitted is not False:
+        port = connection.port
+        option = "--add-service=ssh" if port == _SSH_PORT else f"--add-port={port}/tcp"
         raise FirewalldError(
             f"Nothing was changed. The connection by which Ansible came, from {connection.source} "
-            f"to port {connection.port}/tcp, would no longer be admitted{which}: {later.because}. "
+            f"to port {port}/tcp, would no longer be admitted{which}: {later.because}. "
             f"What admits it now: {now.because}. Admit it by a rule of your own first, say "
-            "firewall-cmd --permanent --zone=ZONE --add-service=ssh and the same without "
+            f"firewall-cmd --permanent --zone=ZONE {option} and the same without "
             "--permanent"
         )
 

@@ -68,6 +68,11 @@ class Controller:
         assert not check or done.returncode == 0, f"{command}: {done.stderr or done.stdout}"
         return done.stdout
 
+    def ssh(self, address: str, command: str, port: int = 22) -> str:
+        """Run a shell command on a machine as root, which must succeed."""
+        where = ["-F", str(self._config), "-p", str(port), f"root@{address}"]
+        return self.run("ssh", *where, command)
+
     def play(
         self,
         name: str,
@@ -101,7 +106,7 @@ class Controller:
                 "ANSIBLE_COLLECTIONS_PATH": os.environ["ANSIBLE_COLLECTIONS_PATH"],
                 "ANSIBLE_NOCOLOR": "1",
                 "ANSIBLE_SSH_CONTROL_PATH_DIR": str(self._sockets),
-                "ANSIBLE_SSH_EXTRA_ARGS": f"-F {self._config}",
+                "ANSIBLE_SSH_COMMON_ARGS": f"-F {self._config}",
                 **(environment or {}),
             },
         )

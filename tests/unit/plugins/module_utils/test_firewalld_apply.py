@@ -477,6 +477,18 @@ def test_a_connection_that_a_zone_admits_goes_on(mode):
     assert run(client, store, None, connection=OUTSIDE)["changed"]
 
 
+@pytest.mark.parametrize(
+    ("port", "remedy"), [(22, "--add-service=ssh"), (2222, "--add-port=2222/tcp")]
+)
+def test_the_remedy_admits_the_port_that_ansible_came_by(port, remedy):
+    client, store = FakeFirewalld(zones={"public": {"ports": ["80/tcp"]}}), CountingStore()
+    there = Connection(source="198.51.100.9", port=port, interface="eth0")
+    run(client, store, wanted(rows=[*ROWS, row(port, source=["external"])]), connection=there)
+    with pytest.raises(FirewalldError) as refused:
+        run(client, store, wanted(), connection=there)
+    assert f"firewall-cmd --permanent --zone=ZONE {remedy} and the same" in str(refused.value)
+
+
 def test_a_connection_that_only_a_rule_of_ours_admits_is_not_cut():
     client, store = FakeFirewalld(zones={"public": {"ports": ["80/tcp"]}}), CountingStore()
     rows = [*ROWS, row(22, source=["external"])]

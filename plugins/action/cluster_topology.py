@@ -20,6 +20,7 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._topology impo
     judge_members,
     judge_settings,
 )
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._verbosity import for_later_tasks
 
 ROWS = {"type": "list", "elements": "raw", "default": []}
 ARGUMENT_SPEC = {
@@ -78,7 +79,7 @@ class ActionModule(ActionBase):
                 msg=f"Nothing was changed. {count} thing{'s' if count > 1 else ''} to mend: "
                 + " | ".join(error.problems),
             )
-        return result
+        return for_later_tasks(result)
 
     def _arguments(self) -> dict[str, Any]:
         _validated, arguments = self.validate_argument_spec(argument_spec=ARGUMENT_SPEC)

@@ -20,6 +20,7 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils import (
     _report_table,
 )
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils import _report_files
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._verbosity import for_later_tasks
 
 ARGUMENT_SPEC = {
     "stage": {"type": "str", "choices": ["directory", "report"], "default": "report"},
@@ -70,7 +71,8 @@ class ActionModule(ActionBase):
                 self._show([f"Report: {', '.join(names)} in {directory}", ""])
         except OSError as error:
             result.update(failed=True, msg=_unwritable(directory, error))
-        return result
+        # The table was printed.
+        return for_later_tasks(result)
 
     def _judge(self, arguments: dict[str, Any], hostvars: Any) -> _report.Report:
         topology = arguments["topology"]

@@ -26,11 +26,14 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._k3s_detection
     parse_ipv6,
 )
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._routes import real_routes
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._verbosity import for_later_tasks
 
 _BETWEEN = "--- edgeops.k3s_network ---"
 _PARTS = 6
 # sudo takes SSH_CONNECTION out of the environment, so the processes above are asked as well.
+# On a terminal, sudo and profiles may have said something before.
 _COMMAND = f"""PATH=$PATH:/usr/sbin:/sbin
+echo '{_BETWEEN}'
 ip -json -details address show || exit
 echo '{_BETWEEN}'
 ip -json -4 route show default || exit
@@ -65,8 +68,12 @@ class ActionModule(ActionBase):
         """Return the result that the module of this name documents."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         answer = self._low_level_execute_command(_COMMAND)
-        parts = str(answer["stdout"]).split(_BETWEEN)
-        if answer["rc"] != 0 or len(parts) != _PARTS:
+        _before, *parts = str(answer["stdout"]).split(_BETWEEN)
+        try:
+            links, routes = (json.loads(part.strip() or "[]") for part in parts[:2])
+        except ValueError:
+            links = routes = None
+        if answer["rc"] != 0 or len(parts) != _PARTS or links is None:
             said = str(answer["stderr"] or answer["stdout"]).strip()
             result.update(
                 failed=True,
@@ -74,7 +81,6 @@ class ActionModule(ActionBase):
                 f"{said or answer['rc']}. It takes iproute2 4.12 or newer",
             )
             return result
-        links, routes = (json.loads(part.strip() or "[]") for part in parts[:2])
         dummies = [
             link.get("ifname", "")
             for link in links
@@ -89,4 +95,4 @@ class ActionModule(ActionBase):
             "k3s_detects": detected._asdict(),
         }
         result.update(changed=False, ansible_facts={"k3s_network": facts})
-        return result
+        return for_later_tasks(result)

@@ -40,7 +40,8 @@ class ActionModule(ActionBase):
         )
         processes = [f"{one['pid']}:{one['started']}" for one in arguments["processes"]]
         answer = self._low_level_execute_command(_COMMAND.format(processes=" ".join(processes)))
-        said = str(answer["stdout"]).strip()
+        # On a terminal, sudo may have said something before.
+        said = str(answer["stdout"]).strip().rpartition("\n")[2]
         if answer["rc"] != 0 or not said.isdigit():
             reason = str(answer["stderr"]).strip() or said or answer["rc"]
             result.update(failed=True, msg=f"The listeners can't be stopped: {reason}")

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 The edgeops.k3s_network authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Ways by which Ansible reaches a machine: what the machine needs for it, and the inventory's part."""
+"""Ways by which Ansible reaches a machine: what that takes there, and in the inventory."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ WAYS = {
     "jump host": Way(
         {
             "ansible_host": f"{BEHIND}.{{number}}",
-            "ansible_ssh_common_args": "{{ lookup('ansible.builtin.env', 'ANSIBLE_SSH_COMMON_ARGS') }}"
-            f" -o ProxyJump=root@{JUMP_HOST}",
+            "ansible_ssh_common_args": "{{ lookup('env', 'ANSIBLE_SSH_COMMON_ARGS') }} "
+            f"-o ProxyJump=root@{JUMP_HOST}",
         },
         f"ip address add {BEHIND}.{{number}}/24 dev eth0",
         f"ip address del {BEHIND}.{{number}}/24 dev eth0",
@@ -77,7 +77,9 @@ WAYS = {
     ),
     "sudo with a password": Way(
         {"ansible_user": "deploy", "ansible_become_password": PASSWORD},
-        _user("deploy", "usermod -a -G sudo deploy", _password("deploy")),
+        # Whoever uses sudo for the first time is lectured.
+        "rm -rf /var/lib/sudo/lectured && "
+        + _user("deploy", "usermod -a -G sudo deploy", _password("deploy")),
         _no_user("deploy"),
     ),
     "su": Way(
@@ -86,8 +88,8 @@ WAYS = {
             "ansible_become_method": "su",
             "ansible_become_password": PASSWORD,
         },
-        _user("deploy", "cp -p /etc/shadow /root/shadow", _password("root")),
-        f"mv /root/shadow /etc/shadow; {_no_user('operator')}",
+        _user("deploy", _password("root")),
+        f"usermod --password '*' root; {_no_user('deploy')}",
     ),
     "a Python of its own": Way(
         {"ansible_python_interpreter": "/opt/own-python/bin/python"},
@@ -116,7 +118,5 @@ def variables(ways: Iterable[str], name: str, number: int) -> dict[str, Any]:
     """Return what the inventory says of a machine that is reached by these ways."""
     own: dict[str, Any] = {"ansible_user": "root"}
     for way in ways:
-        own.update(
-            {key: filled(value, name, number) for key, value in WAYS[way].variables.items()}
-        )
+        own.update({key: filled(value, name, number) for key, value in WAYS[way].variables.items()})
     return own

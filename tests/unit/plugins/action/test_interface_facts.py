@@ -53,9 +53,10 @@ def ask(stdout="", rc=0, stderr=""):
     return action.run(task_vars={})
 
 
-def told(links=(ETH0,), routes=(), connection="", files="", ipv4=HEADER, ipv6=""):
+def told(links=(ETH0,), routes=(), connection="", files="", ipv4=HEADER, ipv6="", before=""):
     between = f"\n{interface_facts._BETWEEN}\n"
-    parts = [json.dumps(list(links)), json.dumps(list(routes)), connection, files, ipv4, ipv6]
+    answers = [json.dumps(list(links)), json.dumps(list(routes)), connection, files, ipv4, ipv6]
+    parts = [before, *answers]
     result = ask(between.join(parts))
     assert not result.get("failed") and result["changed"] is False
     return result["ansible_facts"]["k3s_network"]
@@ -65,6 +66,20 @@ def test_interfaces_and_the_address_of_the_connection():
     facts = told(connection="198.51.100.9 50000 192.0.2.11 22")
     assert facts["interfaces"] == {"eth0": ["192.0.2.11/24"]}
     assert facts["connection_address"] == "192.0.2.11"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "\r\nWe trust you have received the usual lecture from the local System\r\n"
+        "Administrator. It usually boils down to these three things:\r\n",
+        "sudo: unable to resolve host node1: Name or service not known\r\n",
+        "[welcome]",
+    ],
+    ids=["lecture of sudo", "warning of sudo", "profile"],
+)
+def test_what_others_say_on_the_terminal_first_does_not_matter(said):
+    assert told(before=said)["interfaces"] == {"eth0": ["192.0.2.11/24"]}
 
 
 @pytest.mark.parametrize("connection", ["", "UNKNOWN 65535 UNKNOWN 65535", "nonsense"])
@@ -122,11 +137,17 @@ def test_what_k3s_detects_on_a_host_with_ipv6_alone_is_told():
     }
 
 
-@pytest.mark.parametrize("parts", [0, 1, 4, 5, 7])
+@pytest.mark.parametrize("parts", [0, 1, 5, 6, 8])
 def test_an_answer_that_is_cut_off_or_mixed_up_is_an_error(parts):
     result = ask(f"\n{interface_facts._BETWEEN}\n".join(["[]"] * parts))
     assert result["failed"]
     assert "iproute2" in result["msg"]
+
+
+def test_an_answer_that_is_no_json_is_an_error():
+    result = ask(f"\n{interface_facts._BETWEEN}\n".join(["", "1: lo: <UP>", *[""] * 5]))
+    assert result["failed"]
+    assert "1: lo: <UP>" in result["msg"]
 
 
 def test_a_host_without_iproute2_is_told_what_it_needs():
@@ -179,7 +200,7 @@ def found_below(root):
         question = question.replace(f" {path}", f" {root}{path}")
     assert question.count(str(root)) == len(PATHS) + 1
     done = subprocess.run(["sh", "-c", question], check=True, capture_output=True, text=True)
-    [part] = done.stdout.split(interface_facts._BETWEEN)[3:4]
+    [part] = done.stdout.split(interface_facts._BETWEEN)[4:5]
     return {path[len(str(root)) :] for path in part.split()}
 
 

@@ -77,6 +77,12 @@ def test_no_processes_are_none_to_stop():
     assert act(in_shell("sh"), state="stopped", processes=[])["stopped"] == 0
 
 
+def test_what_others_say_on_the_terminal_first_does_not_matter():
+    said = "sudo: unable to resolve host node1: Name or service not known\r\n2\r\n"
+    answer = {"rc": 0, "stdout": said, "stderr": ""}
+    assert act(lambda _text: answer, state="stopped", processes=[])["stopped"] == 2
+
+
 def test_a_host_that_runs_no_command_is_a_failure():
     answer = {"rc": 1, "stdout": "", "stderr": "sudo: a password is required\n"}
     result = act(lambda _text: answer, state="stopped", processes=[])

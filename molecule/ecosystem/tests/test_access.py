@@ -77,9 +77,9 @@ def reached(controller, tmp_path):
         port = SSH_PORT if way == "another port" else 22
         number = NUMBERS[name]
         controller.ssh(f"10.89.0.{number}", filled(WAYS[way].undo, name, number), port)
-    assert controller.play("prepare", inventory=LAB_INVENTORY).returncode == 0
     controller.run("sh", "-c", f"echo 1 >{ipv6}")
     controller.ssh(JUMP_HOST, f"ip address del {BEHIND}.14/24 dev eth0")
+    assert controller.play("prepare", inventory=LAB_INVENTORY).returncode == 0
 
 
 @pytest.mark.parametrize(

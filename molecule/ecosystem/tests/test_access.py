@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 import yaml
 from controller import LAB_INVENTORY, Controller, converges
@@ -48,37 +50,39 @@ def controller():
 @pytest.fixture
 def reached(controller, tmp_path):
     """Make machines reachable by ways, and return what plays need to know; undone afterwards."""
-    made = []
-
-    def make(ways):
-        hosts = {}
-        for name, its_ways in ways.items():
-            number = NUMBERS[name]
-            address = f"10.89.0.{number}"
-            # The port comes last, since nothing gets through to 22 after it.
-            for way in sorted(its_ways, key=lambda one: one == "another port"):
-                controller.ssh(address, filled(WAYS[way].make, name, number))
-                made.append((name, way))
-            hosts[name] = {"k3s_topology_node_ip": address, **variables(its_ways, name, number)}
-        inventory = {
-            group: {"hosts": {name: hosts[name] for name in names}}
-            for group, names in GROUPS.items()
-        }
-        path = tmp_path / "inventory.yml"
-        path.write_text(yaml.safe_dump(inventory))
-        names = {f"{name}.cluster.example": f"10.89.0.{number}" for name, number in NUMBERS.items()}
-        return {"inventory": path, "names": names}
-
-    controller.ssh(JUMP_HOST, f"ip address add {BEHIND}.14/24 dev eth0")
     ipv6 = "/proc/sys/net/ipv6/conf/cluster/disable_ipv6"
-    controller.run("sh", "-c", f"echo 0 >{ipv6} && ip address add {ULA}:1/64 dev cluster nodad")
-    yield make
-    for name, way in reversed(made):
-        port = SSH_PORT if way == "another port" else 22
-        number = NUMBERS[name]
-        controller.ssh(f"10.89.0.{number}", filled(WAYS[way].undo, name, number), port)
-    controller.run("sh", "-c", f"echo 1 >{ipv6}")
-    controller.ssh(JUMP_HOST, f"ip address del {BEHIND}.14/24 dev eth0")
+
+    with contextlib.ExitStack() as undo:
+
+        def make(ways):
+            hosts = {}
+            for name, its_ways in ways.items():
+                number = NUMBERS[name]
+                address = f"10.89.0.{number}"
+                # The port comes last, since nothing gets through to 22 after it.
+                for way in sorted(its_ways, key=lambda one: one == "another port"):
+                    port = SSH_PORT if way == "another port" else 22
+                    undoing = filled(WAYS[way].undo, name, number)
+                    controller.ssh(address, filled(WAYS[way].make, name, number))
+                    undo.callback(controller.ssh, address, undoing, port)
+                hosts[name] = {"k3s_topology_node_ip": address, **variables(its_ways, name, number)}
+            inventory = {
+                group: {"hosts": {name: hosts[name] for name in names}}
+                for group, names in GROUPS.items()
+            }
+            path = tmp_path / "inventory.yml"
+            path.write_text(yaml.safe_dump(inventory))
+            names = {
+                f"{name}.cluster.example": f"10.89.0.{number}" for name, number in NUMBERS.items()
+            }
+            return {"inventory": path, "names": names}
+
+        controller.ssh(JUMP_HOST, f"ip address add {BEHIND}.14/24 dev eth0")
+        undo.callback(controller.ssh, JUMP_HOST, f"ip address del {BEHIND}.14/24 dev eth0")
+        # Takes the address as well.
+        undo.callback(controller.run, "sh", "-c", f"echo 1 >{ipv6}")
+        controller.run("sh", "-c", f"echo 0 >{ipv6} && ip address add {ULA}:1/64 dev cluster nodad")
+        yield make
     assert controller.play("prepare", inventory=LAB_INVENTORY).returncode == 0
 
 

@@ -1,0 +1,117 @@
+# Copyright (c) 2026 The edgeops.k3s_network authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Action plugin: hands what was registered of all nodes to the pure functions of _preflight."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Optional
+
+from ansible import constants
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+from ansible_collections.edgeops.k3s_network.plugins.module_utils import (
+    _preflight,
+    _preflight_table,
+)
+
+ARGUMENT_SPEC = {
+    "topology": {"type": "dict", "required": True},
+    "facts_variable": {"type": "str", "required": True},
+    "route_variable": {"type": "str", "required": True},
+    "firewall_variable": {"type": "str", "required": True},
+    "fail_on": {"type": "str", "choices": ["error", "warning", "never"], "default": "error"},
+}
+# What AWX stores of a task and hands to the next job.
+_NAMED = 20
+
+
+class ActionModule(ActionBase):
+    """Runs on the controller only."""
+
+    TRANSFERS_FILES = False
+    _requires_connection = False
+
+    def run(
+        self, tmp: Optional[str] = None, task_vars: Optional[dict[str, Any]] = None
+    ) -> dict[str, Any]:
+        """Return the result that the module of this name documents."""
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        _validated, arguments = self.validate_argument_spec(argument_spec=ARGUMENT_SPEC)
+        variables = task_vars or {}
+        findings, changes = collect(
+            arguments, variables["hostvars"], variables["ansible_play_hosts_all"]
+        )
+        ok = _preflight_table.is_ok(findings, arguments["fail_on"])
+        lines = _preflight_table.table(findings, changes, ok)
+        self._show(["", *lines, ""])
+        result.update(
+            changed=False,
+            ok=ok,
+            findings=[{**one._asdict(), "nodes": list(one.nodes)} for one in findings],
+            message=_preflight_table.headline(findings, ok),
+            # What ansible.builtin.set_stats would return.
+            ansible_stats={
+                "data": {
+                    "k3s_preflight_ok": ok,
+                    "k3s_preflight_findings": [
+                        _preflight_table.sentence(one) for one in findings[:_NAMED]
+                    ],
+                },
+                "aggregate": False,
+                "per_host": False,
+            },
+        )
+        return result
+
+    def _show(self, lines: list[str]) -> None:
+        display = Display()
+        # Each by itself, since AWX cuts a long event.
+        for line in lines:
+            display.display(line, color=_colour(line))
+
+
+def collect(
+    arguments: Mapping[str, Any], hostvars: Any, played: list[str]
+) -> tuple[list[_preflight.Finding], list[str]]:
+    """Return the findings of all nodes, and a line for each role that would change some."""
+    answers = {}
+    refusals = []
+    changing: dict[str, list[str]] = {"default route": [], "firewall": []}
+    variables = {
+        "default route": arguments["route_variable"],
+        "firewall": arguments["firewall_variable"],
+    }
+    for node in arguments["topology"]["nodes"]:
+        name = node["name"]
+        if name not in hostvars:
+            continue
+        seen = hostvars[name].get(arguments["facts_variable"]) or {}
+        if "facts" in seen:
+            answers[name] = _preflight.Answer(seen["facts"], *seen["asked"])
+        for what, variable in variables.items():
+            predicted = hostvars[name].get(variable) or {}
+            if predicted.get("unreachable"):
+                continue
+            # The task is not let fail, so only a message is left to tell that the module did.
+            if predicted.get("msg"):
+                refusals.append(_preflight.refused(name, what, str(predicted["msg"]).strip()))
+            elif predicted.get("changed"):
+                changing[what].append(name)
+    findings = _preflight.judge(arguments["topology"], answers, played)
+    lines = [
+        f"prepare would change the {what} of {len(names)}: {', '.join(names[:_NAMED])}"
+        for what, names in changing.items()
+        if names
+    ]
+    return _preflight.grouped([*findings, *refusals]), lines
+
+
+def _colour(line: str) -> Optional[str]:
+    if line.startswith(("Preflight FAILED", "ERROR")):
+        return str(constants.COLOR_ERROR)
+    if line.startswith("WARNING"):
+        return str(constants.COLOR_WARN)
+    return str(constants.COLOR_OK) if line.startswith("Preflight ok") else None

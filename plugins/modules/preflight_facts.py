@@ -1,0 +1,71 @@
+#!/usr/bin/python
+# Copyright (c) 2026 The edgeops.k3s_network authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: preflight_facts
+short_description: Gather what is judged of a node before anything is changed
+version_added: 0.1.0
+description:
+  - Reads interfaces, routes, units of systemd, kernel drivers, held ports, names and the clock of a
+    node, for M(edgeops.k3s_network.preflight_report) to judge. Changes nothing.
+author: The edgeops.k3s_network authors (@edgeops)
+requirements:
+  - iproute2
+  - systemd
+extends_documentation_fragment:
+  - edgeops.k3s_network.attributes
+  - edgeops.k3s_network.attributes.actiongroup
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: none
+  idempotent:
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Gather what the preflight judges
+  edgeops.k3s_network.preflight_facts:
+  register: k3s_preflight_facts
+"""
+
+RETURN = r"""
+facts:
+  description: What was read of the node.
+  returned: success
+  type: dict
+  sample:
+    hostname: node1
+    machine_id: 0123456789abcdef0123456789abcdef
+    clock: 1767225600.5
+    missing_drivers: []
+asked:
+  description: The controller's time before and after, in seconds since 1970.
+  returned: always
+  type: list
+  elements: float
+  sample: [1767225600.1, 1767225600.9]
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._preflight_host import gather
+
+
+def argument_spec() -> dict:
+    """Return the module's argument spec."""
+    return {}
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
+    module.exit_json(changed=False, facts=gather())
+
+
+if __name__ == "__main__":
+    main()

@@ -11,23 +11,50 @@ from typing import Any, Optional
 
 from ansible.plugins.action import ActionBase
 
+_COLLECTION = "edgeops.k3s_network"
+# What each of these would do, and refuse, is asked in check mode.
+PREDICTED = ("default_route", "firewalld_state")
+ARGUMENT_SPEC = {name: {"type": "dict", "required": True} for name in PREDICTED}
+
 
 class ActionModule(ActionBase):
-    """Runs the module of this name on the node."""
+    """Runs the module of this name on the node, and others in check mode."""
 
     TRANSFERS_FILES = False
-    _VALID_ARGS = frozenset()
 
     def run(
         self, tmp: Optional[str] = None, task_vars: Optional[dict[str, Any]] = None
     ) -> dict[str, Any]:
         """Return the result that the module of this name documents."""
         result: dict[str, Any] = super().run(tmp, task_vars)
+        _validated, arguments = self.validate_argument_spec(argument_spec=ARGUMENT_SPEC)
         before = time.time()
-        result.update(
-            self._execute_module(
-                module_name="edgeops.k3s_network.preflight_facts", task_vars=task_vars
-            )
+        answer = self._execute_module(
+            module_name=f"{_COLLECTION}.preflight_facts", module_args={}, task_vars=task_vars
         )
-        result["asked"] = [before, time.time()]
+        result.update(answer, asked=[before, time.time()])
+        if not result.get("failed"):
+            result["predicted"] = {
+                name: self._predict(name, arguments[name], task_vars) for name in PREDICTED
+            }
         return result
+
+    def _predict(
+        self, name: str, arguments: dict[str, Any], task_vars: Optional[dict[str, Any]]
+    ) -> dict[str, Any]:
+        task = self._task
+        self._task = task.copy()
+        self._task.check_mode = True
+        self._task.diff = False
+        try:
+            answer = self._execute_module(
+                module_name=f"{_COLLECTION}.{name}", module_args=arguments, task_vars=task_vars
+            )
+        finally:
+            self._task = task
+        refused = bool(answer.get("failed"))
+        return {
+            "changed": bool(answer.get("changed")) and not refused,
+            "refused": str(answer.get("msg", "")).strip() if refused else "",
+            "warnings": [str(one) for one in answer.get("warnings", [])],
+        }

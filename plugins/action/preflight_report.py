@@ -20,10 +20,9 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils import (
 ARGUMENT_SPEC = {
     "topology": {"type": "dict", "required": True},
     "facts_variable": {"type": "str", "required": True},
-    "route_variable": {"type": "str", "required": True},
-    "firewall_variable": {"type": "str", "required": True},
     "fail_on": {"type": "str", "choices": ["error", "warning", "never"], "default": "error"},
 }
+_PREDICTED = {"default_route": "default route", "firewalld_state": "firewall"}
 # What AWX stores of a task and hands to the next job.
 _NAMED = 20
 
@@ -78,27 +77,20 @@ def collect(
 ) -> tuple[list[_preflight.Finding], list[str]]:
     """Return the findings of all nodes, and a line for each role that would change some."""
     answers = {}
-    refusals = []
-    changing: dict[str, list[str]] = {"default route": [], "firewall": []}
-    variables = {
-        "default route": arguments["route_variable"],
-        "firewall": arguments["firewall_variable"],
-    }
+    predictions = []
+    changing: dict[str, list[str]] = {what: [] for what in _PREDICTED.values()}
     for node in arguments["topology"]["nodes"]:
         name = node["name"]
-        if name not in hostvars:
+        seen = hostvars[name].get(arguments["facts_variable"]) if name in hostvars else None
+        if not seen or "facts" not in seen:
             continue
-        seen = hostvars[name].get(arguments["facts_variable"]) or {}
-        if "facts" in seen:
-            answers[name] = _preflight.Answer(seen["facts"], *seen["asked"])
-        for what, variable in variables.items():
-            predicted = hostvars[name].get(variable) or {}
-            if predicted.get("unreachable"):
-                continue
-            # The task is not let fail, so only a message is left to tell that the module did.
-            if predicted.get("msg"):
-                refusals.append(_preflight.refused(name, what, str(predicted["msg"]).strip()))
-            elif predicted.get("changed"):
+        answers[name] = _preflight.Answer(seen["facts"], *seen["asked"])
+        for module, what in _PREDICTED.items():
+            predicted = seen["predicted"][module]
+            predictions += _preflight.predicted(
+                name, what, predicted["refused"], predicted["warnings"]
+            )
+            if predicted["changed"]:
                 changing[what].append(name)
     findings = _preflight.judge(arguments["topology"], answers, played)
     lines = [
@@ -106,7 +98,7 @@ def collect(
         for what, names in changing.items()
         if names
     ]
-    return _preflight.grouped([*findings, *refusals]), lines
+    return _preflight.grouped([*findings, *predictions]), lines
 
 
 def _colour(line: str) -> Optional[str]:

@@ -85,9 +85,12 @@ def grouped(findings: Iterable[Finding]) -> list[Finding]:
     return sorted(merged, key=lambda one: (SEVERITIES.index(one.severity), one.nodes))
 
 
-def refused(name: str, what: str, message: str) -> Finding:
-    """Return the finding that prepare would stop on a node."""
-    return Finding(ERROR, (name,), f"prepare would stop at the {what}: {message}", "")
+def predicted(name: str, what: str, refusal: str, warnings: Iterable[str]) -> Iterator[Finding]:
+    """Return what prepare would stop at, or warn of, on a node; its words hold the remedy."""
+    if refusal:
+        yield Finding(ERROR, (name,), f"prepare would stop at the {what}: {refusal}", "")
+    for warning in warnings:
+        yield Finding(WARNING, (name,), f"prepare would warn about the {what}: {warning}", "")
 
 
 def skews(answers: Mapping[str, Answer]) -> Iterator[Finding]:
@@ -172,17 +175,10 @@ def _units(where: tuple[str, ...], facts: Facts) -> Iterator[Finding]:
         unit = units.get(name, {})
         return unit.get("active") == "active" or unit.get("file") in ("enabled", "enabled-runtime")
 
-    firewalld = units.get("firewalld.service")
-    if firewalld is None:
-        yield Finding(ERROR, where, "firewalld is not installed", "install firewalld 0.9 or newer")
-    elif firewalld["load"] == "masked":
-        yield Finding(
-            ERROR,
-            where,
-            "firewalld is masked, so that it never starts",
-            "systemctl unmask firewalld && systemctl enable --now firewalld",
-        )
-    elif not starts("firewalld.service"):
+    # That it is missing or masked is among what prepare would stop at.
+    if units.get("firewalld.service", {}).get("load") == "loaded" and not starts(
+        "firewalld.service"
+    ):
         yield Finding(
             WARNING,
             where,

@@ -12,6 +12,9 @@ version_added: 0.1.0
 description:
   - Reads interfaces, routes, units of systemd, kernel drivers, held ports, names and the clock of a
     node, for M(edgeops.k3s_network.preflight_report) to judge. Changes nothing.
+  - Asks M(edgeops.k3s_network.default_route) and M(edgeops.k3s_network.firewalld_state) in check
+    mode what they would do; what they refuse does not fail the task.
+  - Is an action plugin, which runs the module of this name and those two on the node.
 author: The edgeops.k3s_network authors (@edgeops)
 requirements:
   - iproute2
@@ -26,11 +29,23 @@ attributes:
     support: none
   idempotent:
     support: full
+options:
+  default_route:
+    description: Options of M(edgeops.k3s_network.default_route).
+    type: dict
+    required: true
+  firewalld_state:
+    description: Options of M(edgeops.k3s_network.firewalld_state).
+    type: dict
+    required: true
 """
 
 EXAMPLES = r"""
 - name: Gather what the preflight judges
   edgeops.k3s_network.preflight_facts:
+    default_route: {}
+    firewalld_state:
+      state: absent
   register: k3s_preflight_facts
 """
 
@@ -50,20 +65,23 @@ asked:
   type: list
   elements: float
   sample: [1767225600.1, 1767225600.9]
+predicted:
+  description: For each of the two modules whether it would change something, why it would
+    refuse to, and its warnings.
+  returned: success
+  type: dict
+  sample:
+    default_route: {changed: false, refused: "", warnings: []}
+    firewalld_state: {changed: true, refused: "", warnings: []}
 """
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._preflight_host import gather
 
 
-def argument_spec() -> dict:
-    """Return the module's argument spec."""
-    return {}
-
-
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
+    module = AnsibleModule(argument_spec={}, supports_check_mode=True)
     module.exit_json(changed=False, facts=gather())
 
 

@@ -35,16 +35,6 @@ options:
       M(edgeops.k3s_network.preflight_facts) was registered.
     type: str
     required: true
-  route_variable:
-    description: The host variable in which each node's result of
-      M(edgeops.k3s_network.default_route) in check mode was registered.
-    type: str
-    required: true
-  firewall_variable:
-    description: The host variable in which each node's result of
-      M(edgeops.k3s_network.firewalld_state) in check mode was registered.
-    type: str
-    required: true
   fail_on:
     description: From which severity on RV(ok) is false.
     type: str
@@ -57,8 +47,6 @@ EXAMPLES = r"""
   edgeops.k3s_network.preflight_report:
     topology: "{{ k3s_topology_cluster.topology }}"
     facts_variable: k3s_preflight_facts
-    route_variable: k3s_preflight_route
-    firewall_variable: k3s_preflight_firewall
   run_once: true
 """
 

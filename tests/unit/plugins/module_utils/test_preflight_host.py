@@ -1,0 +1,78 @@
+# Copyright (c) 2026 The edgeops.k3s_network authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+from ansible_collections.edgeops.k3s_network.plugins.module_utils import _preflight_host as host
+
+
+def test_units_that_the_host_does_not_have_are_left_out():
+    text = (
+        "Id=k3s.service\nLoadState=not-found\nActiveState=inactive\nUnitFileState=\n\n"
+        "Id=firewalld.service\nLoadState=masked\nActiveState=inactive\nUnitFileState=masked\n"
+    )
+    assert host.parse_units(text) == {
+        "firewalld.service": {"load": "masked", "active": "inactive", "file": "masked"}
+    }
+
+
+def test_a_commented_flush_is_none():
+    assert host.flushes("#!/usr/sbin/nft -f\n\nflush ruleset\n")
+    assert not host.flushes("# flush ruleset\ntable inet mine {}\n")
+
+
+def test_devices_that_networkmanager_leaves_alone():
+    assert host.spares_cni("[keyfile]\nunmanaged-devices=interface-name:flannel*\n")
+    assert not host.spares_cni("[keyfile]\n#unmanaged-devices=interface-name:flannel*\n")
+
+
+def test_a_driver_may_be_loaded_built_in_or_a_module():
+    files = {
+        "/lib/modules/6.1/modules.dep": "kernel/fs/overlayfs/overlay.ko.xz: \n",
+        "/lib/modules/6.1/modules.builtin": "kernel/net/bridge/br_netfilter.ko\n",
+    }
+
+    def read(path):
+        return files.get(path, "")
+
+    assert host.missing_drivers("6.1", read, lambda path: False) == ["vxlan"]
+    assert host.missing_drivers("6.1", read, lambda path: path == "/sys/module/vxlan") == []
+    # The kernel of a container is another's.
+    assert host.missing_drivers("6.2", read, lambda path: False) == []
+
+
+def test_facts_of_a_host():
+    def ask(argv, stdin):
+        if "address" in argv:
+            return [
+                {"ifname": "lo", "mtu": 65536},
+                {
+                    "ifname": "eth0",
+                    "mtu": 1500,
+                    "address": "02:00:00:00:00:01",
+                    "addr_info": [{"local": "192.0.2.11", "dynamic": True}],
+                },
+            ]
+        return [
+            {"dst": "default", "dev": "eth0"},
+            {"dst": "192.0.2.11", "dev": "eth0", "type": "local"},
+            {"dst": "10.42.7.0/24", "dev": "eth0"},
+        ]
+
+    files = {
+        "/etc/rancher/k3s/config.yaml": "server: x\nnode-name: 'edge-1'\n",
+        "/etc/machine-id": "abc\n",
+    }
+    found = host.gather(lambda path: files.get(path, ""), lambda argv: "", ask)
+    assert found["hostname"] == "edge-1"
+    assert found["machine_id"] == "abc"
+    assert found["interfaces"] == {
+        "eth0": {
+            "mtu": 1500,
+            "mac": "02:00:00:00:00:01",
+            "addresses": ["192.0.2.11"],
+            "dynamic": ["192.0.2.11"],
+        }
+    }
+    assert found["routes"] == [{"destination": "10.42.7.0/24", "interface": "eth0"}]

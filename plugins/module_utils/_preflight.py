@@ -175,10 +175,16 @@ def _units(where: tuple[str, ...], facts: Facts) -> Iterator[Finding]:
         unit = units.get(name, {})
         return unit.get("active") == "active" or unit.get("file") in ("enabled", "enabled-runtime")
 
-    # That it is missing or masked is among what prepare would stop at.
-    if units.get("firewalld.service", {}).get("load") == "loaded" and not starts(
-        "firewalld.service"
-    ):
+    # That it is missing, or masked and stopped, is among what prepare would stop at.
+    firewalld = units.get("firewalld.service", {})
+    if firewalld.get("load") == "masked" and firewalld["active"] == "active":
+        yield Finding(
+            ERROR,
+            where,
+            "firewalld runs, but is masked, so that it does not come back after a reboot",
+            "systemctl unmask firewalld && systemctl enable firewalld",
+        )
+    if firewalld.get("load") == "loaded" and not starts("firewalld.service"):
         yield Finding(
             WARNING,
             where,

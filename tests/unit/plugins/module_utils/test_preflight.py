@@ -85,6 +85,7 @@ def test_nodes_without_a_fault_have_no_finding():
             "warning",
             "neither running nor enabled",
         ),
+        ({"units": {"firewalld.service": {**LOADED, "load": "masked"}}}, "error", "masked"),
         ({"missing_drivers": ["vxlan"]}, "error", "no driver vxlan"),
         (nic(dynamic=[NODES[NAMES[0]]["address"]]), "warning", "DHCP"),
         (

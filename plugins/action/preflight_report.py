@@ -50,7 +50,7 @@ class ActionModule(ActionBase):
             changed=False,
             ok=ok,
             findings=[{**one._asdict(), "nodes": list(one.nodes)} for one in findings],
-            message=_preflight_table.headline(findings, ok),
+            message=_preflight_table.message(findings, ok),
             # What ansible.builtin.set_stats would return.
             ansible_stats={
                 "data": {

@@ -19,6 +19,9 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._preflight imp
 _WIDTH = 110
 _FINDINGS = 40
 _NAMES = 6
+_WORST = 5
+# AWX shows the first 1024 bytes of an event.
+_MESSAGE = 800
 
 FAIL_ON = {"error": (ERROR,), "warning": (ERROR, WARNING), "never": ()}
 
@@ -39,6 +42,16 @@ def sentence(finding: Finding) -> str:
     """Return a finding in a line."""
     remedy = f"; {finding.remedy}" if finding.remedy else ""
     return f"{finding.severity}: {_names(finding)}: {finding.problem}{remedy}"
+
+
+def message(findings: Sequence[Finding], ok: bool) -> str:
+    """Return the outcome in a text that names the first findings."""
+    text = headline(findings, ok)
+    for one in findings[:_WORST]:
+        if len(text) + len(sentence(one)) > _MESSAGE:
+            break
+        text += f". {sentence(one)}"
+    return text
 
 
 def table(findings: Sequence[Finding], changes: Sequence[str], ok: bool) -> list[str]:

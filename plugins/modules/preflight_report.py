@@ -67,10 +67,12 @@ findings:
       problem: firewalld is masked, so that it never starts
       remedy: systemctl unmask firewalld && systemctl enable --now firewalld
 message:
-  description: The outcome in a line.
+  description: The outcome in a text of at most 800 characters that names the worst findings.
   returned: success
   type: str
-  sample: "Preflight FAILED: 1 of severity error"
+  sample: >-
+    Preflight FAILED: 1 of severity error. error: node1: ufw is a second firewall beside firewalld, and
+    closes what firewalld opens; ufw disable && systemctl disable ufw
 ansible_stats:
   description: The custom statistics C(k3s_preflight_ok) and C(k3s_preflight_findings), up to 20
     sentences.

@@ -222,6 +222,13 @@ def test_the_table_is_short_however_much_is_found():
     assert "and 460 more" in lines
 
 
+@given(FINDINGS)
+def test_the_message_names_the_worst_and_is_short(findings):
+    text = _preflight_table.message(findings, False)
+    assert len(text) <= 800
+    assert not findings or _preflight_table.sentence(findings[0]) in text
+
+
 def test_what_prepare_would_say_is_found():
     error, warning = _preflight.predicted("a", "firewall", "no", ["beware"])
     assert (error.severity, warning.severity) == ("error", "warning")

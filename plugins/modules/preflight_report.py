@@ -71,8 +71,8 @@ message:
   returned: success
   type: str
   sample: >-
-    Preflight FAILED: 1 of severity error. error: node1: ufw is a second firewall beside firewalld, and
-    closes what firewalld opens; ufw disable && systemctl disable ufw
+    Preflight FAILED: 1 of severity error. error: node1: ufw is a second firewall beside firewalld,
+    and closes what firewalld opens; ufw disable && systemctl disable ufw
 ansible_stats:
   description: The custom statistics C(k3s_preflight_ok) and C(k3s_preflight_findings), up to 20
     sentences.

@@ -23,7 +23,7 @@ release = version = _galaxy["version"]
 title = f"{project} {version}"
 html_short_title = html_title = title
 
-extensions = ["sphinx_antsibull_ext", "ansible_labels", "port_table"]
+extensions = ["sphinx_antsibull_ext", "ansible_labels", "antsibull_pages", "port_table"]
 port_table_defaults = str(COLLECTION / "roles" / "k3s_topology" / "defaults" / "main.yml")
 
 highlight_language = "yaml"

@@ -9,6 +9,7 @@ It fills a directive that docutils knows, so that linters and GitHub can read th
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,21 +19,29 @@ from docutils import nodes
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
-COLUMNS = ("name", "port", "protocol", "source", "destination", "purpose")
+COLUMNS = ("name", "port", "source", "destination", "purpose")
 
 
 def table(rows: list[dict[str, Any]]) -> nodes.table:
     """Return the rows as a table of docutils."""
     group = nodes.tgroup(cols=len(COLUMNS))
     group += [nodes.colspec(colwidth=1) for _column in COLUMNS]
-    group += nodes.thead("", _line(dict(zip(COLUMNS, COLUMNS))))
-    group += nodes.tbody("", *(_line(row) for row in rows))
+    group += nodes.thead("", _line(COLUMNS))
+    group += nodes.tbody("", *(_line(_cells(row)) for row in rows))
     return nodes.table("", group)
 
 
-def _line(row: dict[str, Any]) -> nodes.row:
-    values = (row[column] for column in COLUMNS)
-    texts = (", ".join(value) if isinstance(value, list) else str(value) for value in values)
+def _cells(row: dict[str, Any]) -> list[str]:
+    return [
+        row["name"],
+        f"{row['port']}/{row['protocol']}",
+        ", ".join(row["source"]),
+        ", ".join(row["destination"]),
+        row["purpose"],
+    ]
+
+
+def _line(texts: Iterable[str]) -> nodes.row:
     return nodes.row("", *(nodes.entry("", nodes.paragraph(text=text)) for text in texts))
 
 

@@ -30,4 +30,4 @@ def changelog(session: nox.Session) -> None:
 @nox.session(python=False)
 def readme(session: nox.Session) -> None:
     """Check that the READMEs have the tables that the argument specs give."""
-    session.run("python", "tests/tools/role_readme.py", "--check")
+    session.run("python", "tests/tools/readme_tables.py", "--check")

@@ -44,6 +44,7 @@ def environment(artifact, tmp_path_factory):
     made = {
         **os.environ,
         "ANSIBLE_COLLECTIONS_PATH": str(tmp_path_factory.mktemp("collections")),
+        "ANSIBLE_FORCE_COLOR": "0",
         "ANSIBLE_HOST_KEY_CHECKING": "false",
         "ANSIBLE_NOCOLOR": "1",
         "ANSIBLE_PIPELINING": "true",

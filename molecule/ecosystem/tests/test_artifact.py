@@ -23,6 +23,7 @@ FOR_USERS = {
     "MANIFEST.json",
     "README.md",
     "changelogs",
+    "docs",
     "meta",
     "playbooks",
     "plugins",

@@ -96,6 +96,7 @@ class ActionModule(ActionBase):
         result: dict[str, Any] = {"members": dict(members)}
         if arguments["stage"] == "members":
             return result
+        _refuse_slice(variables)
         shared, problems = reader.shared([name for name, _group in members], arguments)
         self._task.args = {**self._task.args, **shared}
         arguments = self._arguments()
@@ -106,7 +107,7 @@ class ActionModule(ActionBase):
             extra_ports=arguments["extra_ports"],
             http_redirect=arguments["http_redirect"],
             restrict_sources=arguments["restrict_sources"],
-            external_sources=arguments["external_sources"],
+            external_sources=_networks(arguments["external_sources"]),
         )
         reader.hear(arguments, in_play)
         hosts = [reader.host(name, group) for name, group in members]
@@ -121,6 +122,29 @@ class ActionModule(ActionBase):
             clients = groups.get(arguments["external_group"], [])
             result["topology"] = build(settings, hosts, clients)
         return result
+
+
+def _networks(given: list[str]) -> list[str]:
+    """Return the networks one by one: a survey of AWX gives them as lines of one text."""
+    return [network for item in given for network in item.replace(",", " ").split()]
+
+
+def _refuse_slice(variables: Mapping[str, Any]) -> None:
+    """Raise TopologyError in a slice of an AWX job, whose inventory lacks the other slices' nodes.
+
+    AWX runs the slices as a workflow job that has the name of the job template, and says no more.
+    """
+    for prefix in ("awx", "tower"):
+        template = variables.get(f"{prefix}_job_template_name")
+        if template and template == variables.get(f"{prefix}_workflow_job_name"):
+            raise TopologyError(
+                [
+                    f"job template {template} runs in slices ({prefix}_workflow_job_name has its "
+                    "name), and a slice lacks the other nodes, to which the firewall would close: "
+                    "set its job slicing (job_slice_count) to 1; where a workflow template has "
+                    "that name, give it another"
+                ]
+            )
 
 
 class _HostReader:

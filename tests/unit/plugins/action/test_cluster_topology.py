@@ -39,7 +39,7 @@ def asked(*addresses, connection=""):
     return {"k3s_network": network}
 
 
-def run(hostvars=None, groups=None, first="s1", **arguments):
+def run(hostvars=None, groups=None, first="s1", injected=None, **arguments):
     task = MagicMock(check_mode=True, async_val=0, diff=False)
     task.args = {"ports": [entry()], **arguments}
     action = ActionModule(task, MagicMock(), MagicMock(), MagicMock(), MagicMock(), MagicMock())
@@ -50,6 +50,7 @@ def run(hostvars=None, groups=None, first="s1", **arguments):
             "hostvars": {name: given.get(name, {}) for name in ("s1", "a1", "c1", "s2")},
             "inventory_hostname": first,
             "ansible_play_hosts_all": ["s1", "c1"],
+            **(injected or {}),
         }
     )
 
@@ -237,3 +238,42 @@ def test_the_role_hands_over_each_option_from_the_variable_that_the_nodes_are_as
     handed = tasks[0]["module_defaults"]["edgeops.k3s_network.cluster_topology"]
     for option, variable in {**GROUP_NAMES, **SHARED}.items():
         assert variable in handed[option]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "10.0.0.0/8\n192.168.0.0/16",
+        "10.0.0.0/8, 192.168.0.0/16\n",
+        ["10.0.0.0/8", "192.168.0.0/16"],
+    ],
+)
+def test_external_sources_may_be_the_lines_of_a_survey(given):
+    topology = run(ASKED, external_sources=given)["topology"]
+    assert topology["external_sources"] == ["10.0.0.0/8", "192.168.0.0/16"]
+
+
+@pytest.mark.parametrize("given", ["", "\n", []])
+def test_an_empty_answer_admits_anyone(given):
+    assert run(ASKED, external_sources=given)["topology"]["external_sources"] == []
+
+
+@pytest.mark.parametrize("prefix", ["awx", "tower"])
+@pytest.mark.parametrize("stage", ["inventory", "full"])
+def test_a_slice_of_a_job_is_refused(prefix, stage):
+    injected = {f"{prefix}_job_template_name": "Prepare", f"{prefix}_workflow_job_name": "Prepare"}
+    message = run(ASKED, injected=injected, stage=stage)["msg"]
+    assert "job template Prepare runs in slices" in message
+    assert "job_slice_count" in message
+
+
+def test_a_job_and_a_node_of_a_workflow_are_no_slices():
+    job = {"awx_job_template_name": "Prepare", "awx_job_id": 7}
+    assert "failed" not in run(ASKED, injected=job)
+    assert "failed" not in run(ASKED, injected={**job, "awx_workflow_job_name": "Network"})
+    assert "failed" not in run(ASKED, injected={"awx_workflow_job_name": "Network"})
+
+
+def test_what_asks_for_members_alone_may_be_sliced():
+    names = {"awx_job_template_name": "Remove", "awx_workflow_job_name": "Remove"}
+    assert "failed" not in run(injected=names, stage="members")

@@ -30,8 +30,9 @@ BIN := $(CURDIR)/$(VENV)/bin
 READY := $(VENV)/ready
 # The path by which Python and Ansible know a collection.
 LINK := .build/ansible_collections/edgeops/k3s_network
-# What the collection is compared with, which nothing else needs.
+# What the collection is compared with, which has awx.awx as well.
 BENCH := .build/bench/venv
+DOCS := .build/docs-venv
 export PATH := $(BIN):$(PATH)
 
 .PHONY: help
@@ -70,7 +71,7 @@ test-all: test test-rest
 test-rest: $(READY)
 	$(MAKE) --jobs=$(JOBS) --output-sync=target $(ROUTES_REST) $(LIVE) \
 	  $(foreach scenario,$(SCENARIOS),$(patsubst %,scenario/%/$(scenario),$(REST))) \
-	  sanity $(CORES:%=unit/%)
+	  sanity $(CORES:%=unit/%) docs awx
 
 ## make scenario/SUITE/NAME      one scenario on one suite
 EACH := $(foreach suite,$(SUITES),$(patsubst %,scenario/$(suite)/%,$(SCENARIOS) $(ROUTES) live))
@@ -104,6 +105,17 @@ $(CORES:%=unit/%): unit/%: .build/cores/%/ready
 .PHONY: browser
 browser: $(READY) $(LINK)
 	PYTHONPATH=.build $(BIN)/pytest tests/browser
+
+## make awx                      execution environment, and the templates against a fake of AWX
+.PHONY: awx
+awx: $(READY) $(LINK) $(BENCH)/ready
+	PYTHONPATH=.build K3S_AWX_COLLECTIONS=$$($(BENCH)/bin/python -c \
+	  'import sysconfig; print(sysconfig.get_path("purelib"))') $(BIN)/pytest tests/ee tests/awx
+
+## make docs                     the documentation site, in .build/docs/html
+.PHONY: docs
+docs: $(LINK) $(DOCS)/ready
+	PATH="$(CURDIR)/$(DOCS)/bin:$$PATH" tests/tools/docs.sh
 
 ## make sanity                   ansible-test sanity
 .PHONY: sanity
@@ -149,6 +161,11 @@ $(READY): requirements-dev.txt requirements-test.txt tests/tools/packages.sh
 	python=$$(if [ $* = "$(NEWEST)" ]; then tests/tools/newer_python.sh; else echo $(PYTHON); fi) && \
 	  $$python -m venv .build/cores/$*/venv
 	.build/cores/$*/venv/bin/pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
+$(DOCS)/ready: docs/requirements.txt | $(READY)
+	$(PYTHON) -m venv $(DOCS)
+	$(DOCS)/bin/pip install --quiet --disable-pip-version-check -r $<
 	touch $@
 
 $(BENCH)/ready: tests/bench/requirements.txt

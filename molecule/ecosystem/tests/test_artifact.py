@@ -22,6 +22,8 @@ FOR_USERS = {
     "LICENSES",
     "MANIFEST.json",
     "README.md",
+    "SECURITY.md",
+    "execution-environment.yml",
     "changelogs",
     "docs",
     "meta",

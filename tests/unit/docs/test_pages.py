@@ -17,7 +17,9 @@ from ansible_collections.edgeops.k3s_network.molecule.examples import Command, F
 ROOT = Path(__file__).resolve().parents[3]
 RST = ROOT / "docs" / "docsite" / "rst"
 PAGES = [ROOT / "README.md", *sorted(RST.glob("*.rst"))]
-VARIABLE = re.compile(r"\bk3s_(?:topology|default_route|firewall|connectivity|preflight)_[a-z_0-9]+\b")
+VARIABLE = re.compile(
+    r"\bk3s_(?:topology|default_route|firewall|connectivity|preflight)_[a-z_0-9]+\b"
+)
 # Read by Ansible without being named.
 WITHOUT_MENTION = ("group_vars/", "host_vars/")
 

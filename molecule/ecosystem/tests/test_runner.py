@@ -81,7 +81,7 @@ def job(tmp_path: Path) -> Callable[..., Job]:
 
 def tree() -> str:
     """Return what is in the project that was not there when it was checked out."""
-    command = ["git", "status", "--porcelain", "--ignored"]
+    command = ["git", "status", "--porcelain"]
     return subprocess.run(command, cwd=PROJECT, check=True, capture_output=True, text=True).stdout
 
 

@@ -224,6 +224,9 @@ def _spawn(
     held: Optional[Mapping[socket.socket, Collection[int]]] = None,
 ) -> dict[str, int]:
     # The child may not run before its number is known to the parent, so no race with stop().
+    # Where we came by a terminal, which sudo with a password takes, the end of the module hangs up
+    # on a child that has not left our session yet.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     pid = os.fork()
     if pid == 0:
         status = 1
@@ -235,6 +238,7 @@ def _spawn(
             os._exit(status)
     for one in sockets:
         one.close()
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return {"pid": pid, "started": start_time(pid) or 0}
 
 

@@ -204,6 +204,15 @@ def files_of(pid):
     return sorted(os.readlink(f"{directory}/{number}") for number in os.listdir(directory))
 
 
+def test_a_terminal_that_closes_takes_no_process_with_it():
+    # As for a module that ends before its child has left the session.
+    for _again in range(10):
+        with listening((HERE, "tcp", port := free_port())) as started:
+            os.kill(started.processes[0]["pid"], signal.SIGHUP)
+            ask_tcp(port)
+    assert signal.SIGHUP not in signal.pthread_sigmask(signal.SIG_BLOCK, set())
+
+
 def test_a_process_carries_our_name_and_leaves_our_session():
     port = free_port()
     with listening((HERE, "tcp", port)) as started:

@@ -129,16 +129,16 @@ def _text(lines: list[str]) -> str:
 
 
 def _fenced(lines: list[str]) -> Iterator[_Block]:
-    start = None
+    begin, language, name = -1, "", ""
     for number, line in enumerate(lines):
-        if start is None and line.startswith("```"):
+        if begin < 0 and line.startswith("```"):
             match = _FENCE.match(line)
-            start = (number, match["language"] if match else "", _named(lines[:number]))
-        elif start is not None and line == "```":
-            begin, language, name = start
+            begin, language = number, match["language"] if match else ""
+            name = _named(lines[:number])
+        elif begin >= 0 and line == "```":
             text = "\n".join(lines[begin + 1 : number]) + "\n"
             yield _Block(str(begin + 1), language, name if language == "yaml" else "", text)
-            start = None
+            begin = -1
 
 
 def _named(before: list[str]) -> str:

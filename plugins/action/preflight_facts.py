@@ -10,11 +10,11 @@ import time
 from typing import Any, Optional
 
 from ansible.plugins.action import ActionBase
+from ansible_collections.edgeops.k3s_network.plugins.modules.preflight_facts import argument_spec
 
 _COLLECTION = "edgeops.k3s_network"
 # What each of these would do, and refuse, is asked in check mode.
 PREDICTED = ("default_route", "firewalld_state")
-ARGUMENT_SPEC = {name: {"type": "dict", "required": True} for name in PREDICTED}
 
 
 class ActionModule(ActionBase):
@@ -27,10 +27,12 @@ class ActionModule(ActionBase):
     ) -> dict[str, Any]:
         """Return the result that the module of this name documents."""
         result: dict[str, Any] = super().run(tmp, task_vars)
-        _validated, arguments = self.validate_argument_spec(argument_spec=ARGUMENT_SPEC)
+        _validated, arguments = self.validate_argument_spec(argument_spec=argument_spec())
         before = time.time()
         answer = self._execute_module(
-            module_name=f"{_COLLECTION}.preflight_facts", module_args={}, task_vars=task_vars
+            module_name=f"{_COLLECTION}.preflight_facts",
+            module_args={name: {} for name in PREDICTED},
+            task_vars=task_vars,
         )
         result.update(answer, asked=[before, time.time()])
         if not result.get("failed"):

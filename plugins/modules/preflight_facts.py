@@ -75,13 +75,23 @@ predicted:
     firewalld_state: {changed: true, refused: "", warnings: []}
 """
 
+from typing import Any
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._preflight_host import gather
 
 
+def argument_spec() -> dict[str, dict[str, Any]]:
+    """Return the options, which the action plugin of this name sees to."""
+    return {
+        "default_route": {"type": "dict", "required": True},
+        "firewalld_state": {"type": "dict", "required": True},
+    }
+
+
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(argument_spec={}, supports_check_mode=True)
+    module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
     module.exit_json(changed=False, facts=gather())
 
 

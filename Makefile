@@ -13,10 +13,13 @@ REST := $(filter-out bookworm,$(SUITES))
 # Machines wait for each other more than they work.
 JOBS ?= 3
 # The longest first, so that the others run beside it.
-SCENARIOS := guard lifecycle default segregated ecosystem
-# On virtual machines. NetworkManager on each suite, and the other network stacks on one.
+SCENARIOS := guard lifecycle default segregated
+# The ways by which users come are the same on each suite.
+ECOSYSTEM := scenario/bookworm/ecosystem
+# On virtual machines. NetworkManager on each suite (on bookworm in make test, what is thorough left
+# out), and the other network stacks on one.
 ROUTES := route route-networkd route-systemd
-ROUTES_REST := $(SUITES:%=scenario/%/route) scenario/trixie/route-networkd scenario/bookworm/route-systemd
+ROUTES_REST := $(REST:%=scenario/%/route) scenario/trixie/route-networkd scenario/bookworm/route-systemd
 # Each suite's scenarios run with an ansible-core of their own, so that all of them are seen with the
 # oldest, the newest, and in between that of requirements-dev.txt, at no more cost.
 OLDEST ?= 2.16
@@ -59,8 +62,8 @@ demo-down: $(READY)
 .PHONY: test
 test: export PYTEST_ADDOPTS = -m 'not thorough'
 test: $(READY)
-	$(MAKE) --jobs=$(JOBS) --output-sync=target $(SCENARIOS:%=scenario/bookworm/%) scenario/bookworm/route \
-	  lint unit browser
+	$(MAKE) --jobs=$(JOBS) --output-sync=target $(SCENARIOS:%=scenario/bookworm/%) $(ECOSYSTEM) \
+	  scenario/bookworm/route lint unit browser
 
 ## make test-all                 test, ansible-test sanity, and everything on every suite and with
 ##                               the oldest and the newest ansible-core
@@ -69,15 +72,19 @@ test-all: test test-rest
 
 .PHONY: test-rest
 test-rest: $(READY)
-	$(MAKE) --jobs=$(JOBS) --output-sync=target $(ROUTES_REST) $(LIVE) \
+	$(MAKE) --jobs=$(JOBS) --output-sync=target ECOSYSTEM_TESTS='-m thorough' \
+	  $(ROUTES_REST) $(LIVE) $(ECOSYSTEM) \
 	  $(foreach scenario,$(SCENARIOS),$(patsubst %,scenario/%/$(scenario),$(REST))) \
 	  sanity $(CORES:%=unit/%) docs awx
 
 ## make scenario/SUITE/NAME      one scenario on one suite
-EACH := $(foreach suite,$(SUITES),$(patsubst %,scenario/$(suite)/%,$(SCENARIOS) $(ROUTES) live))
+EACH := $(foreach suite,$(SUITES),$(patsubst %,scenario/$(suite)/%,$(SCENARIOS) $(ROUTES) ecosystem live))
 .PHONY: $(EACH)
 $(EACH): scenario/%: $(READY) $(LINK)
 	tests/tools/scenario.sh $(subst /, ,$*)
+
+# What make test has left out; the rest of it need not be seen twice.
+$(ECOSYSTEM): export PYTEST_ADDOPTS := $(or $(ECOSYSTEM_TESTS),$(PYTEST_ADDOPTS))
 
 define with_core
 $(filter scenario/$(1)/%,$(EACH)): export PATH := $(CURDIR)/.build/cores/$(2)/venv/bin:$(PATH)

@@ -91,7 +91,9 @@ def test_ansible_takes_the_examples_of_each_role(tmp_path, role):
 def syntax_error(playbook: Path) -> str:
     """Return what Ansible has against a playbook."""
     # The examples are for hosts of these names, as groups or as hosts.
-    return error("ansible-playbook", "--syntax-check", "-i", "k3s_cluster,external_clients", str(playbook))
+    return error(
+        "ansible-playbook", "--syntax-check", "-i", "k3s_cluster,external_clients", str(playbook)
+    )
 
 
 def inventory_error(inventory: Path) -> str:

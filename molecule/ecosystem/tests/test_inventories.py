@@ -31,7 +31,7 @@ def sample_machines(machine, controller):
         machine(name).run(
             f"ip address add {address}/24 dev eth0 && "
             "useradd --create-home debian && "
-            "cp -r /root/.ssh /home/debian/ && chown -R debian: /home/debian/.ssh && "
+            "cp -r ~/.ssh /home/debian/ && chown -R debian: /home/debian/.ssh && "
             "echo 'debian ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/debian"
         )
     yield

@@ -19,7 +19,7 @@ systemctl enable -q nftables.service
 systemd-run -q --unit=preflight-holder python3 -m http.server 6443
 ip link set eth0 mtu 9000
 ip route add 10.42.7.0/24 dev eth1
-cp /etc/machine-id /root/machine-id
+cp /etc/machine-id ~/machine-id
 """,
     "agent1": f"""
 systemctl mask -q firewalld.service
@@ -33,8 +33,8 @@ systemctl disable -q nftables.service
 systemctl stop preflight-holder.service
 ip link set eth0 mtu 1500
 ip route del 10.42.7.0/24 dev eth1
-cp /root/machine-id /etc/machine-id
-rm /root/machine-id
+cp ~/machine-id /etc/machine-id
+rm ~/machine-id
 """,
     "agent1": f"""
 systemctl unmask -q firewalld.service

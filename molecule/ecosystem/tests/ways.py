@@ -31,7 +31,7 @@ def _user(name: str, *commands: str) -> str:
     return " && ".join(
         [
             f"useradd --create-home {name}",
-            f"cp -r /root/.ssh /home/{name}/",
+            f"cp -r ~/.ssh /home/{name}/",
             f"chown -R {name}: /home/{name}/.ssh",
             *commands,
         ]
@@ -69,11 +69,11 @@ WAYS = {
         {"ansible_host": "10.89.0.{number}", "ansible_port": SSH_PORT},
         "for where in '' --permanent; do firewall-cmd -q $where --zone=public --remove-service=ssh "
         f"&& firewall-cmd -q $where --zone=public --add-port={SSH_PORT}/tcp || exit; done; "
-        "cp -p /etc/ssh/sshd_config /root/sshd_config && "
+        "cp -p /etc/ssh/sshd_config ~/sshd_config && "
         f"sed -i '1iPort {SSH_PORT}' /etc/ssh/sshd_config && systemctl restart ssh",
         "for where in '' --permanent; do firewall-cmd -q $where --zone=public --add-service=ssh "
         f"&& firewall-cmd -q $where --zone=public --remove-port={SSH_PORT}/tcp; done; "
-        "mv /root/sshd_config /etc/ssh/ && systemctl restart ssh",
+        "mv ~/sshd_config /etc/ssh/ && systemctl restart ssh",
     ),
     "sudo with a password": Way(
         {"ansible_user": "deploy", "ansible_become_password": PASSWORD},

@@ -10,7 +10,7 @@ COUNT ?= 200
 SEED ?= random
 SUITES := bookworm bullseye trixie
 REST := $(filter-out bookworm,$(SUITES))
-# Machines wait for each other more than they work.
+# With two, a core is idle now and then; three keep both busy.
 JOBS ?= 3
 # The longest first, so that the others run beside it.
 SCENARIOS := guard lifecycle default segregated

@@ -6,15 +6,11 @@
 
 from __future__ import annotations
 
-from ansible.release import __version__ as ansible_version
 from hypothesis import HealthCheck, settings
-
-# That of requirements-dev.txt. Plans don't depend on it, so fewer examples do for the others.
-DEVELOPED_WITH = "2.19."
 
 settings.register_profile(
     "k3s_network",
-    max_examples=60 if ansible_version.startswith(DEVELOPED_WITH) else 15,
+    max_examples=60,
     deadline=None,
     database=None,
     print_blob=True,

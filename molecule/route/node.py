@@ -84,7 +84,7 @@ class Node:
     def __init__(self):
         self._served = {}
 
-    def run(self, command, check=True, timeout=180):
+    def run(self, command, check=True, timeout=300):
         """Run a shell script on the node and return what it printed."""
         done = subprocess.run(
             [*SSH, NAME, "sh"],
@@ -161,7 +161,7 @@ class Node:
         """Return all that a run may leave."""
         return self.run(SNAPSHOT).splitlines()
 
-    def wait_for(self, condition, seconds=60):
+    def wait_for(self, condition, seconds=120):
         """Wait until a shell condition holds on the node, which may be away meanwhile."""
         end = time.monotonic() + seconds
         while True:

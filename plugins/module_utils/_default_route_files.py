@@ -268,7 +268,8 @@ def _zone_unit(commit: str, wanted: Wanted) -> str:
     )
     bind = f"{zones} changeZoneOfInterface ss {ZONE} {wanted.interface}"
     # A reload forgets what is in the running configuration alone where FlushAllOnReload is set (the
-    # default), and systemd is not told of a reload by firewall-cmd.
+    # default), and systemd is not told of a reload by firewall-cmd. There may be one until busctl
+    # says that it listens.
     return f"""\
 {_MADE_BY}
 [Unit]
@@ -282,9 +283,9 @@ Restart=always
 RestartSec=2
 ExecStartPre={bind}
 ExecStart=/bin/sh -c ' \\
-  busctl monitor --match type=signal,interface=org.fedoraproject.FirewallD1,member=Reloaded | \\
+  busctl monitor --match type=signal,interface=org.fedoraproject.FirewallD1,member=Reloaded 2>&1 | \\
   while read -r line; do \\
-    case "$line" in *Member=Reloaded*) {bind} ;; esac; \\
+    case "$$line" in "Monitoring bus "*|*Member=Reloaded*) {bind} ;; esac; \\
   done'
 ExecStop=-{zones} removeInterface ss {ZONE} {wanted.interface}
 

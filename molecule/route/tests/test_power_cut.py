@@ -28,7 +28,7 @@ def test_the_power_is_cut(node, bare, route, command, part):
         node.run(CLEAN)
         at = max(1, round(part * len(steps)))
         node.run(f"{command} --stop {at} >/tmp/stopped 2>&1 &")
-        node.wait_for("grep 'stopped at' /tmp/stopped", 30)
+        node.wait_for("grep 'stopped at' /tmp/stopped")
     node.power_cycle()
     routes = node.default_routes()
     if routes or part == 1:

@@ -127,14 +127,14 @@ def test_a_real_route_that_comes_later_wins_with_whatever_metric(node, bare, rou
     succeeded(route(), changed=True)
     # What NetworkManager gave one without connectivity to the internet.
     node.run(f"{REAL} metric 20600")
-    node.wait_for(f"ip route get 1.1.1.1 | grep -w {NIC}", 15)
+    node.wait_for(f"ip route get 1.1.1.1 | grep -w {NIC}")
     assert node.detected() == (NIC, "10.89.0.11")
     node.run(f"ip route del default via {GATEWAY} metric 20600")
-    node.wait_for("ip route get 1.1.1.1 | grep -w dummy0", 15)
-    node.wait_for("ip -4 route show default | grep -w 'metric 1000'", 15)
+    node.wait_for("ip route get 1.1.1.1 | grep -w dummy0")
+    node.wait_for("ip -4 route show default | grep -w 'metric 1000'")
     succeeded(route(), changed=False)
     node.run(f"{REAL} metric 20600")
-    node.wait_for(f"ip route get 1.1.1.1 | grep -w {NIC}", 15)
+    node.wait_for(f"ip route get 1.1.1.1 | grep -w {NIC}")
     succeeded(route(), changed=True)
     assert [route["dev"] for route in node.default_routes()] == [NIC]
     assert node.json("ip -json link show type dummy") == []
@@ -150,7 +150,7 @@ def test_a_profile_with_a_late_metric_wins(node, bare, route):
         f" && nmcli device reapply {NIC}"
     )
     try:
-        node.wait_for(f"ip route get 1.1.1.1 | grep -w {NIC}", 15)
+        node.wait_for(f"ip route get 1.1.1.1 | grep -w {NIC}")
         assert node.detected() == (NIC, "10.89.0.11")
         succeeded(route(), changed=True)
         assert [route["dev"] for route in node.default_routes()] == [NIC]

@@ -237,8 +237,6 @@ def test_the_zone_is_one_that_admits_nothing():
     )
     bind = f"{zones} changeZoneOfInterface ss drop dummy0"
     assert service["ExecStartPre"] == bind
-    # And again after each reload of firewalld.
-    assert f"*Member=Reloaded*) {bind} ;;" in service["ExecStart"]
     assert service["ExecStop"] == f"-{zones} removeInterface ss drop dummy0"
 
 
@@ -285,6 +283,14 @@ esac
 """
 
 
+BUSCTL = r"""#!/bin/sh
+case $* in
+"monitor "*) cat "$STATE/bus"; echo "Monitoring bus message stream." >&2 ;;
+*) echo "$*" >>"$STATE/done" ;;
+esac
+"""
+
+
 class FakeIp:
     """A directory for PATH with an ip of its own, and what that one knows."""
 
@@ -293,7 +299,7 @@ class FakeIp:
         self.bin = directory / "bin"
         self.state.mkdir()
         self.bin.mkdir()
-        for name, text in (("ip", IP), ("sleep", "#!/bin/sh\n")):
+        for name, text in (("ip", IP), ("busctl", BUSCTL), ("sleep", "#!/bin/sh\n")):
             (self.bin / name).write_text(text)
             (self.bin / name).chmod(0o755)
         self.monitor("")
@@ -334,6 +340,24 @@ def watch(wanted=GUIDE, backend=SYSTEMD):
     assert command[:2] == ["/bin/sh", "-c"]
     assert len(command) == 3
     return command
+
+
+@pytest.mark.parametrize("reloads", [0, 2])
+def test_the_zone_is_bound_once_busctl_listens_and_after_each_reload(ip, reloads):
+    # As busctl prints a signal: systemd 257, with firewalld 2.3.
+    signal = (
+        "\u2023 Type=signal  Endian=l  Flags=1  Version=1 Cookie=710\n"
+        "  Sender=:1.2  Path=/org/fedoraproject/FirewallD1  "
+        "Interface=org.fedoraproject.FirewallD1  Member=Reloaded\n"
+        '  UniqueName=:1.2\n  MESSAGE "" {\n  };\n\n'
+    )
+    (ip.state / "bus").write_text(signal * reloads)
+    [command] = starts(texts(SYSTEMD)[f"{UNITS}/{ZONE_UNIT}"])
+    ip.run(command)
+    bound = [
+        line for line in ip.lines("done") if line.endswith("changeZoneOfInterface ss drop dummy0")
+    ]
+    assert len(bound) == len(ip.lines("done")) == 1 + reloads
 
 
 @settings(max_examples=15)

@@ -283,7 +283,8 @@ Restart=always
 RestartSec=2
 ExecStartPre={bind}
 ExecStart=/bin/sh -c ' \\
-  busctl monitor --match type=signal,interface=org.fedoraproject.FirewallD1,member=Reloaded 2>&1 | \\
+  busctl monitor 2>&1 \\
+    --match type=signal,interface=org.fedoraproject.FirewallD1,member=Reloaded | \\
   while read -r line; do \\
     case "$$line" in "Monitoring bus "*|*Member=Reloaded*) {bind} ;; esac; \\
   done'

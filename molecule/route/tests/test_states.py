@@ -131,7 +131,9 @@ def test_a_real_route_that_comes_later_wins_with_whatever_metric(node, bare, rou
     assert node.detected() == (NIC, "10.89.0.11")
     node.run(f"ip route del default via {GATEWAY} metric 20600")
     node.wait_for("ip route get 1.1.1.1 | grep -w dummy0")
+    # Ours is there twice for a moment, so that there is always one.
     node.wait_for("ip -4 route show default | grep -w 'metric 1000'")
+    node.wait_for("[ $(ip -4 route show default | wc -l) = 1 ]")
     succeeded(route(), changed=False)
     node.run(f"{REAL} metric 20600")
     node.wait_for(f"ip route get 1.1.1.1 | grep -w {NIC}")

@@ -161,7 +161,11 @@ class Seen:
                 expectation["protocol"],
             ) and one["first"] <= port <= one["last"]:
                 return f"{destination} can't listen there: {one['detail']}"
-        if observed not in (_prober.REFUSED, _prober.ACCEPTED) or self.is_busy(expectation, port):
+        # Over TCP, nobody listening is a refusal; silence over UDP may be that as well.
+        doubtful = {_prober.REFUSED, _prober.ACCEPTED}
+        if expectation["protocol"] == "udp":
+            doubtful.add(_prober.TIMEOUT)
+        if observed not in doubtful or self.is_busy(expectation, port):
             return ""
         if destination in self._ended:
             return (

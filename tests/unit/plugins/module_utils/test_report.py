@@ -343,14 +343,15 @@ def test_an_error_proves_nothing_closed():
 # Trouble with the listeners
 
 
-def with_listeners(observed, listeners, ended=(), expected=OPEN, mode="auto"):
+def with_listeners(observed, listeners, ended=(), expected=OPEN, mode="auto", protocol="tcp"):
     """Return the check of one port where the destination said so of its listeners."""
+    rule, port = ("api", 6443) if protocol == "tcp" else ("vxlan", 8472)
     probes = {
-        "agent1": probed((6443, 6443, observed, "")),
+        "agent1": probed((port, port, observed, ""), protocol=protocol),
         "server1": {**probed(), "ended": list(ended)},
     }
     seen = Seen(probes, {"server1": listeners}, mode)
-    (check,) = build(CLUSTER, [expectation(expected=expected)], seen)["checks"]
+    (check,) = build(CLUSTER, [expectation([port], expected, rule, protocol)], seen)["checks"]
     return check
 
 
@@ -365,6 +366,17 @@ def test_a_listener_that_has_ended_is_named(observed, expected):
 @pytest.mark.parametrize("observed", ["open", "timeout", "rejected"])
 def test_a_listener_that_has_ended_does_not_hide_a_firewall(observed):
     assert with_listeners(observed, listening(), [4711])["observed"] == observed
+
+
+@pytest.mark.parametrize("expected", [OPEN, CLOSED])
+@pytest.mark.parametrize(
+    ("listeners", "ended", "said"),
+    [(listening(), [4711], "has ended"), (None, [], "has started no listeners")],
+)
+def test_silence_over_udp_proves_nothing_where_nobody_listens(listeners, ended, said, expected):
+    check = with_listeners("timeout", listeners, ended, expected, protocol="udp")
+    assert (check["observed"], check["ok"]) == ("error", False)
+    assert said in check["detail"]
 
 
 def test_a_service_answers_though_a_listener_has_ended():

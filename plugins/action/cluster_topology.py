@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Optional
 
 from ansible.errors import AnsibleError
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._topology import (
     Host,
@@ -121,6 +122,11 @@ class ActionModule(ActionBase):
         else:
             clients = groups.get(arguments["external_group"], [])
             result["topology"] = build(settings, hosts, clients)
+            result["firewall"] = {
+                "http_redirect": boolean(settings.http_redirect),
+                "restrict_sources": boolean(settings.restrict_sources),
+                "external_sources": list(settings.external_sources),
+            }
         return result
 
 

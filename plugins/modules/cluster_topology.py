@@ -156,4 +156,14 @@ topology:
     restrict_sources: true
     external_sources: []
     external_clients: []
+firewall:
+  description:
+    - O(http_redirect), O(restrict_sources) and O(external_sources) as the topology has them,
+      whatever the spelling they were given in.
+  returned: when O(stage=full)
+  type: dict
+  sample:
+    http_redirect: true
+    restrict_sources: true
+    external_sources: []
 """

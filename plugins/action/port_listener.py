@@ -10,6 +10,7 @@ from typing import Any, Optional
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.edgeops.k3s_network.plugins.modules.port_listener import argument_spec
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._verbosity import for_later_tasks
 
 # A process number that is in new hands by now is spared: the start time is another.
 _COMMAND = """count=0
@@ -34,7 +35,7 @@ class ActionModule(ActionBase):
         result: dict[str, Any] = super().run(tmp, task_vars)
         if self._task.args.get("state") != "stopped":
             result.update(self._execute_module(task_vars=task_vars))
-            return result
+            return for_later_tasks(result)
         _validated, arguments = self.validate_argument_spec(
             argument_spec=argument_spec(), required_if=[("state", "stopped", ["processes"])]
         )

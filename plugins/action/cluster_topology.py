@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Optional
 
 from ansible.errors import AnsibleError
@@ -93,7 +93,13 @@ class ActionModule(ActionBase):
         in_play = variables.get("ansible_play_hosts_all", [])
         self._task.args = {**self._task.args, **reader.group_names(in_play)}
         arguments = self._arguments()
-        members = judge_members(groups, arguments["server_group"], arguments["agent_group"])
+        members = judge_members(
+            groups,
+            arguments["server_group"],
+            arguments["agent_group"],
+            # What asks for no more takes things away, which may be in a slice of the inventory.
+            without_servers=arguments["stage"] == "members",
+        )
         result: dict[str, Any] = {"members": dict(members)}
         if arguments["stage"] == "members":
             return result
@@ -116,8 +122,9 @@ class ActionModule(ActionBase):
             problems += judge_settings(settings)[1] + judge_hosts(settings, hosts)
             if problems:
                 raise TopologyError(problems)
+            asked = _asked(variables, in_play)
             result["unknown"] = [
-                host.name for host in hosts if host.node_ip is None and host.name not in in_play
+                host.name for host in hosts if host.node_ip is None and host.name not in asked
             ]
         else:
             clients = groups.get(arguments["external_group"], [])
@@ -128,6 +135,12 @@ class ActionModule(ActionBase):
                 "external_sources": list(settings.external_sources),
             }
         return result
+
+
+def _asked(variables: Mapping[str, Any], in_play: Sequence[str]) -> set[str]:
+    """Return the hosts that the play asks by itself, with serial those of a batch."""
+    left = set(in_play) - set(variables.get("ansible_play_hosts", in_play))
+    return left | set(variables.get("ansible_play_batch", in_play))
 
 
 def _networks(given: list[str]) -> list[str]:
@@ -168,15 +181,13 @@ class _HostReader:
         found = {}
         problems = []
         for option, variable in GROUP_NAMES.items():
-            if self._text(self._value(self._own, variable)) is not None:
-                continue
             values = {self._text(self._value(name, variable)) for name in in_play} - {None}
             if len(values) > 1:
                 problems.append(
                     f"{variable} is {' and '.join(sorted(map(str, values)))} for hosts of this "
                     "play; one run is for one cluster: name its hosts with --limit"
                 )
-            elif values:
+            elif values and self._text(self._value(self._own, variable)) is None:
                 found[option] = values.pop()
         if problems:
             raise TopologyError(problems)

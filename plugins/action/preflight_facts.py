@@ -59,5 +59,10 @@ class ActionModule(ActionBase):
         return {
             "changed": bool(answer.get("changed")) and not refused,
             "refused": str(answer.get("msg", "")).strip() if refused else "",
-            "warnings": [str(one) for one in answer.get("warnings", [])],
+            "warnings": [_text(one) for one in answer.get("warnings", [])],
         }
+
+
+def _text(warning: Any) -> str:
+    """Return what a warning says, which ansible-core 2.19 and newer keep in an object."""
+    return str(getattr(getattr(warning, "event", None), "msg", warning))

@@ -49,7 +49,7 @@ def parse(text: str, protocol: str) -> Iterator[tuple[str, int]]:
 def is_held(held: Held, address: str, protocol: str, port: int) -> bool:
     """Tell whether a port is held at this address, by itself or at any."""
     addresses = held.get((protocol, port), frozenset())
-    return address in addresses or any(map(_is_any, addresses))
+    return address in addresses or any(_is_any(one, address) for one in addresses)
 
 
 def elsewhere(held: Held, address: str, protocol: str, port: int) -> list[str]:
@@ -59,8 +59,10 @@ def elsewhere(held: Held, address: str, protocol: str, port: int) -> list[str]:
     return sorted(held.get((protocol, port), frozenset()))
 
 
-def _is_any(address: str) -> bool:
-    return ipaddress.ip_address(address).is_unspecified
+def _is_any(held: str, address: str) -> bool:
+    """Tell whether what is held at an address is held at this one as well; :: holds IPv4, too."""
+    any_ = ipaddress.ip_address(held)
+    return any_.is_unspecified and any_.version >= ipaddress.ip_address(address).version
 
 
 def _address(text: str) -> str:

@@ -15,7 +15,16 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ansible_collections.edgeops.k3s_network.plugins.module_utils import _held_ports, _iproute
+from ansible_collections.edgeops.k3s_network.plugins.module_utils import (
+    _held_ports,
+    _iproute,
+    _k3s_config_host,
+)
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._k3s_config import in_force
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._k3s_settings import (
+    K3sConfigError,
+    Setting,
+)
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._kernel_driver import (
     driver_package,
 )
@@ -36,7 +45,6 @@ UNITS = (
 _SHOW = ("systemctl", "show", "--property=Id,LoadState,ActiveState,UnitFileState", *UNITS)
 _NFTABLES = ("/etc/nftables.conf", "/etc/sysconfig/nftables.conf")
 _NM_FILES = ("/etc/NetworkManager", "/run/NetworkManager", "/usr/lib/NetworkManager")
-_K3S_CONFIG = "/etc/rancher/k3s/config.yaml"
 
 Read = Callable[[str], str]
 Run = Callable[[Sequence[str]], str]
@@ -59,16 +67,34 @@ def run(argv: Sequence[str]) -> str:
         return ""
 
 
+def k3s_settings() -> Sequence[Setting]:
+    """Return what K3s is told on this host, nothing where a file of it can't be read."""
+    try:
+        return _k3s_config_host.read().settings
+    except K3sConfigError:
+        return ()
+
+
 def gather(
-    read_file: Read = read, run_command: Run = run, ask: _iproute.Ask = _iproute.ask
+    read_file: Read = read,
+    run_command: Run = run,
+    ask: _iproute.Ask = _iproute.ask,
+    settings: Callable[[], Sequence[Setting]] = k3s_settings,
 ) -> dict[str, Any]:
     """Return the facts of this host."""
     release = os.uname().release
     return {
-        "hostname": _node_name(read_file(_K3S_CONFIG)) or socket.gethostname(),
+        "hostname": node_name(settings()) or socket.gethostname(),
         "machine_id": read_file("/etc/machine-id").strip(),
-        "interfaces": parse_links(ask(("ip", "-json", "-4", "address", "show"), "")),
-        "routes": parse_routes(ask(("ip", "-json", "-4", "route", "show", "table", "all"), "")),
+        # Asked for a family, it leaves out the hardware's address.
+        "interfaces": parse_links(ask(("ip", "-json", "address", "show"), "")),
+        "routes": [
+            route
+            for family in ("-4", "-6")
+            for route in parse_routes(
+                ask(("ip", "-json", family, "route", "show", "table", "all"), "")
+            )
+        ],
         "units": parse_units(run_command(_SHOW)),
         "flushes_ruleset": any(flushes(read_file(path)) for path in _NFTABLES),
         "networkmanager_spares_cni": any(spares_cni(read_file(path)) for path in _nm_files()),
@@ -85,16 +111,22 @@ def gather(
 
 def parse_links(links: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     """Return MTU, MAC and addresses of each interface but the loopback."""
-    return {
-        link["ifname"]: {
+    found = {}
+    for link in links:
+        if link.get("ifname", "lo") == "lo":
+            continue
+        addresses = [
+            one
+            for one in link.get("addr_info", [])
+            if one.get("local") and one.get("scope") != "link"
+        ]
+        found[link["ifname"]] = {
             "mtu": link.get("mtu", 0),
             "mac": link.get("address", ""),
-            "addresses": [one["local"] for one in link.get("addr_info", [])],
-            "dynamic": [one["local"] for one in link.get("addr_info", []) if one.get("dynamic")],
+            "addresses": [one["local"] for one in addresses],
+            "dynamic": [one["local"] for one in addresses if one.get("dynamic")],
         }
-        for link in links
-        if link.get("ifname", "lo") != "lo"
-    }
+    return found
 
 
 def parse_routes(routes: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
@@ -103,7 +135,7 @@ def parse_routes(routes: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
         {"destination": route["dst"], "interface": route.get("dev", "")}
         for route in routes
         if route.get("dst", "default") != "default"
-        and route.get("type", "unicast") not in ("local", "broadcast", "multicast")
+        and route.get("type", "unicast") not in ("local", "broadcast", "multicast", "anycast")
     ]
 
 
@@ -153,9 +185,10 @@ def parse_os_release(text: str) -> dict[str, str]:
     return {name: value.strip("\"'") for name, value in pairs}
 
 
-def _node_name(text: str) -> str:
-    match = re.search(r"^node-name:\s*[\"']?([^\s\"'#]+)", text, re.MULTILINE)
-    return match[1] if match else ""
+def node_name(settings: Sequence[Setting]) -> str:
+    """Return the name that K3s is to give the node, empty where that is the host's."""
+    setting = in_force(settings, "node-name")
+    return setting.values[-1] if setting and setting.values else ""
 
 
 def _nm_files() -> list[str]:

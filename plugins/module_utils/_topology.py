@@ -106,12 +106,15 @@ class TopologyError(Exception):
 
 
 def judge_members(
-    groups: Mapping[str, Sequence[str]], server_group: str, agent_group: str
+    groups: Mapping[str, Sequence[str]],
+    server_group: str,
+    agent_group: str,
+    without_servers: bool = False,
 ) -> list[tuple[str, str]]:
     """Return (host, SERVER or AGENT) for every node, in the order of the inventory.
 
     Raises TopologyError where there is no server, a group was named that does not exist,
-    or a host is in both groups.
+    or a host is in both groups. Agents alone will do with C(without_servers).
     """
     problems = []
     known = ", ".join(sorted(name for name in groups if name not in ("all", "ungrouped"))) or "none"
@@ -120,7 +123,7 @@ def judge_members(
             f"k3s_topology_server_group is '{server_group}', and the inventory has no such group "
             f"(it has: {known}); name the group that holds the K3s servers"
         )
-    elif not groups[server_group]:
+    elif not groups[server_group] and not (without_servers and groups.get(agent_group)):
         problems.append(
             f"k3s_topology_server_group is '{server_group}', and that group is empty; "
             "a cluster needs at least one server"
@@ -236,6 +239,12 @@ def build(
     """Return the topology. Raises TopologyError with every problem of settings and hosts."""
     rows, problems = judge_settings(settings)
     problems += judge_hosts(settings, hosts)
+    clients = list(external_clients)
+    if EXTERNAL in {*clients, *(host.name for host in hosts)}:
+        problems.append(
+            f"host {EXTERNAL}: reports call the controller so, where it probes as a client outside "
+            "(k3s_connectivity_probe_from_controller); give the host another inventory_hostname"
+        )
     nodes: list[Node] = []
     if not problems:
         owners: dict[str, list[str]] = defaultdict(list)
@@ -257,7 +266,7 @@ def build(
         service_cidr=settings.service_cidr,
         restrict_sources=bool(_boolean(settings.restrict_sources)),
         external_sources=list(settings.external_sources),
-        external_clients=list(external_clients),
+        external_clients=clients,
     )
 
 
@@ -498,15 +507,15 @@ def _locate(host: Host, settings: Settings, problems: list[str]) -> Optional[Nod
 
 
 def _unnamed_address(host: Host, settings: Settings) -> Optional[str]:
-    """Without a word of the user: the address Ansible came by, or the only one there is.
+    """Without a word of the user: the first address of the NIC Ansible came by, or of the only one.
 
     Never the default route's: a node without one has none, and once the dummy route is
     there it points to the dummy (ansible#74869).
     """
     interfaces = host.interfaces or {}
-    bare = [_bare(cidr) for cidrs in interfaces.values() for cidr in cidrs]
-    if host.connection_address in bare:
-        return host.connection_address
+    for cidrs in interfaces.values():
+        if host.connection_address in map(_bare, cidrs):
+            return _first_address(cidrs)
     # What K3s made (cni0, flannel.1) is no NIC of the cluster network.
     carrying = [cidrs for cidrs in interfaces.values() if cidrs]
     if len(carrying) > 1:

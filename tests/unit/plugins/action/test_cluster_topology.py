@@ -201,6 +201,39 @@ def test_two_clusters_in_one_play_are_refused():
     assert "--limit" in result["msg"]
 
 
+def test_two_clusters_in_one_play_are_refused_whoever_comes_first():
+    hostvars = {
+        "s1": {"k3s_topology_server_group": "north"},
+        "c1": {"k3s_topology_server_group": "south"},
+    }
+    groups = {"north": ["s1"], "south": ["c1"]}
+    result = run(hostvars, groups, first="s1", stage="members", server_group="north")
+    assert "k3s_topology_server_group is north and south" in result["msg"]
+
+
+def test_a_slice_without_servers_has_members():
+    groups = {"server": [], "agent": ["a1"]}
+    assert run(groups=groups, stage="members")["members"] == {"a1": "agent"}
+    assert "that group is empty" in run(groups=groups, stage="inventory")["msg"]
+
+
+def test_with_serial_the_hosts_of_other_batches_are_asked_as_peers():
+    injected = {
+        "ansible_play_hosts_all": ["s1", "a1"],
+        "ansible_play_hosts": ["s1", "a1"],
+        "ansible_play_batch": ["s1"],
+    }
+    assert run(stage="inventory", injected=injected)["unknown"] == ["a1"]
+    # Whoever failed before has been asked.
+    injected["ansible_play_hosts"] = ["s1"]
+    assert run(stage="inventory", injected=injected)["unknown"] == []
+
+
+def test_a_client_may_not_have_the_name_of_the_controller_in_reports():
+    groups = {**GROUPS, "external_clients": ["external"]}
+    assert "host external: reports call the controller so" in run(ASKED, groups)["msg"]
+
+
 @pytest.mark.parametrize("first", ["s1", "a1", "c1"])
 def test_nodes_that_differ_in_what_holds_for_the_cluster_are_refused(first):
     hostvars = {**ASKED, "s1": {**ASKED["s1"], "k3s_firewall_http_redirect": False}}

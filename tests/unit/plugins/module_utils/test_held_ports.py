@@ -76,5 +76,10 @@ def test_a_service_that_listens_on_others_alone_is_elsewhere():
     assert not _held_ports.is_held(found, "192.0.2.11", "tcp", 6379)
 
 
+@pytest.mark.parametrize(("at", "expected"), [("0.0.0.0", False), ("::", True)])
+def test_any_address_of_ipv4_holds_nothing_of_ipv6(at, expected):
+    assert _held_ports.is_held(held((at, "tcp", 6379)), "2001:db8::11", "tcp", 6379) is expected
+
+
 def test_a_port_that_nobody_holds_is_not_elsewhere():
     assert _held_ports.elsewhere({}, "192.0.2.11", "tcp", 6379) == []

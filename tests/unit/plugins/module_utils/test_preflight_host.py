@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import pytest
 from ansible_collections.edgeops.k3s_network.plugins.module_utils import _preflight_host as host
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._k3s_settings import Setting
 
 
 def test_units_that_the_host_does_not_have_are_left_out():
@@ -45,14 +47,26 @@ def test_a_driver_may_be_loaded_built_in_or_a_module():
 def test_facts_of_a_host():
     def ask(argv, stdin):
         if "address" in argv:
+            # Asked for a family, iproute2 leaves out the hardware's address.
+            assert argv == ("ip", "-json", "address", "show")
             return [
                 {"ifname": "lo", "mtu": 65536},
                 {
                     "ifname": "eth0",
                     "mtu": 1500,
                     "address": "02:00:00:00:00:01",
-                    "addr_info": [{"local": "192.0.2.11", "dynamic": True}],
+                    "addr_info": [
+                        {"local": "192.0.2.11", "scope": "global", "dynamic": True},
+                        {"local": "2001:db8::11", "scope": "global"},
+                        {"local": "fe80::1", "scope": "link"},
+                    ],
                 },
+            ]
+        if "-6" in argv:
+            return [
+                {"dst": "default", "dev": "eth0"},
+                {"dst": "2001:db8::", "dev": "eth0", "type": "anycast"},
+                {"dst": "2001:db8:42::/56", "dev": "eth0"},
             ]
         return [
             {"dst": "default", "dev": "eth0"},
@@ -60,19 +74,35 @@ def test_facts_of_a_host():
             {"dst": "10.42.7.0/24", "dev": "eth0"},
         ]
 
-    files = {
-        "/etc/rancher/k3s/config.yaml": "server: x\nnode-name: 'edge-1'\n",
-        "/etc/machine-id": "abc\n",
-    }
-    found = host.gather(lambda path: files.get(path, ""), lambda argv: "", ask)
+    files = {"/etc/machine-id": "abc\n"}
+    settings = [Setting("a file", "node-name", ("edge-1",))]
+    found = host.gather(lambda path: files.get(path, ""), lambda argv: "", ask, lambda: settings)
     assert found["hostname"] == "edge-1"
     assert found["machine_id"] == "abc"
     assert found["interfaces"] == {
         "eth0": {
             "mtu": 1500,
             "mac": "02:00:00:00:00:01",
-            "addresses": ["192.0.2.11"],
+            "addresses": ["192.0.2.11", "2001:db8::11"],
             "dynamic": ["192.0.2.11"],
         }
     }
-    assert found["routes"] == [{"destination": "10.42.7.0/24", "interface": "eth0"}]
+    assert found["routes"] == [
+        {"destination": "10.42.7.0/24", "interface": "eth0"},
+        {"destination": "2001:db8:42::/56", "interface": "eth0"},
+    ]
+
+
+def test_the_hardwares_addresses_of_this_very_host_are_found():
+    links = host.gather(settings=list)["interfaces"]
+    known = [name for name in links if name != "lo" and not name.startswith("tun")]
+    assert not known or any(links[name]["mac"] for name in known)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [([], ""), ([("a",)], "a"), ([("a",), ("b",)], "b")],
+)
+def test_the_last_name_that_k3s_is_told_counts(given, expected):
+    settings = [Setting(f"file {number}", "node-name", one) for number, one in enumerate(given)]
+    assert host.node_name(settings) == expected

@@ -476,8 +476,11 @@ def test_the_cluster_interface_gives_its_first_address():
     assert (found["address"], found["cluster_interface"]) == ("203.0.113.7", "eth2")
 
 
-def test_otherwise_the_address_that_ansible_came_by_is_taken():
-    found = built(interfaces=TWO_NICS, connection_address="198.51.100.11")
+@pytest.mark.parametrize("came_by", ["198.51.100.11", "198.51.100.99", "2001:db8::11"])
+def test_otherwise_the_first_address_of_the_nic_that_ansible_came_by_is_taken(came_by):
+    # As K3s itself takes it, not an address that moves between hosts (VRRP), say.
+    nics = {**TWO_NICS, "eth1": ["2001:db8::11/64", "198.51.100.11/24", "198.51.100.99/24"]}
+    found = built(interfaces=nics, connection_address=came_by)
     assert (found["address"], found["cluster_interface"]) == ("198.51.100.11", "eth1")
 
 

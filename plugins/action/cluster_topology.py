@@ -21,6 +21,7 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._topology impo
     judge_members,
     judge_settings,
 )
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils import _role_values
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._verbosity import for_later_tasks
 
 ROWS = {"type": "list", "elements": "raw", "default": []}
@@ -120,6 +121,7 @@ class ActionModule(ActionBase):
         hosts = [reader.host(name, group) for name, group in members]
         if arguments["stage"] == "inventory":
             problems += judge_settings(settings)[1] + judge_hosts(settings, hosts)
+            problems += _role_values.problems([host.name for host in hosts], reader.readable)
             if problems:
                 raise TopologyError(problems)
             asked = _asked(variables, in_play)
@@ -181,13 +183,13 @@ class _HostReader:
         found = {}
         problems = []
         for option, variable in GROUP_NAMES.items():
-            values = {self._text(self._value(name, variable)) for name in in_play} - {None}
+            values = {self._text(self.value(name, variable)) for name in in_play} - {None}
             if len(values) > 1:
                 problems.append(
                     f"{variable} is {' and '.join(sorted(map(str, values)))} for hosts of this "
                     "play; one run is for one cluster: name its hosts with --limit"
                 )
-            elif values and self._text(self._value(self._own, variable)) is None:
+            elif values and self._text(self.value(self._own, variable)) is None:
                 found[option] = values.pop()
         if problems:
             raise TopologyError(problems)
@@ -201,11 +203,11 @@ class _HostReader:
         problems = []
         for option, variable in SHARED.items():
             # Where our own host has none, the option is the default, or what the play says.
-            own = self._value(self._own, variable)
+            own = self.value(self._own, variable)
             unset = arguments[option] if own is None else None
             values = {}
             for name in members:
-                value = self._value(name, variable)
+                value = self.value(name, variable)
                 values[name] = unset if value is None else value
             first = values[members[0]]
             other = next((name for name in members if not _alike(values[name], first)), None)
@@ -224,13 +226,13 @@ class _HostReader:
         self._arguments = arguments
         if arguments["peers_variable"]:
             for asker in in_play:
-                answers = self._value(asker, arguments["peers_variable"]) or {}
+                answers = self.value(asker, arguments["peers_variable"]) or {}
                 for answer in answers.get("results", ()):
                     self._asked[answer["item"]] = answer
 
     def host(self, name: str, group: str) -> Host:
         answer = self._asked.get(name, {})
-        facts = answer.get("ansible_facts") or self._value(name, "ansible_facts") or {}
+        facts = answer.get("ansible_facts") or self.value(name, "ansible_facts") or {}
         network: Mapping[str, Any] = facts.get("k3s_network") or {}
         interfaces = network.get("interfaces")
         return Host(
@@ -239,7 +241,7 @@ class _HostReader:
             mode=self._setting(name, "mode") or ARGUMENT_SPEC["mode"]["default"],
             cluster_interface=self._setting(name, "cluster_interface"),
             external_interface=self._setting(name, "external_interface"),
-            node_ip=self._text(self._value(name, "k3s_topology_node_ip")),
+            node_ip=self._text(self.value(name, "k3s_topology_node_ip")),
             interfaces=interfaces,
             connection_address=network.get("connection_address") or None,
             silence=str(answer.get("msg", "")),
@@ -248,12 +250,13 @@ class _HostReader:
     def _setting(self, name: str, option: str) -> Optional[str]:
         """Return a node's own value, or the one that holds for the play (role defaults, vars)."""
         variable = f"k3s_topology_{option}"
-        value = self._text(self._value(name, variable))
-        if value is None and self._value(self._own, variable) is None:
+        value = self._text(self.value(name, variable))
+        if value is None and self.value(self._own, variable) is None:
             value = self._text(self._arguments[option])
         return value
 
-    def _value(self, name: str, variable: str) -> Any:
+    def value(self, name: str, variable: str) -> Any:
+        """Return a variable of a host, None where it has none."""
         try:
             # Each look at hostvars puts together all of a host's variables.
             if name not in self._known:
@@ -261,6 +264,15 @@ class _HostReader:
             return self._known[name].get(variable)
         except AnsibleError as error:
             raise TopologyError([f"host {name}: {variable} can't be read: {error}"]) from error
+
+    def readable(self, name: str, variable: str) -> Any:
+        """Return a variable of a host, None where it can not be told yet: its role asks again."""
+        try:
+            value = self.value(name, variable)
+        except TopologyError:
+            return None
+        # ansible-core 2.16 leaves a template as it is where it can't be worked out.
+        return None if isinstance(value, str) and "{{" in value else value
 
     @staticmethod
     def _text(value: Any) -> Optional[str]:

@@ -514,7 +514,7 @@ def _unnamed_address(host: Host, settings: Settings) -> Optional[str]:
     """
     interfaces = host.interfaces or {}
     for cidrs in interfaces.values():
-        if host.connection_address in map(_bare, cidrs):
+        if any(_bare(cidr) == host.connection_address for cidr in cidrs):
             return _first_address(cidrs)
     # What K3s made (cni0, flannel.1) is no NIC of the cluster network.
     carrying = [cidrs for cidrs in interfaces.values() if cidrs]

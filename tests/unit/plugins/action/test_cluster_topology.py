@@ -211,6 +211,17 @@ def test_two_clusters_in_one_play_are_refused_whoever_comes_first():
     assert "k3s_topology_server_group is north and south" in result["msg"]
 
 
+def test_what_a_later_role_would_refuse_is_refused_before_a_change():
+    hostvars = {"a1": {"k3s_firewall_confirm_timeout": -1}}
+    message = run(hostvars, stage="inventory")["msg"]
+    assert message.startswith("Nothing was changed. 1 thing to mend: host a1: k3s_firewall_confirm")
+
+
+def test_what_can_not_be_told_yet_is_left_to_its_role():
+    hostvars = {"a1": {"k3s_firewall_confirm_timeout": "{{ found_later }}"}}
+    assert run(hostvars, stage="inventory")["members"] == {"s1": "server", "a1": "agent"}
+
+
 def test_a_slice_without_servers_has_members():
     groups = {"server": [], "agent": ["a1"]}
     assert run(groups=groups, stage="members")["members"] == {"a1": "agent"}

@@ -70,10 +70,10 @@ test: $(READY)
 .PHONY: test-all
 test-all: test test-rest
 
+# What waits for an ansible-core would start last, and the longest of all need one. Where that can't
+# be had, the rest runs all the same.
 .PHONY: test-rest
 test-rest: $(READY)
-	# What waits for an ansible-core would start last, and the longest of all need one. Where that
-	# can't be had, the rest runs all the same.
 	-$(MAKE) --keep-going $(CORES:%=.build/cores/%/ready)
 	$(MAKE) --jobs=$(JOBS) --output-sync=target ECOSYSTEM_TESTS='-m thorough' \
 	  $(ROUTES_REST) $(LIVE) $(ECOSYSTEM) \

@@ -10,6 +10,7 @@ import json
 import os
 import shlex
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
@@ -82,12 +83,25 @@ SEGREGATED = {
 class Node:
     """A node as the module sees it; reached without testinfra, which is not made for threads."""
 
-    def __init__(self, name):
+    def __init__(self, name, ssh=()):
         self.name = name
+        self._ssh = ["ssh", "-F", str(EPHEMERAL / "ssh_config"), *ssh]
+
+    @classmethod
+    @contextlib.contextmanager
+    def reached_once(cls, name):
+        """Return a node that is asked over one connection, which costs more than most answers."""
+        with tempfile.TemporaryDirectory(prefix="k3s-") as directory:
+            path = f"ControlPath={directory}/%h"
+            node = cls(name, ["-o", path, "-o", "ControlMaster=auto", "-o", "ControlPersist=60"])
+            try:
+                yield node
+            finally:
+                subprocess.run([*node._ssh, "-O", "exit", name], check=False, capture_output=True)
 
     def run(self, command, given=""):
         done = subprocess.run(
-            ["ssh", "-F", str(EPHEMERAL / "ssh_config"), self.name, command],
+            [*self._ssh, self.name, command],
             input=given,
             capture_output=True,
             text=True,

@@ -49,9 +49,8 @@ def in_force(snapshot):
     return [line for line in snapshot if not any(name in line for name in GUARDS_FILES)]
 
 
-def break_everywhere(case, problems, do="", stride=STRIDE):
+def break_everywhere(node, case, problems, do="", stride=STRIDE):
     """Break the run of a case at so many of its steps, and note what is wrong after it."""
-    node = Node(case.node)
     node.bring_to(ABSENT)
     node.bring_to(case.before)
     old = node.snapshot()
@@ -99,7 +98,8 @@ def assert_all_or_nothing(names, **how):
 
 def guarded(case, problems, **how):
     try:
-        break_everywhere(case, problems, **how)
+        with Node.reached_once(case.node) as node:
+            break_everywhere(node, case, problems, **how)
     except Exception as error:  # A thread's error would be lost.
         problems.append(repr(error))
 

@@ -141,14 +141,15 @@ def test_disk_that_fills_up_on_the_way_leaves_the_old_state(node):
     first = next(n for n, step in enumerate(whole["steps"], 1) if step.startswith("after "))
     fill = "cat /dev/zero > /etc/firewalld/full 2>/dev/null"
     broken = 0
-    for step in range(first - 1, len(whole["steps"]) + 1):
-        told = node.bring_to(shared(), step=step, do=fill)
-        node.settle()
-        node.run("rm -f /etc/firewalld/full")
-        if "failed" in told:
-            broken += 1
-        else:
-            node.bring_to(ABSENT)
-        assert node.snapshot() == before, (step, told)
+    with Node.reached_once("agent1") as node_at_hand:
+        for step in range(first - 1, len(whole["steps"]) + 1):
+            told = node_at_hand.bring_to(shared(), step=step, do=fill)
+            node_at_hand.settle()
+            node_at_hand.run("rm -f /etc/firewalld/full")
+            if "failed" in told:
+                broken += 1
+            else:
+                node_at_hand.bring_to(ABSENT)
+            assert node_at_hand.snapshot() == before, (step, told)
     assert broken, "the disk was never full at the wrong moment"
     node.run("umount /etc/firewalld && systemctl restart firewalld")

@@ -507,15 +507,20 @@ def _locate(host: Host, settings: Settings, problems: list[str]) -> Optional[Nod
 
 
 def _unnamed_address(host: Host, settings: Settings) -> Optional[str]:
-    """Without a word of the user: the first address of the NIC Ansible came by, or of the only one.
+    """Without a word of the user: the address Ansible came by, or that of the only NIC.
+
+    Where Ansible came by IPv6, the first IPv4 address of that NIC, which K3s prefers.
 
     Never the default route's: a node without one has none, and once the dummy route is
     there it points to the dummy (ansible#74869).
     """
     interfaces = host.interfaces or {}
     for cidrs in interfaces.values():
-        if any(_bare(cidr) == host.connection_address for cidr in cidrs):
-            return _first_address(cidrs)
+        came_by = host.connection_address
+        if came_by and came_by in [_bare(cidr) for cidr in cidrs]:
+            # Of several IPv4 addresses the one that peers in its subnet see.
+            first = ipaddress.ip_address(_first_address(cidrs) or came_by)
+            return str(first) if first.version < ipaddress.ip_address(came_by).version else came_by
     # What K3s made (cni0, flannel.1) is no NIC of the cluster network.
     carrying = [cidrs for cidrs in interfaces.values() if cidrs]
     if len(carrying) > 1:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from node import NIC, OURS
+from node import CLEAN, NIC, OURS
 
 pytestmark = pytest.mark.thorough
 
@@ -20,6 +20,12 @@ for _ in $(seq 30); do
   sleep 0.5
 done >/tmp/recorded
 """
+
+
+@pytest.fixture(scope="module", autouse=True)
+def clean(node):
+    """What the tests before have left is not to be prepared."""
+    node.run(CLEAN)
 
 
 @pytest.fixture

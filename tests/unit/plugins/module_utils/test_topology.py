@@ -476,12 +476,24 @@ def test_the_cluster_interface_gives_its_first_address():
     assert (found["address"], found["cluster_interface"]) == ("203.0.113.7", "eth2")
 
 
-@pytest.mark.parametrize("came_by", ["198.51.100.11", "198.51.100.99", "2001:db8::11"])
-def test_otherwise_the_first_address_of_the_nic_that_ansible_came_by_is_taken(came_by):
-    # As K3s itself takes it, not an address that moves between hosts (VRRP), say.
+@pytest.mark.parametrize(
+    ("came_by", "expected"),
+    [
+        ("198.51.100.11", "198.51.100.11"),
+        ("198.51.100.99", "198.51.100.99"),
+        # K3s prefers IPv4 where a host has both.
+        ("2001:db8::11", "198.51.100.11"),
+    ],
+)
+def test_otherwise_the_address_that_ansible_came_by_is_taken(came_by, expected):
     nics = {**TWO_NICS, "eth1": ["2001:db8::11/64", "198.51.100.11/24", "198.51.100.99/24"]}
     found = built(interfaces=nics, connection_address=came_by)
-    assert (found["address"], found["cluster_interface"]) == ("198.51.100.11", "eth1")
+    assert (found["address"], found["cluster_interface"]) == (expected, "eth1")
+
+
+def test_ipv6_that_ansible_came_by_is_taken_where_the_nic_has_no_ipv4():
+    nics = {**TWO_NICS, "eth2": ["2001:db8::11/64", "2001:db8::12/64"]}
+    assert built(interfaces=nics, connection_address="2001:db8::12")["address"] == "2001:db8::12"
 
 
 def test_a_connection_through_a_nat_tells_nothing():

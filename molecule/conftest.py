@@ -84,11 +84,20 @@ class Machine:
 
 
 @pytest.fixture(scope="session")
-def machine() -> Callable[[str], Machine]:
+def controlpath() -> str | None:
+    """Return where the connections are that Ansible keeps open: a new one takes its time."""
+    # testinfra formats it once more.
+    return str((EPHEMERAL / "ssh_config").resolve().parent / "cp" / "%%h-%%p-%%r")
+
+
+@pytest.fixture(scope="session")
+def machine(controlpath: str | None) -> Callable[[str], Machine]:
     """Return machines by name."""
 
     def get(name: str) -> Machine:
-        host = testinfra.get_host(f"ssh://{name}", ssh_config=str(EPHEMERAL / "ssh_config"))
+        host = testinfra.get_host(
+            f"ssh://{name}", ssh_config=str(EPHEMERAL / "ssh_config"), controlpath=controlpath
+        )
         return Machine(name, host)
 
     return get

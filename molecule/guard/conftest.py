@@ -13,6 +13,11 @@ import pytest
 from module_run import CODE, EPHEMERAL, HERE
 
 
+@pytest.fixture(scope="session")
+def controlpath():
+    """No connection is kept: that a new one is admitted is what shows that nobody is locked out."""
+
+
 @pytest.fixture(scope="session", autouse=True)
 def code():
     """Put the collection's code and the breaker on the nodes."""

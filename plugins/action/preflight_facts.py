@@ -59,10 +59,6 @@ class ActionModule(ActionBase):
         return {
             "changed": bool(answer.get("changed")) and not refused,
             "refused": str(answer.get("msg", "")).strip() if refused else "",
-            "warnings": [_text(one) for one in answer.get("warnings", [])],
+            # Ansible takes what is called "warnings" away and shows it, from ansible-core 2.19 on.
+            "warned": answer.get("warned", []),
         }
-
-
-def _text(warning: Any) -> str:
-    """Return what a warning says, which ansible-core 2.19 and newer keep in an object."""
-    return str(getattr(getattr(warning, "event", None), "msg", warning))

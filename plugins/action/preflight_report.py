@@ -88,7 +88,7 @@ def collect(
         for module, what in _PREDICTED.items():
             predicted = seen["predicted"][module]
             predictions += _preflight.predicted(
-                name, what, predicted["refused"], predicted["warnings"]
+                name, what, predicted["refused"], predicted["warned"]
             )
             if predicted["changed"]:
                 changing[what].append(name)

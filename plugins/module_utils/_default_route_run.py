@@ -93,7 +93,7 @@ def _bring_to_state(
         "default_routes": list(plan.routes_before),
         "backend": plan.backend or _backend_of(before, plan),
         "k3s_detects": detected._asdict(),
-        "warnings": [*decision.warnings, *([decision.note] if decision.note else [])],
+        "warned": [*decision.warnings, *([decision.note] if decision.note else [])],
         "diff": _diff(before, plan, config, decision.text),
     }
 

@@ -120,6 +120,12 @@ k3s_detects:
     interface: eth0
     address: 192.0.2.11
     flannel_interface: eth0
+warned:
+  description: What the module warned of, as text.
+  returned: success
+  type: list
+  elements: str
+  sample: []
 """
 
 import functools
@@ -169,7 +175,7 @@ def main() -> None:
         result = bring_to_state(run_command, module.params, module.check_mode)
     except (DefaultRouteError, K3sConfigError) as error:
         module.fail_json(msg=str(error))
-    for warning in result.pop("warnings"):
+    for warning in result["warned"]:
         module.warn(warning)
     module.exit_json(**result)
 

@@ -224,6 +224,12 @@ reloaded:
   returned: always
   type: bool
   sample: false
+warned:
+  description: What the module warned of, as text.
+  returned: success
+  type: list
+  elements: str
+  sample: []
 """
 
 import json
@@ -246,6 +252,11 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._networkmanage
     NetworkManagerError,
 )
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._python import need_library
+
+_NOT_RUNNING = (
+    "firewalld is not running: its permanent configuration is as wanted and becomes active when it "
+    "starts (systemctl enable --now firewalld); until then nothing is filtered"
+)
 
 
 def argument_spec() -> dict:
@@ -328,11 +339,9 @@ def run(module: AnsibleModule) -> dict:
         connection=_connection(module),
     )
     result = bring_to_state(module.run_command, wanted, terms)
-    if not result["active"]:
-        module.warn(
-            "firewalld is not running: its permanent configuration is as wanted and becomes active "
-            "when it starts (systemctl enable --now firewalld); until then nothing is filtered"
-        )
+    result["warned"] = [] if result["active"] else [_NOT_RUNNING]
+    for warning in result["warned"]:
+        module.warn(warning)
     return result
 
 

@@ -67,12 +67,12 @@ asked:
   sample: [1767225600.1, 1767225600.9]
 predicted:
   description: For each of the two modules whether it would change something, why it would
-    refuse to, and its warnings.
+    refuse to, and what it would warn of.
   returned: success
   type: dict
   sample:
-    default_route: {changed: false, refused: "", warnings: []}
-    firewalld_state: {changed: true, refused: "", warnings: []}
+    default_route: {changed: false, refused: "", warned: []}
+    firewalld_state: {changed: true, refused: "", warned: []}
 """
 
 from typing import Any

@@ -14,6 +14,7 @@ NODES = ("server1", "server2", "agent1")
 SNAPSHOT = (Path(__file__).parents[2] / "snapshot.sh").read_text()
 TIMER = "/etc/systemd/system/nm-cloud-setup.timer"
 BREAK = {
+    "server1": "systemctl stop firewalld.service",
     "server2": """
 systemctl enable -q nftables.service
 systemd-run -q --unit=preflight-holder python3 -m http.server 6443
@@ -28,6 +29,7 @@ systemctl enable -q nm-cloud-setup.timer
 """,
 }
 MEND = {
+    "server1": "systemctl start firewalld.service",
     "server2": """
 systemctl disable -q nftables.service
 systemctl stop preflight-holder.service
@@ -88,6 +90,7 @@ def test_what_is_broken_is_named_in_one_run_and_nothing_is_changed(
         "agent1, server2: have the same machine-id",
         "agent1: nm-cloud-setup rewrites",
         "agent1: firewalld runs, but is masked",
+        "server1: prepare would warn about the firewall: firewalld is not running",
     ):
         assert words in told, done.output
 

@@ -19,7 +19,7 @@ ARGUMENTS = {"topology": CLUSTER, "facts_variable": "seen"}
 
 def seen(name, **route):
     """Return a node's variables, with what prepare would do about its default route."""
-    nothing = {"changed": False, "refused": "", "warnings": []}
+    nothing = {"changed": False, "refused": "", "warned": []}
     return {
         "seen": {
             "facts": facts(name),

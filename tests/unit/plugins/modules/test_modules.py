@@ -116,7 +116,7 @@ def test_a_route_that_is_needed_is_added_and_shown(node):
     assert result["backend"] == node.manager
     assert result["default_routes"] == []
     assert result["k3s_detects"] == DUMMY
-    [warning] = result["warnings"]
+    [warning] = result["warned"]
     assert "203.0.113.254 of the dummy interface dummy0" in warning
     assert node.lines() == [ROUTE]
     assert node.text(K3S_CONFIG).endswith(TOLD)
@@ -232,7 +232,7 @@ def test_k3s_stays_told_where_other_values_take_the_place_of_the_former_ones(nod
     text = node.text(K3S_CONFIG)
     result = route(node, **changed)
     assert result["changed"]
-    assert result["warnings"] == []
+    assert result["warned"] == []
     assert node.text(K3S_CONFIG) == text
     assert not route(node, **changed)["changed"]
 
@@ -355,17 +355,17 @@ def main(monkeypatch):
 
 
 def test_the_node_ip_is_of_no_use_without_its_interface(main):
-    module = main({"changed": False, "warnings": []})
+    module = main({"changed": False, "warned": []})
     assert module.others == {
         "required_by": {"node_ip": "flannel_interface"},
         "supports_check_mode": True,
     }
 
 
-def test_warnings_are_warned_of_and_not_returned(main):
-    module = main({"changed": True, "warnings": ["one", "two"]})
+def test_what_it_warns_of_is_returned_as_well(main):
+    module = main({"changed": True, "warned": ["one", "two"]})
     assert module.warned == ["one", "two"]
-    assert module.result == {"changed": True}
+    assert module.result == {"changed": True, "warned": ["one", "two"]}
 
 
 @pytest.mark.parametrize("kind", [DefaultRouteError, K3sConfigError])

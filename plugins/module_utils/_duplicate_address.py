@@ -5,12 +5,15 @@
 """Asks by ARP whether another host has an address of this one, too (RFC 5227).
 
 Which of the two a probe reaches is a matter of luck, and the other may well refuse or keep silent,
-so that no answer to a probe tells.
+so that no answer to a probe tells. Nor does silence before some time has passed, so the process of
+the listeners watches from its start on, and the probe need not wait.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
+import os
 import socket
 import struct
 import time
@@ -83,26 +86,75 @@ class Watch:
         Without a raw socket nothing is asked.
         """
         self._macs = frozenset(macs)
-        self._sockets: list[tuple[Own, socket.socket]] = []
+        self._holders: dict[str, set[str]] = defaultdict(set)
+        self._own: dict[socket.socket, str] = {}
+        self._since = time.monotonic()
         for one in own:
             with contextlib.suppress(OSError):
                 sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, 0)
-                self._sockets.append((one, sock))
+                self._own[sock] = one.address
                 sock.bind((one.interface, _ETHERTYPE_ARP))
                 sock.send(question(one))
-        self._end = time.monotonic() + (_SECONDS if self._sockets else 0)
+
+    @property
+    def sockets(self) -> list[socket.socket]:
+        """Those that the answers come by, for the poller of a process that serves others, too."""
+        return list(self._own)
+
+    def read(self, sock: socket.socket) -> None:
+        """Take in what has come by a socket."""
+        address = self._own[sock]
+        with contextlib.suppress(OSError):
+            while True:
+                said = holder(sock.recv(_FRAME_MAX))
+                if said is not None and said[0] == address and said[1] not in self._macs:
+                    self._holders[address].add(said[1])
+
+    def note(self, number: int) -> None:
+        """Write what is known by now to the file of this number, for L(follow)."""
+        data = json.dumps({"since": self._since, "found": self._found()}).encode()
+        os.pwrite(number, data, 0)
 
     def found(self) -> dict[str, list[str]]:
         """Return the MACs of other hosts by the address that they have as well, and end."""
-        time.sleep(max(0.0, self._end - time.monotonic()))
-        holders: dict[str, set[str]] = defaultdict(set)
-        for own, sock in self._sockets:
-            with sock, contextlib.suppress(OSError):
-                while True:
-                    said = holder(sock.recv(_FRAME_MAX))
-                    if said is not None and said[0] == own.address and said[1] not in self._macs:
-                        holders[own.address].add(said[1])
-        return {address: sorted(macs) for address, macs in holders.items()}
+        if self._own:
+            _wait(self._since)
+        for sock in self._own:
+            self.read(sock)
+        self.close()
+        return self._found()
+
+    def close(self) -> None:
+        """Leave the sockets to whoever else has them."""
+        for sock in self._own:
+            sock.close()
+
+    def _found(self) -> dict[str, list[str]]:
+        return {address: sorted(macs) for address, macs in self._holders.items()}
+
+
+class Followed:
+    """What a process of this host that watches has noted."""
+
+    def __init__(self, path: str) -> None:
+        """Read a file of Watch.note(). Raises OSError or ValueError where it is none."""
+        self._path = path
+        self._since, self._before = self._read()
+
+    def found(self) -> dict[str, list[str]]:
+        """Return the MACs of other hosts by the address that they have as well."""
+        _wait(self._since)
+        with contextlib.suppress(OSError, ValueError):
+            return self._read()[1]
+        # It has ended since.
+        return self._before
+
+    def _read(self) -> tuple[float, dict[str, list[str]]]:
+        with open(self._path, encoding="ascii") as stream:
+            noted = json.load(stream)
+        if not isinstance(noted, dict):
+            raise ValueError(f"{self._path} holds no notes")
+        return noted["since"], noted["found"]
 
 
 def watch(ask: _iproute.Ask) -> Watch:
@@ -110,3 +162,15 @@ def watch(ask: _iproute.Ask) -> Watch:
     links = ask(["ip", "-json", "address", "show", "up"], "")
     macs = [link["address"] for link in links if "address" in link]
     return Watch(own_addresses(links), macs)
+
+
+def follow(pids: Iterable[int]) -> Optional[Followed]:
+    """Return what one of these processes notes as its standard output, None where none does."""
+    for pid in pids:
+        with contextlib.suppress(OSError, ValueError, LookupError):
+            return Followed(f"/proc/{pid}/fd/1")
+    return None
+
+
+def _wait(since: float) -> None:
+    time.sleep(max(0.0, since + _SECONDS - time.monotonic()))

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from typing import Optional
 
 from ansible_collections.edgeops.k3s_network.plugins.module_utils import (
+    _duplicate_address,
     _path_mtu,
     _wire,
     _witness,
@@ -62,10 +63,12 @@ def start(
     name: str,
     lease: float,
     busy: Sequence[Endpoint] = (),
+    watch: Optional[_duplicate_address.Watch] = None,
 ) -> Started:
     """Listen on all endpoints in processes of their own, which end C(lease) seconds after this.
 
-    Of UDP ports that another process holds, those in C(busy) among them, a witness answers.
+    Of UDP ports that another process holds, those in C(busy) among them, a witness answers. The
+    first process goes on with C(watch) and notes as its standard output what it sees.
 
     renew() gives them as long again. Open files are limited, so many endpoints are shared out over
     several processes. Raises OSError where there can be no process.
@@ -83,12 +86,16 @@ def start(
                     else:
                         result.troubles.append((endpoint, _explain(endpoint, error)))
             if sockets:
-                result.processes.append(_spawn(sockets, token, name, lease))
+                first = None if result.processes else watch
+                result.processes.append(_spawn(sockets, token, name, lease, watch=first))
         result.busy += busy
         _bear_witness(result, token, name, lease)
     except OSError:
         stop(result.processes)
         raise
+    finally:
+        if watch is not None:
+            watch.close()
     result.busy.sort()
     result.troubles.sort()
     return result
@@ -222,6 +229,7 @@ def _spawn(
     name: str,
     lease: float,
     held: Optional[Mapping[socket.socket, Collection[int]]] = None,
+    watch: Optional[_duplicate_address.Watch] = None,
 ) -> dict[str, int]:
     # The child may not run before its number is known to the parent, so no race with stop().
     # Where we came by a terminal, which sudo with a password takes, the end of the module hangs up
@@ -231,8 +239,8 @@ def _spawn(
     if pid == 0:
         status = 1
         try:
-            _detach(sockets)
-            _serve(sockets, token, name, lease, held or {})
+            _detach([*sockets, *(watch.sockets if watch else ())])
+            _serve(sockets, token, name, lease, held or {}, watch)
             status = 0
         finally:
             os._exit(status)
@@ -262,11 +270,16 @@ def _serve(
     name: str,
     lease: float,
     held: Mapping[socket.socket, Collection[int]],
+    watch: Optional[_duplicate_address.Watch],
 ) -> None:
     """Answer until the lease is over, or there are no free file descriptors.
 
     C(held) has the ports that a socket is a witness for.
     """
+    watching = {one.fileno(): one for one in watch.sockets} if watch else {}
+    if watch and watching:
+        os.dup2(os.memfd_create("duplicates"), 1)
+        watch.note(1)
     deadline = time.monotonic() + lease
 
     def renewed(*_signal: object) -> None:
@@ -282,13 +295,17 @@ def _serve(
         if one.type == socket.SOCK_STREAM
     }
     poller = select.epoll()
-    for number in by_number:
+    for number in (*by_number, *watching):
         poller.register(number, select.EPOLLIN)
     while True:
         left = deadline - time.monotonic()
         if left <= 0:
             return
         for number, _event in poller.poll(left):
+            if watch and number in watching:
+                watch.read(watching[number])
+                watch.note(1)
+                continue
             one = by_number[number]
             try:
                 if number in answers:

@@ -52,8 +52,9 @@ def run(
     ask: _iproute.Ask = _iproute.ask,
 ) -> Found:
     """Find all out. C(renew) names the listeners of this host, which last as long as this takes."""
-    _listener.renew(renew)
-    watch = _duplicate_address.watch(ask)
+    gone = _listener.renew(renew)
+    listeners = [process["pid"] for process in renew if process["pid"] not in gone]
+    watch = _duplicate_address.follow(listeners) or _duplicate_address.watch(ask)
     outcomes = _probe_workers.probe(targets, token, timeout, lambda: _listener.renew(renew))
     datagrams = _datagrams(targets, outcomes)
     if datagrams:

@@ -16,6 +16,8 @@ description:
   - The listeners are processes of their own (C(k3s-listener)). They end when they are stopped, or
     by themselves after O(lease), unless M(edgeops.k3s_network.port_probe) on the same host renews
     that. They touch nothing of the firewall and leave no file behind.
+  - The first of them asks by ARP who else has an address of this node, and notes the answers, for
+    M(edgeops.k3s_network.port_probe) on the same host.
 author: The edgeops.k3s_network authors (@edgeops)
 extends_documentation_fragment:
   - edgeops.k3s_network.attributes
@@ -182,7 +184,9 @@ stopped:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.edgeops.k3s_network.plugins.module_utils import (
+    _duplicate_address,
     _held_ports,
+    _iproute,
     _listener,
     _ports,
 )
@@ -222,6 +226,7 @@ def run(params: dict) -> dict:
     """Start or stop. Raises OSError where there can be no process, ValueError for no port."""
     if params["state"] == "stopped":
         return {"changed": False, "stopped": _listener.stop(params["processes"])}
+    watch = _duplicate_address.watch(_iproute.ask)
     held = _held_ports.read()
     elsewhere = {
         endpoint: addresses
@@ -234,7 +239,7 @@ def run(params: dict) -> dict:
         one for one in endpoints if one not in listening and _held_ports.is_held(held, *one)
     ]
     started = _listener.start(
-        listening, params["token"], params["name"], params["lease"], held_already
+        listening, params["token"], params["name"], params["lease"], held_already, watch
     )
     troubles = [
         {"address": address, "protocol": protocol, "first": first, "last": last, "detail": detail}

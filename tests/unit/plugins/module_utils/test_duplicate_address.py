@@ -4,8 +4,11 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
+import subprocess
+import time
 
 import pytest
 from ansible_collections.edgeops.k3s_network.plugins.module_utils import _duplicate_address
@@ -94,10 +97,7 @@ def wire(monkeypatch):
         def recv(self, size):
             return near.recv(size)
 
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *_error):
+        def close(self):
             near.close()
 
     monkeypatch.setattr(_duplicate_address.socket, "socket", Packet)
@@ -123,6 +123,58 @@ def test_another_host_with_the_address_is_found(wire, frames, found):
     for frame in frames:
         wire.send(frame)
     assert watch.found() == found
+
+
+@pytest.fixture
+def notes():
+    number = os.memfd_create("notes")
+    path = f"/proc/{os.getpid()}/fd/{number}"
+    yield number, path
+    os.close(number)
+
+
+def test_what_a_process_notes_is_followed_until_it_has_watched_for_long_enough(wire, notes):
+    number, path = notes
+    watch = Watch([OWN], [MAC])
+    watch.note(number)
+    followed = _duplicate_address.Followed(path)
+    wire.send(reply())
+    for sock in watch.sockets:
+        watch.read(sock)
+    watch.note(number)
+    assert followed.found() == {OWN.address: [OTHER]}
+
+
+def test_the_wait_counts_from_the_question_on(monkeypatch, notes):
+    slept = []
+    monkeypatch.setattr(_duplicate_address.time, "sleep", slept.append)
+    number, path = notes
+    Watch([], []).note(number)
+    followed = _duplicate_address.Followed(path)
+    later = time.monotonic() + 100
+    monkeypatch.setattr(_duplicate_address.time, "monotonic", lambda: later)
+    assert followed.found() == {}
+    assert slept == [0.0]
+
+
+def test_a_process_that_has_ended_leaves_what_it_had_noted(wire, notes):
+    number, path = notes
+    watch = Watch([OWN], [MAC])
+    wire.send(reply())
+    for sock in watch.sockets:
+        watch.read(sock)
+    watch.note(number)
+    followed = _duplicate_address.Followed(path)
+    os.ftruncate(number, 0)
+    assert followed.found() == {OWN.address: [OTHER]}
+
+
+@pytest.mark.parametrize("text", [b"", b"[]", b"7", b"{}", b"other"])
+def test_a_standard_output_that_holds_no_notes_is_not_followed(tmp_path, text):
+    file = tmp_path / "stdout"
+    file.write_bytes(text)
+    with file.open() as stdout, subprocess.Popen(["cat"], stdin=-1, stdout=stdout) as process:
+        assert _duplicate_address.follow([2**22 + 1, process.pid]) is None
 
 
 def test_where_there_is_no_raw_socket_nobody_is_found(monkeypatch):

@@ -9,10 +9,15 @@ import os
 import resource
 import signal
 import socket
+import struct
 import time
 
 import pytest
-from ansible_collections.edgeops.k3s_network.plugins.module_utils import _listener, _wire
+from ansible_collections.edgeops.k3s_network.plugins.module_utils import (
+    _duplicate_address,
+    _listener,
+    _wire,
+)
 from ansible_collections.edgeops.k3s_network.tests.unit.plugins.module_utils.loopback import (
     HERE,
     THERE,
@@ -131,10 +136,10 @@ def test_processes_that_can_not_be_are_an_error_and_none_is_left(monkeypatch):
     pids = []
     spawn = _listener._spawn
 
-    def recorded(*arguments):
+    def recorded(*arguments, **others):
         if pids:
             raise BlockingIOError
-        pids.append(spawn(*arguments)["pid"])
+        pids.append(spawn(*arguments, **others)["pid"])
         return {"pid": pids[0], "started": _listener.start_time(pids[0])}
 
     monkeypatch.setattr(_listener, "_spawn", recorded)
@@ -230,6 +235,32 @@ def test_a_process_keeps_no_file_but_its_sockets():
         ask_udp(port, QUESTION)
         kinds = [name.partition(":")[0] for name in files_of(started.processes[0]["pid"])]
         assert sorted(kinds) == ["/dev/null"] * 3 + ["anon_inode", "socket"]
+
+
+def test_the_first_process_watches_for_duplicate_addresses_and_notes_them():
+    near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    near.setblocking(False)
+    watch = _duplicate_address.Watch([], [])
+    watch._own[near] = HERE
+    port = free_port()
+    started = _listener.start([(HERE, "tcp", port)], TOKEN, "server1", 20.0, (), watch)
+    try:
+        assert near.fileno() == -1
+        pids = [process["pid"] for process in started.processes]
+        arp = 1, 0x0800, 6, 4, 2, b"\2" * 6, socket.inet_aton(HERE)
+        far.send(struct.pack("!14xHHBBH6s4s10x", *arp))
+        assert ask_tcp(port) == said(port)
+        deadline = time.monotonic() + 10
+        found = {}
+        while not found and time.monotonic() < deadline:
+            followed = _duplicate_address.follow(pids)
+            found = followed.found() if followed else {}
+        assert found == {HERE: ["02:02:02:02:02:02"]}
+    finally:
+        far.close()
+        _listener.stop(started.processes)
+        for process in started.processes:
+            os.waitpid(process["pid"], 0)
 
 
 def test_starting_leaves_no_file_open_here():

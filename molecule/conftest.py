@@ -83,6 +83,16 @@ class Machine:
         return states
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out what is seen on another suite, unless K3S_TEST_STRIDE=1 asks for everything."""
+    if os.environ.get("K3S_TEST_STRIDE") == "1":
+        return
+    for item in items:
+        marker = item.get_closest_marker("also_on")
+        if marker and os.environ["K3S_LAB_SUITE"] not in ("bookworm", *marker.args):
+            item.add_marker(pytest.mark.skip(reason=f"seen on bookworm and {marker.args[0]}"))
+
+
 @pytest.fixture(scope="session")
 def controlpath() -> str | None:
     """Return where the connections are that Ansible keeps open: a new one takes its time."""

@@ -15,6 +15,6 @@ def stage():
         yield opened
 
 
-@pytest.mark.parametrize("number", range(mutated.COUNT))
+@pytest.mark.parametrize("number", mutated.numbers())
 def test_mutation_is_found_and_exactly_named(stage, report, number):
     mutated.check(stage, mutated.drawn(stage, number), report)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import pytest
 
+pytestmark = pytest.mark.also_on("trixie")
+
 NODES = ("server1", "server2", "agent1")
 
 

@@ -10,6 +10,8 @@ import contextlib
 import overlay
 import pytest
 
+pytestmark = pytest.mark.also_on("trixie")
+
 NODES = ("server1", "server2", "agent1")
 OTHERS = {"server1", "server2"}
 VXLAN = ("8472", "udp")

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import pytest
 
+pytestmark = pytest.mark.also_on("bullseye")
+
 
 @pytest.fixture(autouse=True)
 def prepared(playbook):

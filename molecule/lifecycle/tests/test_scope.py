@@ -9,6 +9,8 @@ import json
 
 import pytest
 
+pytestmark = pytest.mark.also_on("bullseye")
+
 
 def ipset(node, name="k3s-nodes"):
     return sorted(node.run(f"firewall-cmd --ipset={name} --get-entries").split())

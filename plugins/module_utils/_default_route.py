@@ -17,6 +17,7 @@ from typing import Any
 
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._default_route_files import (
     BACKENDS,
+    BESIDE,
     LAST_METRIC,
     NETWORKD,
     NETWORKMANAGER,
@@ -95,7 +96,7 @@ class Host:
 
 @dataclass(frozen=True)
 class Plan:
-    """What to do, in this order, and the default routes before and after."""
+    """What to do, and the default routes before and after."""
 
     backend: str = ""
     unlink: Sequence[str] = ()
@@ -103,10 +104,11 @@ class Plan:
     stop: Sequence[str] = ()
     """Dummy interfaces whose route and device go."""
     write: Sequence[File] = ()
+    """Files of ours to write, before any goes: a power loss leaves one that counts."""
     start: bool = False
     """Whether the route has to be brought up, or what watches over it."""
     adopt: bool = False
-    """Whether the route was made by hand, runs and must not be interrupted."""
+    """Whether the route runs as wanted, made by hand or by us, and must not be interrupted."""
     routes_before: Sequence[str] = ()
     routes_after: Sequence[str] = ()
 
@@ -217,18 +219,20 @@ def plan_present(host: Host, wanted: Wanted, backend: str = AUTO) -> Plan:
     fresh = files(chosen, wanted)
     write = [file for file in fresh if host.files.get(file.path) != file.text]
     unlink = [path for path in _ours(host) if path not in {file.path for file in fresh}]
-    # With the values of before in the files, what runs is another route, or runs elsewhere.
-    stale = bool(unlink) or any(file.path in host.files for file in write)
-    stop = sorted(interfaces(host.files) & set(host.links)) if stale and host.files else []
+    rewritten = {file.path for file in write if file.path in host.files}
+    stop = interfaces(host.files) & set(host.links) if unlink or rewritten else set()
+    if not unlink:
+        # The same backend gives its own interface other values, without a moment without a route.
+        stop.discard(wanted.interface)
     start = bool(write) or bool(stop) or not carried or bool(_missing_units(host, chosen))
     after = [route for route in main if not host.dummies(wanted) & set(devices(route))]
     return Plan(
         backend=chosen,
         unlink=unlink,
-        stop=stop,
+        stop=sorted(stop),
         write=write,
         start=start,
-        adopt=carried and not stop,
+        adopt=carried and not stop and not rewritten - BESIDE,
         routes_before=route_lines(main),
         routes_after=route_lines(sorted([*after, _ours_as_route(wanted)], key=_metric)),
     )

@@ -46,9 +46,13 @@ PATHS = (
     *(link for unit, link in _LINKS.items() if unit != UNIT),
 )
 """All files that any backend has, in the order in which they are removed."""
+BESIDE = {f"{_UNITS}/{unit}" for unit in (WATCH, ZONE_UNIT)}
+"""Those of what looks after the route, which goes on while they change."""
 ADOPTED = f"/run/{NAME}.adopted"
 """Says, until the next boot, that the interface was made by hand and is not ours to remove."""
 
+# Of conditions with "|", one has to hold.
+_IF_THERE_IS_ONE = "\n".join(f"ConditionPathExists=|{path}" for path in COMMITS.values())
 _MADE_BY = "# Made by edgeops.k3s_network, role k3s_default_route: K3s needs a default route."
 # What the files of any backend say, once they are read again.
 _INTERFACE = re.compile(
@@ -85,10 +89,9 @@ class Wanted:
 
 def files(backend: str, wanted: Wanted) -> tuple[File, ...]:
     """Return the files of a backend in the order in which they are written."""
-    commit = COMMITS[backend]
     common = (
-        *_enabled(WATCH, _watch_unit(commit, wanted)),
-        *_enabled(ZONE_UNIT, _zone_unit(commit, wanted)),
+        *_enabled(WATCH, _watch_unit(wanted)),
+        *_enabled(ZONE_UNIT, _zone_unit(wanted)),
     )
     if backend == NETWORKMANAGER:
         return (*common, File(KEYFILE, _keyfile(wanted), 0o600))
@@ -230,7 +233,7 @@ WantedBy=multi-user.target
 """
 
 
-def _watch_unit(commit: str, wanted: Wanted) -> str:
+def _watch_unit(wanted: Wanted) -> str:
     route = f"default via {wanted.gateway} dev {wanted.interface}"
     # NetworkManager adds 20000 to the metric of a NIC behind which it does not reach the internet,
     # and networkd gives 1024 to what DHCP brings: ours would win. The kernel tells of links going
@@ -239,7 +242,7 @@ def _watch_unit(commit: str, wanted: Wanted) -> str:
 {_MADE_BY}
 [Unit]
 Description=Let a real default route win over the dummy of K3s (edgeops.k3s_network)
-ConditionPathExists={commit}
+{_IF_THERE_IS_ONE}
 
 [Service]
 Restart=always
@@ -260,7 +263,7 @@ WantedBy=multi-user.target
 """
 
 
-def _zone_unit(commit: str, wanted: Wanted) -> str:
+def _zone_unit(wanted: Wanted) -> str:
     # Not firewall-cmd, which takes a good part of a second to start, at each boot.
     zones = (
         "busctl --quiet call org.fedoraproject.FirewallD1 /org/fedoraproject/FirewallD1 "
@@ -274,7 +277,7 @@ def _zone_unit(commit: str, wanted: Wanted) -> str:
 {_MADE_BY}
 [Unit]
 Description=Keep the dummy interface of K3s in a zone that admits nothing (edgeops.k3s_network)
-ConditionPathExists={commit}
+{_IF_THERE_IS_ONE}
 BindsTo=firewalld.service
 After=firewalld.service
 

@@ -129,6 +129,8 @@ class DefaultRouteHost:
         links: Sequence[Mapping[str, Any]] = self.links()
         if plan is not None:
             gone = set(plan.stop)
+            if plan.start and not plan.adopt:
+                gone.add(self._wanted.interface)
             ipv4 = [row for row in ipv4 if row.interface not in gone]
             if plan.start and not plan.adopt:
                 dummy = {
@@ -164,17 +166,20 @@ class DefaultRouteHost:
             raise DefaultRouteError(f"the change failed{told}: {error}") from error
 
     def _carry_out(self, plan: Plan, before: Host) -> None:
-        if any(file.path in before.files for file in plan.write):
+        if plan.start and (plan.unlink or any(file.path in before.files for file in plan.write)):
             # They must not go on with the values of before; whatever comes next starts them.
             self._systemctl("stop", WATCH, ZONE_UNIT)
-        if plan.unlink or plan.stop:
-            self._take_away(plan.unlink, plan.stop)
+        if plan.stop and not plan.unlink:
+            # Once the files name another interface, nothing says that this one was ours.
+            self._take_away((), plan.stop)
         if plan.adopt and not before.files:
             write_file(ADOPTED, b"")
         elif plan.start and not plan.adopt:
             remove_file(ADOPTED)
         for file in plan.write:
             _write(file)
+        if plan.unlink:
+            self._take_away(plan.unlink, plan.stop)
         if plan.start:
             self._start(plan.backend, self._wanted, plan.adopt)
 
@@ -219,7 +224,9 @@ class DefaultRouteHost:
                 self._run(command)
             if not adopt:
                 # As networkd does, which would otherwise put one of its own beside it.
-                self._run([*making_the_route, "proto", "static"])
+                making_the_route = [*making_the_route, "proto", "static"]
+                self._run(making_the_route)
+                self._leave_former_addresses(wanted, commands[-1], making_the_route)
         elif not adopt:
             self._systemctl("restart", UNIT)
         for route in self._ip("-4", "route", "show", "default"):
@@ -230,6 +237,18 @@ class DefaultRouteHost:
                 what = ["default", *via, "dev", wanted.interface, "metric", str(metric)]
                 self._run(["ip", "-4", "route", "del", *what])
         self._systemctl("start", *units(backend, "firewalld.service" in self._active()))
+
+    def _leave_former_addresses(self, wanted: Wanted, *again: Sequence[str]) -> None:
+        """Take the addresses of before off our interface, and with one command what goes with them.
+
+        The first address of a network takes the others with it, and the last one the route.
+        """
+        link = {link.name: link for link in map(_link, self.links())}[wanted.interface]
+        former = [one for one in link.addresses if ":" not in one and one != wanted.address]
+        if former:
+            gone = [f"ip -4 address del {one} dev {wanted.interface}" for one in former]
+            script = " && ".join([*gone, *map(" ".join, again)])
+            self._run(["/bin/sh", "-c", script])
 
     def _verify(self) -> None:
         end = time.monotonic() + _PATIENCE_SECONDS

@@ -1,10 +1,11 @@
 # Copyright (c) 2026 The edgeops.k3s_network authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The power goes in the middle of the apply: the old state or the new one, never a mixture."""
+"""The power goes, or the run is killed, in the middle: the old state or the new one."""
 
 from __future__ import annotations
 
+import json
 import os
 
 import pytest
@@ -41,3 +42,28 @@ def test_the_power_is_cut(node, bare, route, command, part):
     assert "failed" not in told, told
     assert told["changed"] is (not routes)
     assert node.default_routes() == [OURS]
+
+
+def test_a_change_of_values_that_is_killed_leaves_a_route(node, bare, route, command):
+    other = {"address": "198.18.0.1/30", "gateway": "198.18.0.2", "metric": 77}
+    changed = {"dst": "default", "gateway": "198.18.0.2", "dev": "dummy0", "metric": 77}
+    route()
+    steps = route(**other)["steps"]
+    assert node.default_routes() == [changed]
+    addresses = node.run("ip -o -4 address show dev dummy0")
+    assert addresses.count("inet") == addresses.count("inet 198.18.0.1/30") == 1, addresses
+    # Two of them, since such a machine is slow; with 1 all of them.
+    places = range(1, len(steps) + 1)
+    for at in places if STRIDE == 1 else places[len(steps) // 2 :: len(steps) // 3]:
+        told = route()
+        assert "failed" not in told, told
+        assert node.default_routes() == [OURS]
+        node.run(f"{command} --stop {at} '{json.dumps(other)}' >/tmp/stopped & echo $! >/tmp/pid")
+        node.wait_for("grep 'stopped at' /tmp/stopped")
+        node.run("kill -KILL $(cat /tmp/pid)")
+        routes = node.default_routes()
+        assert routes and all(one in (OURS, changed) for one in routes), steps[at - 1]
+        assert node.way() == "dummy0", steps[at - 1]
+    told = route(**other)
+    assert "failed" not in told, told
+    assert node.default_routes() == [changed]

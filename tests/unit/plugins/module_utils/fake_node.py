@@ -351,6 +351,7 @@ class FakeNode:
                 r"\|\| echo 1 >(?P=path)",
                 lambda name, _path: self._need(name),
             ),
+            (r"/bin/sh -c (ip -4 address del .+)", self._script),
             (r"ip link set dev (\S+) up", self._set_up),
             (r"ip -4 address replace (\S+) dev (\S+)", self._replace_address),
             (
@@ -376,6 +377,13 @@ class FakeNode:
             if match:
                 return function(*match.groups())
         raise AssertionError(f"unexpected: {line}")
+
+    def _script(self, text):
+        for command in text.split(" && "):
+            error = self._command(command.split())
+            if error:
+                return error
+        return ""
 
     # iproute2
 
@@ -461,8 +469,9 @@ class FakeNode:
             if unit not in self.loaded:
                 return f"Unit {unit} not found."
             text = self.loaded[unit]
-            condition = _value(text, "ConditionPathExists")
-            if unit in self.running or (condition and not os.path.lexists(self.at(condition))):
+            paths = re.findall(r"^ConditionPathExists=\|(.*)", text, re.MULTILINE)
+            met = not paths or any(os.path.lexists(self.at(path)) for path in paths)
+            if unit in self.running or not met:
                 continue
             # What goes on running is not played; what comes before it is.
             what = "ExecStart" if "Type=oneshot" in text else "ExecStartPre"

@@ -11,6 +11,7 @@ import shutil
 
 import pytest
 from ansible_collections.edgeops.k3s_network.plugins.module_utils import (
+    _default_route_files,
     _default_route_host,
     _k3s_detection,
 )
@@ -880,14 +881,49 @@ def test_after_a_power_loss_all_that_counts_is_there_or_nothing(make, backend, c
 
 
 @pytest.mark.parametrize("former", [NETWORKMANAGER, NETWORKD])
-def test_after_a_power_loss_in_a_change_of_backend_there_is_one_route_or_none(make, former):
+def test_after_a_power_loss_in_a_change_of_backend_there_is_the_route(make, former):
     prepare, act = CHANGES["backend"]
     for node in killed_at_each_step(make, former, prepare, act):
         node.reboot()
-        there = [path for path in COMMITS.values() if os.path.lexists(node.at(path))]
-        assert len(node.lines()) == len(there) < 2
+        assert node.lines() == [LINE]
+        assert WATCH in node.running
         act(node)
         assert_made(node, WANTED, SYSTEMD)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"metric": 500},
+        {"address": "198.51.100.0/31", "gateway": "198.51.100.1"},
+        {"address": "203.0.113.252/30", "gateway": "203.0.113.253"},
+        {"address": "203.0.113.254/30", "gateway": "203.0.113.253", "metric": 1},
+    ],
+    ids=["metric", "network", "same-network", "prefix"],
+)
+def test_a_change_of_values_that_was_killed_leaves_a_route(make, backend, other):
+    wanted = dataclasses.replace(WANTED, **other)
+    for node in killed_at_each_step(make, backend, run, lambda node: run(node, wanted)):
+        # Both, where the new one comes before the old one goes.
+        assert set(node.lines()) in ({LINE}, {wanted.route()}, {LINE, wanted.route()})
+        node.reboot()
+        (line,) = node.lines()
+        assert line in (LINE, wanted.route())
+        run(node, wanted)
+        assert_made(node, wanted)
+
+
+def test_units_of_another_version_are_written_without_a_moment_without_the_route(node, monkeypatch):
+    watch_unit = _default_route_files._watch_unit
+    with monkeypatch.context() as older:
+        older.setattr(_default_route_files, "_watch_unit", lambda *of: f"# Old\n{watch_unit(*of)}")
+        run(node)
+    node.history.clear()
+    plan = run(node)
+    assert [file.path for file in plan.write] == [f"/etc/systemd/system/{WATCH}"]
+    assert all(lines == [LINE] for lines in node.history)
+    assert_made(node)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -88,10 +88,12 @@ def _translate(action: str) -> Iterator[None]:
         yield
     except dbus.exceptions.DBusException as error:
         name = error.get_dbus_name() or ""
+        text = error.get_dbus_message() or str(error)
         if name.endswith((".ServiceUnknown", ".NameHasNoOwner", ".NoReply", ".Disconnected")):
-            text = "firewalld has ended or does not answer; look at: systemctl status firewalld"
-        else:
-            text = error.get_dbus_message() or str(error)
+            text = (
+                f"firewalld has ended or does not answer ({text}); look at: "
+                "systemctl status firewalld"
+            )
         raise FirewalldError(f"{action}: {text}") from error
 
 

@@ -15,6 +15,10 @@ from node import CLEAN, Node
 
 HERE = Path(__file__).parent
 HALVES = ("bullseye", "trixie")
+REASONS = {
+    "before_backends": "ends before a backend is chosen: seen in the scenario route of one suite",
+    "once_per_backend": "seen with NetworkManager in the scenario route of the other suite",
+}
 
 
 @pytest.fixture(scope="session")
@@ -25,17 +29,15 @@ def node():
 
 
 def pytest_collection_modifyitems(items):
-    alike = [item for item in items if item.get_closest_marker("before_backends")]
-    reason = "ends before a backend is chosen: seen in the scenario route of one suite"
-    skip = pytest.mark.skip(reason=reason)
-    for number, item in enumerate(alike):
-        # Half of them on each of two suites, since such a machine is slow; with 1 all of them.
-        elsewhere = (
-            os.environ["K3S_LAB_SUITE"] != HALVES[number % len(HALVES)]
-            and os.environ.get("K3S_TEST_STRIDE") != "1"
-        )
-        if Node.backend != "networkmanager" or elsewhere:
-            item.add_marker(skip)
+    everything = os.environ.get("K3S_TEST_STRIDE") == "1"
+    for marker, reason in REASONS.items():
+        marked = [item for item in items if item.get_closest_marker(marker)]
+        for number, item in enumerate(marked):
+            # Half of them on each of two suites, since such a machine is slow.
+            here = everything or os.environ["K3S_LAB_SUITE"] == HALVES[number % len(HALVES)]
+            needed = here if Node.backend == "networkmanager" else marker != "before_backends"
+            if not needed:
+                item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @pytest.fixture(scope="session")

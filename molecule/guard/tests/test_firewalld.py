@@ -76,11 +76,13 @@ def assert_refused(node, playbook, *words):
     assert after == before
 
 
+@pytest.mark.also_on("trixie")
 def test_masked_firewalld_is_refused(node, playbook):
     node.run("systemctl stop firewalld; systemctl mask -q firewalld")
     assert_refused(node, playbook, "firewalld is masked", "systemctl unmask firewalld")
 
 
+@pytest.mark.also_on("trixie")
 def test_panic_mode_is_refused(node):
     # No packet passes then, so that the node does it by itself and is asked afterwards.
     command = (
@@ -97,6 +99,7 @@ def test_panic_mode_is_refused(node):
     assert "firewall-cmd --panic-off" in told["failed"]
 
 
+@pytest.mark.also_on("trixie")
 def test_firewalld_that_is_not_installed_is_refused(node, playbook):
     node.run("systemctl stop firewalld; mv /etc/firewalld /etc/firewalld.away")
     try:
@@ -107,6 +110,7 @@ def test_firewalld_that_is_not_installed_is_refused(node, playbook):
         node.run("mv /etc/firewalld.away /etc/firewalld")
 
 
+@pytest.mark.also_on("trixie")
 def test_full_disk_is_refused_before_anything_changes(node, playbook):
     node.run(
         "cp -a /etc/firewalld /var/tmp/firewalld && "
@@ -128,6 +132,7 @@ def test_full_disk_is_refused_before_anything_changes(node, playbook):
 
 
 @pytest.mark.thorough
+@pytest.mark.also_on("trixie")
 def test_disk_that_fills_up_on_the_way_leaves_the_old_state(node):
     node.run(
         "cp -a /etc/firewalld /var/tmp/firewalld && "

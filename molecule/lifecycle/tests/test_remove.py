@@ -29,9 +29,11 @@ def succeed(run):
     [
         [{}],
         [SEGREGATED],
-        [UNRESTRICTED],
-        [{**SEGREGATED, **UNRESTRICTED}],
-        [{}, SEGREGATED, UNRESTRICTED, {}, SEGREGATED],
+        pytest.param([UNRESTRICTED], marks=pytest.mark.also_on("bullseye")),
+        pytest.param([{**SEGREGATED, **UNRESTRICTED}], marks=pytest.mark.also_on("trixie")),
+        pytest.param(
+            [{}, SEGREGATED, UNRESTRICTED, {}, SEGREGATED], marks=pytest.mark.also_on("trixie")
+        ),
     ],
     ids=["shared", "segregated", "unrestricted", "segregated-unrestricted", "one-after-another"],
 )

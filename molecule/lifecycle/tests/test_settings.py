@@ -75,6 +75,7 @@ def test_without_the_redirect_80_is_closed(prepared, outsider):
     reaches(outsider, node.address(), [443], [80])
 
 
+@pytest.mark.also_on("bullseye")
 def test_extra_ports_admit_whom_they_name(prepared, outsider, machine):
     rows = [row("from-agents", 7001, ["agent"]), row("from-outside", "7002-7004", ["external"])]
     node = prepared(k3s_topology_extra_ports=rows)
@@ -83,6 +84,7 @@ def test_extra_ports_admit_whom_they_name(prepared, outsider, machine):
     reaches(machine("server2"), node.address(), [7002], [7001, 7005])
 
 
+@pytest.mark.also_on("trixie")
 def test_own_networks_of_pods_and_services(prepared):
     node = prepared(k3s_topology_pod_cidr="10.52.0.0/16", k3s_topology_service_cidr="10.53.0.0/16")
     rules = node.run("nft list ruleset")

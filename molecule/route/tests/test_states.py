@@ -55,6 +55,7 @@ def test_ours_is_added_once_and_absent_gives_the_machine_back(node, bare, route)
     succeeded(route(state="absent"), changed=False)
 
 
+@pytest.mark.once_per_backend
 def test_check_mode_shows_each_file_and_touches_nothing(node, bare, route):
     before = node.snapshot()
     told = route(check=True)
@@ -110,6 +111,7 @@ def test_another_dummy0_is_spared_and_named(node, bare, route):
     assert node.snapshot() == before
 
 
+@pytest.mark.once_per_backend
 def test_a_dummy0_of_somebodys_profile_is_spared_and_named(node, bare, route):
     if node.backend == "networkmanager":
         make = (
@@ -155,6 +157,7 @@ def test_a_real_route_that_comes_later_wins_with_whatever_metric(node, bare, rou
     succeeded(route(), changed=False)
 
 
+@pytest.mark.once_per_backend
 def test_a_profile_with_a_late_metric_wins(node, bare, route):
     if node.backend != "networkmanager":
         pytest.skip("another stack")
@@ -175,6 +178,7 @@ def test_a_profile_with_a_late_metric_wins(node, bare, route):
         )
 
 
+@pytest.mark.once_per_backend
 def test_a_route_in_another_table_serves_others_only(node, bare, route):
     node.run(
         f"ip route add default via {GATEWAY} dev {NIC} table 100\n"
@@ -200,6 +204,7 @@ def test_a_route_that_is_asked_after_ours_is_not_cut_off(node, bare, route):
         node.run("ip route flush table default")
 
 
+@pytest.mark.once_per_backend
 def test_an_unreachable_route_behind_ours_is_no_obstacle(node, bare, route):
     node.run("ip route add unreachable default metric 4278198272")
     succeeded(route(), changed=True)
@@ -248,6 +253,7 @@ def test_a_gateway_that_is_not_on_the_link_is_refused(node, bare, route):
     assert node.snapshot() == before
 
 
+@pytest.mark.once_per_backend
 def test_other_values_take_the_place_of_the_former(node, bare, route):
     succeeded(route(), changed=True)
     other = {

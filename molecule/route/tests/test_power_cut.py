@@ -47,6 +47,7 @@ def test_the_power_is_cut(node, bare, route, command, part):
 @pytest.mark.once_per_backend
 def test_a_change_of_values_that_is_killed_leaves_a_route(node, bare, route, command):
     other = {"address": "198.18.0.1/30", "gateway": "198.18.0.2", "metric": 77}
+    values = json.dumps(other)
     changed = {"dst": "default", "gateway": "198.18.0.2", "dev": "dummy0", "metric": 77}
     route()
     steps = route(**other)["steps"]
@@ -59,7 +60,7 @@ def test_a_change_of_values_that_is_killed_leaves_a_route(node, bare, route, com
         told = route()
         assert "failed" not in told, told
         assert node.default_routes() == [OURS]
-        node.run(f"{command} --stop {at} '{json.dumps(other)}' >/tmp/stopped & echo $! >/tmp/pid")
+        node.run(f"{command} --stop {at} '{values}' >/tmp/stopped 2>&1 & echo $! >/tmp/pid")
         node.wait_for("grep 'stopped at' /tmp/stopped")
         node.run("kill -KILL $(cat /tmp/pid)")
         routes = node.default_routes()

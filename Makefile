@@ -20,8 +20,8 @@ ECOSYSTEM := scenario/bookworm/ecosystem
 # out), and the other network stacks on one.
 ROUTES := route route-networkd route-systemd
 ROUTES_REST := $(REST:%=scenario/%/route) scenario/trixie/route-networkd scenario/bookworm/route-systemd
-# Each suite's scenarios run with an ansible-core of their own, so that all of them are seen with the
-# oldest, the newest, and in between that of requirements-dev.txt, at no more cost.
+# Each suite's scenarios run with an ansible-core of their own, so that nearly all that
+# they do is seen with the oldest, the newest, and that of requirements-dev.txt, at no more cost.
 OLDEST ?= 2.16
 NEWEST ?= 2.21
 CORES := $(OLDEST) $(NEWEST)
@@ -31,6 +31,7 @@ LIVE := scenario/bookworm/live
 # The pure functions are the same with any ansible-core; few files of module_utils import it.
 UNITS := tests/unit/plugins
 KNOWS_ANSIBLE = $(patsubst %,$(UNITS)/%/,action filter modules plugin_utils) \
+  $(UNITS)/test_examples.py \
   $(wildcard $(patsubst plugins/module_utils/_%.py,$(UNITS)/module_utils/test_%.py, \
     $(shell grep -lE '^ *(from|import) ansible\.' plugins/module_utils/*.py)))
 

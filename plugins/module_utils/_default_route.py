@@ -222,7 +222,7 @@ def plan_present(host: Host, wanted: Wanted, backend: str = AUTO) -> Plan:
     rewritten = {file.path for file in write if file.path in host.files}
     stop = interfaces(host.files) & set(host.links) if unlink or rewritten else set()
     if not unlink:
-        # The same backend gives its own interface other values, without a moment without a route.
+        # Its backend gives the interface other values, which goes on where a run is killed.
         stop.discard(wanted.interface)
     start = bool(write) or bool(stop) or not carried or bool(_missing_units(host, chosen))
     after = [route for route in main if not host.dummies(wanted) & set(devices(route))]

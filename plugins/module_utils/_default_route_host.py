@@ -231,8 +231,9 @@ class DefaultRouteHost:
             self._systemctl("restart", UNIT)
         for route in self._ip("-4", "route", "show", "default"):
             metric = route.get("metric", 0)
-            if route.get("dev") == wanted.interface and metric not in (wanted.metric, LAST_METRIC):
-                # One made by hand, which might win over real ones.
+            own = metric in (wanted.metric, LAST_METRIC) and route.get("gateway") == wanted.gateway
+            if route.get("dev") == wanted.interface and not own:
+                # One made by hand, which might win over real ones, or with the values of before.
                 via = ["via", route["gateway"]] if route.get("gateway") else []
                 what = ["default", *via, "dev", wanted.interface, "metric", str(metric)]
                 self._run(["ip", "-4", "route", "del", *what])
@@ -243,11 +244,12 @@ class DefaultRouteHost:
 
         The first address of a network takes the others with it, and the last one the route.
         """
-        link = {link.name: link for link in map(_link, self.links())}[wanted.interface]
-        former = [one for one in link.addresses if ":" not in one and one != wanted.address]
+        links = [link for link in map(_link, self.links()) if link.name == wanted.interface]
+        addresses = [one for link in links for one in link.addresses if ":" not in one]
+        former = [one for one in addresses if one != wanted.address]
         if former:
             gone = [f"ip -4 address del {one} dev {wanted.interface}" for one in former]
-            script = " && ".join([*gone, *map(" ".join, again)])
+            script = f"{'; '.join(gone)}; {' && '.join(map(' '.join, again))}"
             self._run(["/bin/sh", "-c", script])
 
     def _verify(self) -> None:

@@ -87,13 +87,19 @@ class Watch:
         """
         self._macs = frozenset(macs)
         self._holders: dict[str, set[str]] = defaultdict(set)
-        self._own: dict[socket.socket, str] = {}
+        self._own: dict[socket.socket, Own] = {}
         self._since = time.monotonic()
         for one in own:
             with contextlib.suppress(OSError):
                 sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, 0)
-                self._own[sock] = one.address
+                self._own[sock] = one
                 sock.bind((one.interface, _ETHERTYPE_ARP))
+        self.ask()
+
+    def ask(self) -> None:
+        """Ask, once more where it was asked before: a frame may get lost, and a host come later."""
+        for sock, one in self._own.items():
+            with contextlib.suppress(OSError):
                 sock.send(question(one))
 
     @property
@@ -101,14 +107,16 @@ class Watch:
         """Those that the answers come by, for the poller of a process that serves others, too."""
         return list(self._own)
 
-    def read(self, sock: socket.socket) -> None:
-        """Take in what has come by a socket."""
-        address = self._own[sock]
+    def read(self, sock: socket.socket) -> bool:
+        """Take in what has come by a socket; return whether it tells anything new."""
+        holders = self._holders[self._own[sock].address]
+        before = len(holders)
         with contextlib.suppress(OSError):
             while True:
                 said = holder(sock.recv(_FRAME_MAX))
-                if said is not None and said[0] == address and said[1] not in self._macs:
-                    self._holders[address].add(said[1])
+                if said and said[0] == self._own[sock].address and said[1] not in self._macs:
+                    holders.add(said[1])
+        return len(holders) > before
 
     def note(self, number: int) -> None:
         """Write what is known by now to the file of this number, for L(follow)."""
@@ -130,7 +138,7 @@ class Watch:
             sock.close()
 
     def _found(self) -> dict[str, list[str]]:
-        return {address: sorted(macs) for address, macs in self._holders.items()}
+        return {address: sorted(macs) for address, macs in self._holders.items() if macs}
 
 
 class Followed:
@@ -166,9 +174,11 @@ def watch(ask: _iproute.Ask) -> Watch:
 
 def follow(pids: Iterable[int]) -> Optional[Followed]:
     """Return what one of these processes notes as its standard output, None where none does."""
-    for pid in pids:
+    for path in (f"/proc/{pid}/fd/1" for pid in pids):
         with contextlib.suppress(OSError, ValueError, LookupError):
-            return Followed(f"/proc/{pid}/fd/1")
+            # Reading what a process that has yet to begin has there might never end.
+            if os.readlink(path).startswith("/memfd:"):
+                return Followed(path)
     return None
 
 

@@ -276,15 +276,14 @@ def _serve(
 
     C(held) has the ports that a socket is a witness for.
     """
-    watching = {one.fileno(): one for one in watch.sockets} if watch else {}
-    if watch and watching:
-        os.dup2(os.memfd_create("duplicates"), 1)
-        watch.note(1)
+    watching = {one.fileno(): one for one in watch.sockets} if watch and _takes_notes(watch) else {}
     deadline = time.monotonic() + lease
 
     def renewed(*_signal: object) -> None:
         nonlocal deadline
         deadline = time.monotonic() + lease
+        if watch and watching:
+            watch.ask()
 
     signal.signal(_RENEWAL, renewed)
     by_number = {one.fileno(): one for one in sockets}
@@ -303,8 +302,8 @@ def _serve(
             return
         for number, _event in poller.poll(left):
             if watch and number in watching:
-                watch.read(watching[number])
-                watch.note(1)
+                if watch.read(watching[number]):
+                    watch.note(1)
                 continue
             one = by_number[number]
             try:
@@ -323,3 +322,13 @@ def _serve(
                 # Who is accepted and told nothing would be taken for a foreign service.
                 if error.errno in _OUT_OF_FILES:
                     raise
+
+
+def _takes_notes(watch: _duplicate_address.Watch) -> bool:
+    """Make the standard output a file for notes; without one, the probe watches by itself."""
+    # A Python for an old C library has no such function.
+    with contextlib.suppress(OSError, AttributeError):
+        os.dup2(os.memfd_create("duplicates"), 1)
+        watch.note(1)
+        return True
+    return False

@@ -226,7 +226,6 @@ def run(params: dict) -> dict:
     """Start or stop. Raises OSError where there can be no process, ValueError for no port."""
     if params["state"] == "stopped":
         return {"changed": False, "stopped": _listener.stop(params["processes"])}
-    watch = _duplicate_address.watch(_iproute.ask)
     held = _held_ports.read()
     elsewhere = {
         endpoint: addresses
@@ -238,6 +237,7 @@ def run(params: dict) -> dict:
     held_already = [
         one for one in endpoints if one not in listening and _held_ports.is_held(held, *one)
     ]
+    watch = _duplicate_address.watch(_iproute.ask) if listening else None
     started = _listener.start(
         listening, params["token"], params["name"], params["lease"], held_already, watch
     )

@@ -37,7 +37,7 @@ def test_what_the_user_says_stays_and_is_named_where_it_differs(node, bare, rout
     node.run(f"mkdir -p /etc/rancher/k3s; printf '{theirs}' >/etc/rancher/k3s/config.yaml")
     told = route()
     assert "failed" not in told, told
-    message, note = told["warnings"]
+    message, note = told["warned"]
     assert "flannel-iface: eth0" in note
     assert "/etc/rancher/k3s/config.yaml" in message and "192.0.2.77" in message
     assert "10.89.0.11" in message and "secret" not in message

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import builtins
 import glob
+import ipaddress
 import json
 import os
 import re
@@ -379,11 +380,11 @@ class FakeNode:
         raise AssertionError(f"unexpected: {line}")
 
     def _script(self, text):
-        for command in text.split(" && "):
-            error = self._command(command.split())
-            if error:
-                return error
-        return ""
+        *before, rest = text.split("; ")
+        for command in before:
+            self._command(command.split())
+        errors = [self._command(command.split()) for command in rest.split(" && ")]
+        return next(filter(None, errors), "")
 
     # iproute2
 
@@ -419,7 +420,17 @@ class FakeNode:
     def _delete_address(self, address, name):
         local, _slash, prefix = address.partition("/")
         entries = self.links[name]["addr_info"]
-        entries.remove({"local": local, "prefixlen": int(prefix), "scope": "global"})
+        gone = {"local": local, "prefixlen": int(prefix), "scope": "global"}
+        if gone not in entries:
+            return "Cannot assign requested address"
+        # The first address of a network takes the others with it, and the last one the routes.
+        network = ipaddress.ip_interface(address).network
+        mates = [one for one in entries if _interface(one).network == network]
+        for one in mates if mates[0] == gone else [gone]:
+            entries.remove(one)
+        if not entries:
+            self.routes = [route for route in self.routes if route.get("dev") != name]
+        return ""
 
     def _replace(self, gateway, name, metric):
         if name not in self.links or "UP" not in self.links[name]["flags"]:
@@ -554,6 +565,10 @@ class FakeNode:
 def commands_of(text):
     """Return what a unit runs when it is started."""
     return re.findall(r"^ExecStart=.*?$", (text or "").replace("\\\n", ""), re.MULTILINE)
+
+
+def _interface(entry):
+    return ipaddress.ip_interface(f"{entry['local']}/{entry['prefixlen']}")
 
 
 def _value(text, key):

@@ -26,6 +26,7 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._default_route
     ADOPTED,
     BACKENDS,
     COMMITS,
+    LAST_METRIC,
     NETWORKD,
     NETWORKMANAGER,
     PATHS,
@@ -897,7 +898,7 @@ def test_after_a_power_loss_in_a_change_of_backend_there_is_the_route(make, form
     [
         {"metric": 500},
         {"address": "198.51.100.0/31", "gateway": "198.51.100.1"},
-        {"address": "203.0.113.252/30", "gateway": "203.0.113.253"},
+        {"address": "203.0.113.255/31", "gateway": "203.0.113.254"},
         {"address": "203.0.113.254/30", "gateway": "203.0.113.253", "metric": 1},
     ],
     ids=["metric", "network", "same-network", "prefix"],
@@ -912,6 +913,14 @@ def test_a_change_of_values_that_was_killed_leaves_a_route(make, backend, other)
         assert line in (LINE, wanted.route())
         run(node, wanted)
         assert_made(node, wanted)
+
+
+def test_a_route_with_the_values_of_before_and_the_last_metric_goes(node):
+    run(node)
+    node.add_route(gateway="203.0.113.253", dev="dummy0", metric=LAST_METRIC)
+    node.routes = [route for route in node.routes if route.get("metric") != WANTED.metric]
+    assert run(node).changed
+    assert node.lines() == [LINE]
 
 
 def test_units_of_another_version_are_written_without_a_moment_without_the_route(node, monkeypatch):

@@ -241,7 +241,8 @@ def test_the_first_process_watches_for_duplicate_addresses_and_notes_them():
     near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
     near.setblocking(False)
     watch = _duplicate_address.Watch([], [])
-    watch._own[near] = HERE
+    own = _duplicate_address.Own(HERE, "eth0", "52:54:00:00:00:01")
+    watch._own[near] = own
     port = free_port()
     started = _listener.start([(HERE, "tcp", port)], TOKEN, "server1", 20.0, (), watch)
     try:
@@ -256,6 +257,29 @@ def test_the_first_process_watches_for_duplicate_addresses_and_notes_them():
             followed = _duplicate_address.follow(pids)
             found = followed.found() if followed else {}
         assert found == {HERE: ["02:02:02:02:02:02"]}
+        far.settimeout(10)
+        assert _listener.renew(started.processes) == []
+        # Asked once more, since a host may come later.
+        assert far.recv(100) == _duplicate_address.question(own)
+    finally:
+        far.close()
+        _listener.stop(started.processes)
+        for process in started.processes:
+            os.waitpid(process["pid"], 0)
+
+
+def test_without_a_file_for_notes_the_listeners_answer_all_the_same(monkeypatch):
+    monkeypatch.delattr(os, "memfd_create")
+    near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    near.setblocking(False)
+    watch = _duplicate_address.Watch([], [])
+    watch._own[near] = _duplicate_address.Own(HERE, "eth0", "52:54:00:00:00:01")
+    port = free_port()
+    started = _listener.start([(HERE, "tcp", port)], TOKEN, "server1", 20.0, (), watch)
+    try:
+        far.send(b"noise")
+        assert ask_tcp(port) == said(port)
+        assert _duplicate_address.follow(one["pid"] for one in started.processes) is None
     finally:
         far.close()
         _listener.stop(started.processes)

@@ -220,6 +220,28 @@ def test_listeners_are_renewed_and_those_that_ended_are_named():
         assert _probe_run.run([target], TOKEN, 0.1, [process], nothing).ended == [process["pid"]]
 
 
+def test_what_the_listeners_process_notes_of_duplicate_addresses_is_told(monkeypatch):
+    followed = []
+
+    class Followed:
+        def found(self):
+            return {HERE: ["52:54:00:12:34:56"]}
+
+    def follow(pids):
+        followed.append(list(pids))
+        return Followed()
+
+    monkeypatch.setattr(_duplicate_address, "follow", follow)
+    monkeypatch.setattr(_duplicate_address, "watch", None)
+    with listening((HERE, "tcp", free_port())) as started:
+        (process,) = started.processes
+        gone = {"pid": 2**22 + 1, "started": 1}
+        found = _probe_run.run([], TOKEN, 0.1, [gone, process], nothing)
+        assert followed == [[process["pid"]]]
+        assert found.duplicates == {HERE: ["52:54:00:12:34:56"]}
+        assert found.ended == [gone["pid"]]
+
+
 def test_who_else_has_an_address_of_this_host_is_told(monkeypatch):
     class Watch:
         def found(self):

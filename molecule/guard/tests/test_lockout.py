@@ -96,6 +96,7 @@ def test_a_change_that_locks_the_controller_out_is_taken_back_by_the_node(node, 
     assert node.run(SNAPSHOT).splitlines() == before
 
 
+@pytest.mark.also_on("trixie")
 def test_a_wrong_interface_locks_nobody_out(machine, playbook):
     wrong = {
         "k3s_topology_mode": "segregated",
@@ -122,8 +123,8 @@ def bare():
     "event",
     [
         "systemctl kill --signal=SIGKILL k3s-network-guardian",
-        "systemctl restart ssh",
-        "systemctl daemon-reload",
+        pytest.param("systemctl restart ssh", marks=pytest.mark.also_on("bullseye")),
+        pytest.param("systemctl daemon-reload", marks=pytest.mark.also_on("trixie")),
         "systemctl start k3s-network-rollback; systemctl daemon-reload; "
         "systemctl start k3s-network-rollback",
     ],
@@ -161,6 +162,7 @@ def test_a_reboot_before_the_confirmation_brings_the_old_state_back(machine):
 # Two runs at once
 
 
+@pytest.mark.also_on("bullseye")
 def test_a_second_run_waits_for_the_first_and_its_confirmation(bare):
     told = {}
 
@@ -184,6 +186,7 @@ def test_a_second_run_waits_for_the_first_and_its_confirmation(bare):
     bare.bring_to(ABSENT)
 
 
+@pytest.mark.also_on("trixie")
 def test_runs_at_once_are_never_interleaved(bare):
     before = bare.snapshot()
     states = [shared(ports=[port]) for port in ("6443", "10250", "5001")]

@@ -78,6 +78,7 @@ def test_members_come_and_go_without_a_reload(machine, prepare):
     assert table(server) != tables[0]
 
 
+@pytest.mark.also_on("bullseye")
 def test_only_nodes_within_the_limit_learn_who_left(machine, prepare):
     prepare(NODES)
     addresses = {name: machine(name).address() for name in NODES}

@@ -62,6 +62,7 @@ def pristine(machine, playbook):
     node.run("firewall-cmd -q --reload")
 
 
+@pytest.mark.also_on("bullseye")
 def test_remove_keeps_what_the_user_did_to_the_zone_in_between(pristine, playbook):
     succeed(playbook("prepare", "--tags", "firewall", **UNRESTRICTED))
     pristine.run("firewall-cmd -q --permanent --zone=public --add-port=2222/tcp")
@@ -71,6 +72,7 @@ def test_remove_keeps_what_the_user_did_to_the_zone_in_between(pristine, playboo
     ]
 
 
+@pytest.mark.also_on("trixie")
 def test_zone_of_ours_follows_the_users_zone_also_in_what_it_lacks(pristine, playbook):
     pristine.run(
         "firewall-cmd -q --permanent --zone=public --add-masquerade && "
@@ -91,6 +93,7 @@ def test_zone_of_ours_follows_the_users_zone_also_in_what_it_lacks(pristine, pla
     assert again.changed("server1") == 0
 
 
+@pytest.mark.also_on("bullseye")
 def test_policy_of_the_user_on_the_nics_zone_is_not_broken_silently(pristine, playbook):
     pristine.run(
         "firewall-cmd -q --permanent --new-policy=admin && "
@@ -107,6 +110,7 @@ def test_policy_of_the_user_on_the_nics_zone_is_not_broken_silently(pristine, pl
     succeed(playbook("prepare", "--tags", "firewall"))
 
 
+@pytest.mark.also_on("trixie")
 def test_nic_that_networkmanager_leaves_alone(pristine, playbook):
     pristine.run("nmcli device set eth1 managed no")
     try:

@@ -56,6 +56,7 @@ def reaches(source, address, opened, closed, **how):
     }
 
 
+@pytest.mark.also_on("trixie")
 def test_unrestricted_ports_are_open_to_anyone(prepared, outsider):
     node = prepared(k3s_firewall_restrict_sources=False)
     reaches(outsider, node.address(), [6443, 2379, 10000, 30000, 443], [2222, 9999, 30001])
@@ -70,6 +71,7 @@ def test_external_sources_keep_everybody_else_out(prepared, outsider, machine):
     reaches(machine("agent1"), node.address(), [6443, 10250], [443, 80, 8125])
 
 
+@pytest.mark.also_on("bullseye")
 def test_without_the_redirect_80_is_closed(prepared, outsider):
     node = prepared(k3s_firewall_http_redirect=False)
     reaches(outsider, node.address(), [443], [80])

@@ -90,7 +90,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         marker = item.get_closest_marker("also_on")
         if marker and os.environ["K3S_LAB_SUITE"] not in ("bookworm", *marker.args):
-            item.add_marker(pytest.mark.skip(reason=f"seen on bookworm and {marker.args[0]}"))
+            seen = " and ".join(("bookworm", *marker.args))
+            item.add_marker(pytest.mark.skip(reason=f"seen on {seen}"))
 
 
 @pytest.fixture(scope="session")

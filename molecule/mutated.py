@@ -22,15 +22,8 @@ from mutations.mutation import Mutation
 from mutations.stage import Stage, open_stage
 
 COUNT = int(os.environ.get("K3S_TEST_MUTATIONS", "4"))
-SUITES = ("bullseye", "trixie")
 # The same ones each time, of many kinds, so that a change is judged by what it changes.
 SEED = os.environ.get("K3S_TEST_SEED", "161")
-
-
-def numbers() -> Iterator[object]:
-    """Return the numbers of the mutations; what bookworm plays, the other suites share."""
-    for number in range(COUNT):
-        yield pytest.param(number, marks=pytest.mark.also_on(SUITES[number % len(SUITES)]))
 
 
 @contextlib.contextmanager

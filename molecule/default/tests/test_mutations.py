@@ -8,6 +8,9 @@ from __future__ import annotations
 import mutated
 import pytest
 
+# What finds them is the same everywhere.
+pytestmark = pytest.mark.also_on()
+
 
 @pytest.fixture(scope="module")
 def stage():
@@ -15,6 +18,6 @@ def stage():
         yield opened
 
 
-@pytest.mark.parametrize("number", mutated.numbers())
+@pytest.mark.parametrize("number", range(mutated.COUNT))
 def test_mutation_is_found_and_exactly_named(stage, report, number):
     mutated.check(stage, mutated.drawn(stage, number), report)

@@ -9,6 +9,8 @@ import guide
 import overlay
 import pytest
 
+pytestmark = pytest.mark.also_on("bullseye")
+
 NODES = ("server1", "server2", "agent1")
 HTTPS = ("tcp", 443)
 

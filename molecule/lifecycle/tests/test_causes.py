@@ -10,7 +10,7 @@ import contextlib
 import overlay
 import pytest
 
-pytestmark = pytest.mark.also_on("trixie")
+pytestmark = pytest.mark.also_on()
 
 NODES = ("server1", "server2", "agent1")
 OTHERS = {"server1", "server2"}

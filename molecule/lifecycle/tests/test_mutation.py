@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-pytestmark = pytest.mark.also_on("bullseye")
+pytestmark = pytest.mark.also_on()
 
 
 @pytest.fixture(autouse=True)

@@ -44,6 +44,7 @@ def test_the_power_is_cut(node, bare, route, command, part):
     assert node.default_routes() == [OURS]
 
 
+@pytest.mark.once_per_backend
 def test_a_change_of_values_that_is_killed_leaves_a_route(node, bare, route, command):
     other = {"address": "198.18.0.1/30", "gateway": "198.18.0.2", "metric": 77}
     values = json.dumps(other)

@@ -240,9 +240,10 @@ class DefaultRouteHost:
         self._systemctl("start", *units(backend, "firewalld.service" in self._active()))
 
     def _leave_former_addresses(self, wanted: Wanted, *again: Sequence[str]) -> None:
-        """Take the addresses of before off our interface, and with one command what goes with them.
+        """Take the addresses of before off our interface; C(again) makes what goes with them.
 
-        The first address of a network takes the others with it, and the last one the route.
+        The first address of a network takes the others with it. It is one command, so that a run
+        that is killed leaves nothing half done.
         """
         links = [link for link in map(_link, self.links()) if link.name == wanted.interface]
         addresses = [one for link in links for one in link.addresses if ":" not in one]

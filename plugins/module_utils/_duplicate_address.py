@@ -119,7 +119,7 @@ class Watch:
         return len(holders) > before
 
     def note(self, number: int) -> None:
-        """Write what is known by now to the file of this number, for L(follow)."""
+        """Write what is known by now to the file of this number, for C(follow)."""
         data = json.dumps({"since": self._since, "found": self._found()}).encode()
         os.pwrite(number, data, 0)
 

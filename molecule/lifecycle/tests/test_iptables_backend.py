@@ -12,7 +12,7 @@ import guide
 import overlay
 import pytest
 
-pytestmark = [pytest.mark.thorough, pytest.mark.also_on("bullseye")]
+pytestmark = pytest.mark.thorough
 
 NODES = ("server1", "server2", "agent1")
 # A machine on the cluster's network that no inventory of the cluster's has.
@@ -123,7 +123,14 @@ def udp_paths(source, destination):
     return arrived
 
 
-@pytest.mark.parametrize("mode", [{}, SEGREGATED], ids=["shared", "segregated"])
+@pytest.mark.parametrize(
+    "mode",
+    [
+        pytest.param({}, marks=pytest.mark.also_on("bullseye")),
+        pytest.param(SEGREGATED, marks=pytest.mark.also_on("trixie")),
+    ],
+    ids=["shared", "segregated"],
+)
 def test_prepared_twice_seen_from_outside_and_removed(machine, playbook, nodes, mode):
     before = [snapshot(node) for node in nodes]
     succeed(playbook("prepare", "--tags", "firewall", **mode))
@@ -145,6 +152,7 @@ def test_prepared_twice_seen_from_outside_and_removed(machine, playbook, nodes, 
         assert snapshot(node) == had, node.name
 
 
+@pytest.mark.also_on("trixie")
 def test_members_change_in_the_kernels_ipsets(machine, playbook, variables, nodes):
     addresses = {node.name: node.address() for node in nodes}
     two = {"k3s_cluster": {"children": {"server": {"hosts": {
@@ -154,6 +162,7 @@ def test_members_change_in_the_kernels_ipsets(machine, playbook, variables, node
         assert members(machine("server1")) == {addresses[name] for name in names}
 
 
+@pytest.mark.also_on("bullseye")
 def test_pods_reach_each_other_and_the_ports_for_pods(machine, playbook, nodes):
     succeed(playbook("prepare", "--tags", "firewall"))
     with overlay.pods(nodes) as pods:

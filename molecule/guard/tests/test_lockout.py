@@ -14,6 +14,7 @@ from module_run import ABSENT, Node, shared
 
 SNAPSHOT = (Path(__file__).parents[2] / "snapshot.sh").read_text()
 NODE = "server1"
+HERE = ("--limit", NODE)
 SSH_ROW = {
     "name": "ssh",
     "port": 22,
@@ -34,8 +35,8 @@ def one_line(run):
 def node(machine, playbook):
     """Hand a node whose SSH is admitted by nothing but a rule of this collection."""
     host = machine(NODE)
-    assert playbook("remove", "--limit", NODE).returncode == 0
-    done = playbook("prepare", "--tags", "firewall", k3s_topology_extra_ports=[SSH_ROW])
+    assert playbook("remove", *HERE).returncode == 0
+    done = playbook("prepare", "--tags", "firewall", *HERE, k3s_topology_extra_ports=[SSH_ROW])
     assert done.returncode == 0, done.output
     host.run(
         "for where in '' --permanent; do"
@@ -46,7 +47,7 @@ def node(machine, playbook):
         "for where in '' --permanent; do"
         " firewall-cmd -q $where --zone=public --add-service=ssh; done"
     )
-    assert playbook("remove").returncode == 0
+    assert playbook("remove", *HERE).returncode == 0
     host.run("rm -f /etc/firewalld/zones/public.xml* && firewall-cmd -q --reload")
 
 
@@ -64,7 +65,7 @@ def test_a_change_that_would_cut_ssh_is_refused(node, playbook):
         ("remove", {}),
     ):
         for mode in ([], ["--check"]):
-            run = playbook(name, "--tags", "firewall", "--limit", NODE, *mode, **extra)
+            run = playbook(name, "--tags", "firewall", *HERE, *mode, **extra)
             assert run.returncode != 0, run.output
             text = one_line(run)
             assert "Nothing was changed. The connection by which Ansible came" in text
@@ -83,7 +84,7 @@ def test_a_change_that_locks_the_controller_out_is_taken_back_by_the_node(node, 
     started = time.monotonic()
     run = playbook(
         "prepare",
-        *("--tags", "firewall", "--limit", NODE),
+        *("--tags", "firewall", *HERE),
         k3s_topology_extra_ports=[SSH_ROW],
         k3s_firewall_external_sources=ELSEWHERE,
         k3s_firewall_confirm_timeout=12,
@@ -103,10 +104,10 @@ def test_a_wrong_interface_locks_nobody_out(machine, playbook):
         "k3s_topology_cluster_interface": "eth1",
         "k3s_topology_external_interface": "eth0",
     }
-    done = playbook("prepare", "--tags", "firewall", **wrong)
+    done = playbook("prepare", "--tags", "firewall", *HERE, **wrong)
     assert done.returncode == 0, done.output
     assert machine(NODE).run("firewall-cmd --get-zone-of-interface=eth0").strip() == "k3s-external"
-    assert playbook("remove").returncode == 0
+    assert playbook("remove", *HERE).returncode == 0
 
 
 # Whoever dies meanwhile. Nobody confirms these runs.

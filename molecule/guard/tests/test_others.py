@@ -238,7 +238,7 @@ def test_remove_after_an_upgrade_of_the_table(node, playbook):
     before = node.run(
         "find /etc/firewalld -type f | sort | xargs sha256sum; nft list ruleset | sort"
     )
-    rows = [
+    old, new = (
         {
             "name": "old",
             "port": port,
@@ -247,10 +247,11 @@ def test_remove_after_an_upgrade_of_the_table(node, playbook):
             "destination": ["server", "agent"],
         }
         for port in (7001, 7002)
-    ]
-    for extra in ({}, {"k3s_firewall_restrict_sources": False}, SEGREGATED):
-        succeed(prepare(playbook, k3s_topology_extra_ports=rows[:1], **extra))
-        succeed(prepare(playbook, k3s_topology_extra_ports=rows[1:], **extra))
+    )
+    unrestricted = {"k3s_firewall_restrict_sources": False}
+    upgrades = ((old, {}), (new, unrestricted), (old, SEGREGATED), (new, SEGREGATED))
+    for row, extra in upgrades:
+        succeed(prepare(playbook, k3s_topology_extra_ports=[row], **extra))
     succeed(playbook("remove", "--limit", NODE))
     after = node.run(
         "find /etc/firewalld -type f | sort | xargs sha256sum; nft list ruleset | sort"

@@ -10,7 +10,8 @@ import json
 import pytest
 
 NODE = "server1"
-SETTINGS = ("--tags", "firewall")
+# The others are as they were prepared before, and are what it is seen from.
+HERE = ("--limit", NODE)
 
 
 def row(name, port, source):
@@ -30,17 +31,17 @@ def outsider(machine):
 
 @pytest.fixture
 def prepared(machine, playbook):
-    """Prepare with settings, hand the node, and remove."""
+    """Prepare the node with settings, hand it, and remove."""
 
     def prepare(**extra):
-        run = playbook("prepare", *SETTINGS, **extra)
+        run = playbook("prepare", "--tags", "firewall", *HERE, **extra)
         assert run.returncode == 0, run.output
-        again = playbook("prepare", *SETTINGS, **extra)
+        again = playbook("prepare", "--tags", "firewall", *HERE, **extra)
         assert again.changed(NODE) == 0, again.output
         return machine(NODE)
 
     yield prepare
-    assert playbook("remove").returncode == 0
+    assert playbook("remove", *HERE).returncode == 0
 
 
 def tcp(*ports):

@@ -11,7 +11,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from node import CLEAN, Node
+from node import CLEAN, EVERYTHING, SUITE, Node
 
 HERE = Path(__file__).parent
 HALVES = ("bullseye", "trixie")
@@ -29,12 +29,11 @@ def node():
 
 
 def pytest_collection_modifyitems(items):
-    everything = os.environ.get("K3S_TEST_STRIDE") == "1"
     for marker, reason in REASONS.items():
         marked = [item for item in items if item.get_closest_marker(marker)]
         for number, item in enumerate(marked):
-            # Half of them on each of two suites, since such a machine is slow.
-            here = everything or os.environ["K3S_LAB_SUITE"] == HALVES[number % len(HALVES)]
+            # Half of them on each of two suites.
+            here = EVERYTHING or HALVES[number % len(HALVES)] == SUITE
             needed = here if Node.backend == "networkmanager" else marker != "before_backends"
             if not needed:
                 item.add_marker(pytest.mark.skip(reason=reason))

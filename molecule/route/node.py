@@ -17,6 +17,9 @@ from pathlib import Path
 
 EPHEMERAL = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"])
 SCENARIO = Path(os.environ["MOLECULE_SCENARIO_DIRECTORY"]).name
+SUITE = os.environ["K3S_LAB_SUITE"]
+# Such a machine is slow, so that the scenarios share out what one of them shows, unless asked.
+EVERYTHING = os.environ.get("K3S_TEST_STRIDE") == "1"
 LAB = Path(__file__).parents[1] / "lab" / "lab.py"
 NAME = "node1"
 NIC = "eth0"
@@ -188,7 +191,7 @@ class Node:
 
     def lab(self, command, *arguments):
         """Run a command of the lab on the node."""
-        lab = f"{SCENARIO}-{os.environ['K3S_LAB_SUITE']}"
+        lab = f"{SCENARIO}-{SUITE}"
         subprocess.run(
             [sys.executable, "-B", str(LAB), command, "--name", lab, NAME, *arguments], check=True
         )

@@ -3,7 +3,7 @@
 
 """The guide's own case: a node without a default route has been prepared, and boots again.
 
-Molecule has run prepare twice before, in the second run without a change.
+Molecule has run prepare before.
 """
 
 from __future__ import annotations

@@ -6,19 +6,18 @@
 from __future__ import annotations
 
 import json
-import os
 
 import pytest
-from node import CLEAN, OURS, SCENARIO
+from node import CLEAN, EVERYTHING, OURS, SCENARIO, SUITE
 
 pytestmark = pytest.mark.thorough
 
 # How much of the run is done when the power goes: at its end it has just said so.
 PARTS = (0.2, 0.5, 0.8, 1.0)
-# One of them on each node, another on each, since each takes a boot; with 1 all of them.
-STRIDE = 1 if os.environ.get("K3S_TEST_STRIDE") == "1" else len(PARTS)
+# One of them on each node, another on each, since each takes a boot.
+STRIDE = 1 if EVERYTHING else len(PARTS)
 NODES = ["route-bookworm", "route-bullseye", "route-trixie", "route-networkd-trixie"]
-PLACE = f"{SCENARIO}-{os.environ['K3S_LAB_SUITE']}"
+PLACE = f"{SCENARIO}-{SUITE}"
 OFFSET = NODES.index(PLACE) % STRIDE if PLACE in NODES else 1 % STRIDE
 
 
@@ -54,9 +53,8 @@ def test_a_change_of_values_that_is_killed_leaves_a_route(node, bare, route, com
     assert node.default_routes() == [changed]
     addresses = node.run("ip -o -4 address show dev dummy0")
     assert addresses.count("inet") == addresses.count("inet 198.18.0.1/30") == 1, addresses
-    # Two of them, since such a machine is slow; with 1 all of them.
     places = range(1, len(steps) + 1)
-    for at in places if STRIDE == 1 else places[len(steps) // 2 :: len(steps) // 3]:
+    for at in places if EVERYTHING else places[len(steps) // 2 :: len(steps) // 3]:
         told = route()
         assert "failed" not in told, told
         assert node.default_routes() == [OURS]

@@ -40,6 +40,8 @@ BIN := $(CURDIR)/$(VENV)/bin
 READY := $(VENV)/ready
 # The path by which Python and Ansible know a collection.
 LINK := .build/ansible_collections/edgeops/k3s_network
+# Python compiles what it imports, which is a part of what is installed.
+INSTALL := install --quiet --disable-pip-version-check --no-compile
 # What the collection is compared with, which has awx.awx as well.
 BENCH := .build/bench/venv
 DOCS := .build/docs-venv
@@ -170,22 +172,22 @@ $(LINK):
 $(READY): requirements-dev.txt requirements-test.txt tests/tools/packages.sh
 	tests/tools/packages.sh
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	$(BIN)/pip $(INSTALL) -r requirements-dev.txt
 	$(MAKE) $(LINK)
 	touch $@
 
 .build/cores/%/ready: tests/cores/%.txt requirements-test.txt | $(READY)
 	python=$$(if [ $* = "$(NEWEST)" ]; then tests/tools/newer_python.sh; else echo $(PYTHON); fi) && \
 	  $$python -m venv .build/cores/$*/venv
-	.build/cores/$*/venv/bin/pip install --quiet --disable-pip-version-check -r $<
+	.build/cores/$*/venv/bin/pip $(INSTALL) -r $<
 	touch $@
 
 $(DOCS)/ready: docs/requirements.txt | $(READY)
 	$(PYTHON) -m venv $(DOCS)
-	$(DOCS)/bin/pip install --quiet --disable-pip-version-check -r $<
+	$(DOCS)/bin/pip $(INSTALL) -r $<
 	touch $@
 
 $(BENCH)/ready: tests/bench/requirements.txt
 	$(PYTHON) -m venv $(BENCH)
-	$(BENCH)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-compile -r $<
+	$(BENCH)/bin/pip $(INSTALL) --no-deps -r $<
 	touch $@

@@ -86,6 +86,7 @@ def reached(controller, tmp_path):
     assert controller.play("prepare", inventory=LAB_INVENTORY).returncode == 0
 
 
+# Each way, and nearly each with pipelining and without.
 @pytest.mark.parametrize(
     ("ways", "pipelining"),
     [

@@ -174,6 +174,7 @@ def test_the_firewalls_variables_hold_after_a_topology_without_them(controller, 
     assert "198.51.100.0/24" in added_lines(run.output)
 
 
+@pytest.mark.thorough
 def test_one_v_tells_no_more_than_people_read(controller):
     run = controller.play("site", "-v", inventory=LAB_INVENTORY)
     assert run.returncode == 0, run.output

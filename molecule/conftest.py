@@ -124,14 +124,14 @@ def variables() -> Callable[[str], dict[str, Any]]:
     return lambda name: hostvars[name]
 
 
-@pytest.fixture
-def playbook(tmp_path: Path) -> Callable[..., Run]:
+@pytest.fixture(scope="session")
+def playbook(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Run]:
     """Run a playbook of the collection by its name, as a user does."""
 
     def run(name: str, *arguments: str, inventory: Any = None, **extra: Any) -> Run:
         source = INVENTORY
         if inventory is not None:
-            path = tmp_path / "inventory.yml"
+            path = tmp_path_factory.mktemp("inventory") / "inventory.yml"
             path.write_text(yaml.safe_dump(inventory))
             source = str(path)
         command = ["ansible-playbook", "-i", source, f"edgeops.k3s_network.{name}", *arguments]

@@ -10,7 +10,7 @@ import contextlib
 import overlay
 import pytest
 
-pytestmark = pytest.mark.also_on()
+pytestmark = [pytest.mark.also_on(), pytest.mark.usefixtures("prepared_cluster")]
 
 NODES = ("server1", "server2", "agent1")
 OTHERS = {"server1", "server2"}
@@ -31,12 +31,6 @@ table ip mutation {
   chain elsewhere { type nat hook prerouting priority -150; tcp dport 9093 redirect to :9501; }
 }
 """
-
-
-@pytest.fixture(autouse=True, scope="module")
-def prepared(machine):
-    for name in NODES:
-        assert "k3s-from-nodes" in machine(name).run("firewall-cmd --get-policies")
 
 
 @contextlib.contextmanager

@@ -7,16 +7,10 @@ from __future__ import annotations
 
 import pytest
 
-pytestmark = pytest.mark.also_on()
+pytestmark = [pytest.mark.also_on(), pytest.mark.usefixtures("prepared_cluster")]
 
 
 NODES = ("server1", "server2", "agent1")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def prepared(machine):
-    for name in NODES:
-        assert "k3s-from-nodes" in machine(name).run("firewall-cmd --get-policies")
 
 
 @pytest.mark.parametrize(

@@ -16,10 +16,11 @@ JOBS ?= 3
 SCENARIOS := guard lifecycle default segregated
 # The ways by which users come are the same on each suite.
 ECOSYSTEM := scenario/bookworm/ecosystem
-# On virtual machines. NetworkManager on each suite (on bookworm in make test, what is thorough left
-# out), and the other network stacks on one.
+# On virtual machines. NetworkManager on each suite, and the other network stacks on one.
 ROUTES := route route-networkd route-systemd
-ROUTES_REST := $(REST:%=scenario/%/route) scenario/trixie/route-networkd scenario/bookworm/route-systemd
+ROUTE := scenario/bookworm/route
+ROUTES_REST := $(REST:%=scenario/%/route) scenario/trixie/route-networkd $(ROUTE) \
+  scenario/bookworm/route-systemd
 # Each suite's scenarios run with an ansible-core of their own, so that nearly all that
 # they do is seen with the oldest, the newest, and that of requirements-dev.txt, at no more cost.
 OLDEST ?= 2.16
@@ -72,7 +73,7 @@ demo-down: $(READY)
 test: export PYTEST_ADDOPTS = -m 'not thorough'
 test: $(READY)
 	$(MAKE) --jobs=$(JOBS) --output-sync=target $(SCENARIOS:%=scenario/bookworm/%) $(ECOSYSTEM) \
-	  scenario/bookworm/route lint unit browser
+	  $(ROUTE) lint unit browser
 
 ## make test-all                 test, ansible-test sanity, and everything on every suite and with
 ##                               the oldest and the newest ansible-core
@@ -84,7 +85,7 @@ test-all: test test-rest
 .PHONY: test-rest
 test-rest: $(READY)
 	-$(MAKE) --jobs=2 --keep-going $(CORES:%=.build/cores/%/ready)
-	$(MAKE) --jobs=$(JOBS) --output-sync=target ECOSYSTEM_TESTS='-m thorough' \
+	$(MAKE) --jobs=$(JOBS) --output-sync=target LEFT_OUT='-m thorough' \
 	  $(ROUTES_REST) $(LIVE) $(ECOSYSTEM) \
 	  $(foreach scenario,$(SCENARIOS),$(patsubst %,scenario/%/$(scenario),$(REST))) \
 	  sanity $(CORES:%=unit/%) docs awx
@@ -96,7 +97,7 @@ $(EACH): scenario/%: $(READY) $(LINK)
 	tests/tools/scenario.sh $(subst /, ,$*)
 
 # What make test has left out; the rest of it need not be seen twice.
-$(ECOSYSTEM): export PYTEST_ADDOPTS := $(or $(ECOSYSTEM_TESTS),$(PYTEST_ADDOPTS))
+$(ECOSYSTEM) $(ROUTE): export PYTEST_ADDOPTS := $(or $(LEFT_OUT),$(PYTEST_ADDOPTS))
 
 define with_core
 $(filter scenario/$(1)/%,$(EACH)): export PATH := $(CURDIR)/.build/cores/$(2)/venv/bin:$(PATH)

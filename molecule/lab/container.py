@@ -19,6 +19,8 @@ class Container(Instance):
         """Furnish the machine and switch it on; does not wait for it."""
         self.prepare(tree, machine, keys)
         command = [
+            # systemd 258 and newer boot only on cgroup v2; older versions accept it.
+            *("env", "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1"),
             *("systemd-nspawn", "--boot", "--keep-unit", "--register=no", "--kill-signal=SIGKILL"),
             *("--link-journal=no", "--resolv-conf=off", "--timezone=off"),
             f"--directory={self.root}",

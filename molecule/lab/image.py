@@ -19,7 +19,7 @@ from pathlib import Path
 from common import LabError, cache_dir, locked
 from spec import PLAIN, SERVICES, VM
 
-SUITES = ("bullseye", "bookworm", "trixie")
+SUITES = ("bullseye", "bookworm", "trixie", "sid")
 
 PACKAGES = (
     # what a node has
@@ -67,6 +67,9 @@ VM_RECIPE = (
     "printf 'virtio_pci\\nvirtio_blk\\next4\\n' >usr/share/initramfs-tools/modules.d/lab",
 )
 KERNEL, INITRAMFS = "vmlinuz", "initrd.img"
+
+# The index of sid expires after a week, and a mirror may lag behind.
+SUITE_OPTIONS = {"sid": ('--aptopt=Acquire::Check-Valid-Until "false"',)}
 
 # Any of the paths will do; a link counts, because an absolute one resolves only inside the tree.
 REQUIRED = {
@@ -128,6 +131,7 @@ def build(suite: str, flavour: str) -> Path:
         raise LabError(f"unknown suite {suite!r}; known are {', '.join(SUITES)}")
     prefix, options, required = FLAVOURS[flavour]
     name = f"{prefix}{suite}"
+    options = (*options, *SUITE_OPTIONS.get(suite, ()))
     recipe = [option.replace("{suite}", suite) for option in options]
     images = cache_dir() / "images"
     digest = hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:12]

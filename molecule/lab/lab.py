@@ -295,7 +295,7 @@ def arguments() -> argparse.ArgumentParser:
     create.add_argument("--servers", type=int, default=3)
     create.add_argument("--agents", type=int, default=2)
     create.add_argument("--clients", type=int, default=1)
-    create.add_argument("--nics", type=int, choices=(1, 2), default=1, help="of each node")
+    create.add_argument("--nics", type=int, choices=(1, 2, 3), default=1, help="of each node")
     create.add_argument("--replace", action="store_true", help="destroy a lab of that name first")
 
     destroy = command("destroy", destroy_command)

@@ -11,7 +11,8 @@ from common import run
 from process import end_all
 
 # Each is a /24 in which the lab itself has .1, the address that it looks from.
-BRIDGES = {"cluster": "10.89.0", "external": "10.89.1"}
+# "other" is for a NIC that neither network of the cluster uses.
+BRIDGES = {"cluster": "10.89.0", "external": "10.89.1", "other": "10.89.2"}
 DIRECTORY = Path("/run/netns")
 
 SETUP = """

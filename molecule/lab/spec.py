@@ -13,7 +13,6 @@ from network import BRIDGES
 
 FIRST_HOST = 11
 NAME = re.compile(r"[a-z][a-z0-9-]*")
-NIC_LISTS = (["cluster"], ["external"], ["cluster", "external"], ["external", "cluster"])
 CLUSTER_GROUPS = ("server", "agent")
 
 # What a machine's OS tree is made for.
@@ -103,7 +102,7 @@ def parse(data: dict[str, Any]) -> Spec:
 
 def shortcut(suite: str, servers: int, agents: int, clients: int, nics: int) -> dict[str, Any]:
     """The spec, as JSON has it, that the command line's numbers stand for."""
-    client_nics = list(BRIDGES)[-1:] if nics == 2 else list(BRIDGES)[:1]
+    client_nics = ["cluster"] if nics == 1 else ["external"]
     kinds = (
         ("server", "server", servers, nics),
         ("agent", "agent", agents, nics),
@@ -129,8 +128,11 @@ def _machine(index: int, entry: dict[str, Any]) -> Machine:
     bridges = entry.get("nics", 1)
     if bridges in range(1, len(BRIDGES) + 1):
         bridges = list(BRIDGES)[:bridges]
-    if bridges not in NIC_LISTS:
-        raise LabError(f"{name}: nics is 1, 2 or a list of {', '.join(BRIDGES)}")
+    known_once = isinstance(bridges, list) and all(
+        bridge in list(BRIDGES) and bridges.count(bridge) == 1 for bridge in bridges
+    )
+    if not bridges or not known_once:
+        raise LabError(f"{name}: nics is 1 to {len(BRIDGES)} or a list of {', '.join(BRIDGES)}")
     groups = entry.get("groups") or []
     if not isinstance(groups, list):
         raise LabError(f"{name}: groups is a list")

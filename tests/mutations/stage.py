@@ -172,6 +172,7 @@ class Stage:
                 tuple(
                     Nic(interface, networks[address.network], str(address.ip), mac)
                     for interface, address, mac in links
+                    if address.network in networks
                 ),
             )
             for name, kind, links in found

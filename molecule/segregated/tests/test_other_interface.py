@@ -1,0 +1,121 @@
+# Copyright (c) 2026 The edgeops.k3s_network authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A NIC that neither network uses stays in the default zone, which the collection leaves as it is.
+
+client1 sends its packets to a node through that NIC, whichever address of the node they are for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+
+import guide
+import pytest
+
+NODES = ("server1", "agent1")
+NICS = ("eth0", "eth1", "eth2")
+OTHER = "eth2"
+ZONE = "public"
+SSH = ("tcp", 22)
+TCP = {one for one in guide.EVERYTHING if one[0] == "tcp"} | {SSH}
+UDP = sorted(port for protocol, port in guide.EVERYTHING if protocol == "udp")
+SCOPES = ("", "--permanent")
+
+
+@pytest.fixture(scope="module")
+def client(machine):
+    """Return client1, which sends everything to the nodes through their third NIC."""
+    found = machine("client1")
+    gateways = {
+        node.address(nic): node.address(OTHER)
+        for node in map(machine, NODES)
+        for nic in NICS
+        if nic != OTHER
+    }
+    for address, gateway in gateways.items():
+        found.run(f"ip route add {address}/32 via {gateway} dev eth1")
+    yield found
+    for address in gateways:
+        found.run(f"ip route delete {address}/32")
+
+
+@contextlib.contextmanager
+def opened(node, *ports):
+    """Open ports in the default zone, as a user does, and close them again."""
+    for port in ports:
+        node.run(f"firewall-cmd --zone={ZONE} --add-port={port}")
+    try:
+        yield
+    finally:
+        for port in ports:
+            node.run(f"firewall-cmd --zone={ZONE} --remove-port={port}")
+
+
+def reachable(client, address):
+    states = client.nmap(address, TCP)
+    return {one for one, state in states.items() if state in ("open", "closed")}
+
+
+def received(client, node, address, port):
+    """Send a datagram; return what a process that listens on the node receives."""
+    node.run(f"rm -f /tmp/got; (timeout 4 nc -u -l {port} >/tmp/got 2>/dev/null &) ; sleep 0.5")
+    client.run(f"echo probe | nc -u -w1 {address} {port} || true")
+    return node.run("sleep 0.5; cat /tmp/got; rm /tmp/got").strip()
+
+
+def settings(node, scope):
+    """Return the settings of the default zone, without its NICs."""
+    lines = node.run(f"firewall-cmd {scope} --zone={ZONE} --list-all").splitlines()[1:]
+    return [line for line in lines if not line.strip().startswith("interfaces:")]
+
+
+@pytest.mark.parametrize("nic", NICS)
+@pytest.mark.parametrize("name", NODES)
+def test_other_interface_admits_only_ssh(machine, client, name, nic):
+    assert reachable(client, machine(name).address(nic)) == {SSH}
+
+
+@pytest.mark.parametrize("port", UDP)
+@pytest.mark.parametrize("nic", NICS)
+def test_other_interface_admits_no_datagram(machine, client, nic, port):
+    node = machine("server1")
+    assert received(client, node, node.address(nic), port) == ""
+
+
+@pytest.mark.parametrize("nic", NICS)
+def test_port_opened_by_the_user_in_the_default_zone_is_reachable(machine, client, nic):
+    """Shows that the probes above would see an open port."""
+    node = machine("server1")
+    with opened(node, "6443/tcp", "8472/udp"):
+        assert reachable(client, node.address(nic)) >= {SSH, ("tcp", 6443)}
+        assert received(client, node, node.address(nic), 8472) == "probe"
+
+
+@pytest.mark.parametrize("scope", SCOPES, ids=["runtime", "permanent"])
+@pytest.mark.parametrize("name", NODES)
+def test_default_zone_is_unchanged(machine, name, scope):
+    """client1 has the zone as it was installed."""
+    assert settings(machine(name), scope) == settings(machine("client1"), scope)
+
+
+@pytest.mark.parametrize("scope", SCOPES, ids=["runtime", "permanent"])
+@pytest.mark.parametrize("name", NODES)
+def test_default_zone_is_in_no_policy_of_the_collection(machine, name, scope):
+    node = machine(name)
+    policies = node.run(f"firewall-cmd {scope} --get-policies").split()
+    zones = {
+        policy: node.run(
+            f"firewall-cmd {scope} --policy={policy} --list-ingress-zones; "
+            f"firewall-cmd {scope} --policy={policy} --list-egress-zones"
+        ).split()
+        for policy in policies
+        if policy.startswith("k3s-")
+    }
+    assert zones
+    assert [policy for policy, named in zones.items() if ZONE in named] == []
+
+
+def test_other_interface_stays_in_the_default_zone(machine):
+    for name in NODES:
+        assert machine(name).run(f"firewall-cmd --get-zone-of-interface={OTHER}").strip() == ZONE

@@ -10,6 +10,8 @@ COUNT ?= 200
 SEED ?= random
 SUITES := bookworm bullseye trixie
 REST := $(filter-out bookworm,$(SUITES))
+# The releases to come. It changes every day, so it is not part of test-all.
+NEXT := sid
 # With two, a core is idle now and then; three keep both busy.
 JOBS ?= 3
 # The longest first, so that the others run beside it.
@@ -90,8 +92,17 @@ test-rest: $(READY)
 	  $(foreach scenario,$(SCENARIOS),$(patsubst %,scenario/%/$(scenario),$(REST))) \
 	  sanity $(CORES:%=unit/%) docs awx
 
+## make test-newest              both topologies and the default route on Debian sid
+.PHONY: test-newest
+test-newest: $(READY)
+	$(MAKE) --jobs=$(JOBS) --output-sync=target --keep-going \
+	  $(patsubst %,scenario/$(NEXT)/%,route segregated default)
+
+# With the tests that another suite runs in test-all.
+scenario/$(NEXT)/default scenario/$(NEXT)/segregated: export K3S_TEST_STRIDE = 1
+
 ## make scenario/SUITE/NAME      one scenario on one suite
-EACH := $(foreach suite,$(SUITES),$(patsubst %,scenario/$(suite)/%,$(SCENARIOS) $(ROUTES) ecosystem live))
+EACH := $(foreach suite,$(SUITES) $(NEXT),$(patsubst %,scenario/$(suite)/%,$(SCENARIOS) $(ROUTES) ecosystem live))
 .PHONY: $(EACH)
 $(EACH): scenario/%: $(READY) $(LINK)
 	tests/tools/scenario.sh $(subst /, ,$*)
@@ -104,7 +115,7 @@ $(filter scenario/$(1)/%,$(EACH)): export PATH := $(CURDIR)/.build/cores/$(2)/ve
 $(filter scenario/$(1)/%,$(EACH)): .build/cores/$(2)/ready
 endef
 $(if $(OLDEST),$(eval $(call with_core,bullseye,$(OLDEST))))
-$(if $(NEWEST),$(eval $(call with_core,trixie,$(NEWEST))))
+$(if $(NEWEST),$(foreach suite,trixie $(NEXT),$(eval $(call with_core,$(suite),$(NEWEST)))))
 
 ## make lint                     what antsibull-nox checks, mypy, changelog, generated tables
 .PHONY: lint

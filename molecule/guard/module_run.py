@@ -127,10 +127,11 @@ class Node:
         return json.loads(last)
 
     def settle(self):
-        """Wait until no guardian works any more."""
+        """Wait until no guardian runs any more."""
         self.run(
-            "for i in $(seq 300); do case $(systemctl is-active k3s-network-guardian) in"
-            " inactive|failed) exit 0;; esac; sleep 0.1; done; exit 1"
+            'for i in $(seq 300); do [ -n "$(systemctl list-units --plain --no-legend'
+            " --state=active,activating,deactivating,reloading 'k3s-network-guardian-*')\" ]"
+            " || exit 0; sleep 0.1; done; exit 1"
         )
 
     def wait_for(self, condition):

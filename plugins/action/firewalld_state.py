@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Action plugin: lets the node change its firewall, and confirms that over a new connection."""
+"""Action plugin: has the node change its firewall, and confirms that over a new connection."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._checkpoint im
 
 _MODULE = "edgeops.k3s_network.firewalld_state"
 _PAUSE = 1.0
-# What taking back takes, and coming back to the node after it.
-_TAKING_BACK = 60.0
+# Time for the rollback, and for a new connection after it.
+_ROLLBACK_SECONDS = 60.0
 
 
 class ActionModule(ActionBase):
@@ -68,7 +68,7 @@ class ActionModule(ActionBase):
         }
 
     def _is_in_force(self, task_vars: Optional[dict[str, Any]]) -> bool:
-        """Ask the node, once more and in check mode, whether it is as wanted."""
+        """Return whether the node is as wanted, by a run in check mode."""
         task = self._task
         self._task = task.copy()
         self._task.check_mode = True
@@ -79,12 +79,12 @@ class ActionModule(ActionBase):
         return not result.get("failed") and not result.get("changed")
 
     def _give_up(self, trouble: str, deadline: float) -> str:
-        """Wait for the node to take the change back, and tell how it went."""
+        """Wait for the node to roll the change back, and return how it went."""
         text = (
             "The firewall was changed, but that could not be confirmed over a new connection: "
             f"{trouble or 'there was no answer in time'}. "
         )
-        until = max(deadline, time.monotonic()) + _TAKING_BACK
+        until = max(deadline, time.monotonic()) + _ROLLBACK_SECONDS
         while time.monotonic() < until:
             try:
                 self._reconnect()
@@ -93,15 +93,15 @@ class ActionModule(ActionBase):
                 answer = {"rc": 1}
             if answer["rc"] == 0:
                 return (
-                    text + "The node has taken it back by itself and answers again, as before "
-                    "this run. Look for what keeps new connections out: rules of your own that "
-                    "name the controller's address or the interface, or a wrong "
+                    text + "The node has rolled it back by itself and answers again, as before "
+                    "this run. Check what rejects new connections: your own rules that name the "
+                    "controller's address or the interface, or a wrong "
                     "k3s_topology_cluster_interface or k3s_topology_external_interface"
                 )
             time.sleep(_PAUSE)
         return (
-            text + "The node takes it back by itself, but does not answer yet; "
-            "look at it from its console: journalctl -u k3s-network-guardian"
+            text + "The node rolls it back by itself, but does not answer yet. "
+            "Check it from its console: journalctl -u 'k3s-network-guardian-*'"
         )
 
     def _reconnect(self) -> None:

@@ -2,15 +2,16 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a node goes back to when a change of its firewall is not confirmed.
+"""The state that a node rolls back to if a change of its firewall is not confirmed.
 
-Kept on disk from before the first step of a change until the change is confirmed or taken back, so
-that it outlasts whoever began it, and a reboot:
+It is on disk from before the first step of a change until the change is confirmed or rolled back,
+so that it survives the end of the module and a reboot:
 
-- C(checkpoint.json) is there as long as the change is open; removing it is what makes it final.
-- C(awaiting-ID) says that all steps are done, and until when a confirmation is waited for.
-- C(confirmed-ID) is what the controller renames C(awaiting-ID) to. Whoever renames it first, the
-  controller or the node whose patience has ended, decides.
+- C(checkpoint.json) exists as long as the change is open; removing it makes the change final.
+- C(awaiting-ID) says that all steps are done, and until when the node waits for confirmation.
+- C(confirmed-ID) is what the controller renames C(awaiting-ID) to. Either the controller renames it
+  first or the node whose time is over; that decides.
+- C(checkpoint.json.unreadable) is the last checkpoint that could not be read.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ from typing import Any, Optional
 
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._files import (
     FileCopy,
+    make_directory,
     remove_file,
+    rename_file,
     write_file,
 )
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_others import Others
@@ -68,10 +71,12 @@ class Checkpoint:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Checkpoint:
         """Read the form of to_dict(). Raises KeyError, TypeError or ValueError."""
+        if not isinstance(data["identity"], str):
+            raise TypeError("the identity is not a string")
         return cls(
             identity=data["identity"],
-            permanent={(kind, name): settings for kind, name, settings in data["permanent"]},
-            runtime={(kind, name): settings for kind, name, settings in data["runtime"]},
+            permanent=_objects(data["permanent"]),
+            runtime=_objects(data["runtime"]),
             record=Record.from_dict(data["record"]),
             later=Record.from_dict(data["later"]),
             others=Others.from_dict(data["others"]),
@@ -79,35 +84,56 @@ class Checkpoint:
         )
 
 
+def _objects(data: Any) -> Objects:
+    objects: Objects = {}
+    for kind, name, settings in data:
+        if not isinstance(kind, str) or not isinstance(name, str):
+            raise TypeError("the kind or name of an object is not a string")
+        if not isinstance(settings, dict):
+            raise TypeError(f"the settings of {kind} {name} are not a dictionary")
+        objects[kind, name] = settings
+    return objects
+
+
 class CheckpointStore:
     """The files of the one change that may be open on a node."""
 
     def __init__(self, directory: str = DIRECTORY) -> None:
         self.directory = directory
-        self._checkpoint = os.path.join(directory, _CHECKPOINT)
+        self.path = os.path.join(directory, _CHECKPOINT)
+        self.unreadable = f"{self.path}.unreadable"
 
     def is_open(self) -> bool:
-        """Tell whether a change is neither final nor taken back."""
-        return os.path.exists(self._checkpoint)
+        """Return whether there is a change that is neither final nor rolled back."""
+        return os.path.exists(self.path)
 
     def load(self) -> Optional[Checkpoint]:
-        """Return what to go back to, None where no change is open. Raises ValueError or OSError."""
+        """Return the checkpoint, None if no change is open.
+
+        Raises ValueError if the file does not hold a checkpoint, OSError if it cannot be read.
+        """
         try:
-            with open(self._checkpoint, encoding="utf-8") as stream:
+            with open(self.path, encoding="utf-8") as stream:
                 return Checkpoint.from_dict(json.load(stream))
         except FileNotFoundError:
             return None
-        except (AttributeError, KeyError, TypeError) as error:
-            raise ValueError(f"{self._checkpoint} can't be read ({error})") from error
+        except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"{self.path} does not hold a checkpoint ({type(error).__name__}: {error})"
+            ) from error
+
+    def set_aside(self) -> None:
+        """Rename a checkpoint that cannot be read, replacing an earlier one. Raises OSError."""
+        rename_file(self.path, self.unreadable)
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Open a change. Raises OSError."""
-        os.makedirs(self.directory, mode=0o700, exist_ok=True)
-        write_file(self._checkpoint, json.dumps(checkpoint.to_dict()).encode())
+        make_directory(self.directory, 0o700)
+        write_file(self.path, json.dumps(checkpoint.to_dict()).encode())
 
     def close(self) -> None:
-        """Make the change, or its taking back, final. Raises OSError."""
-        remove_file(self._checkpoint)
+        """Make the change, or its rollback, final. Raises OSError."""
+        remove_file(self.path)
 
     def leave(self) -> None:
         """Remove what a change that is closed has left, and the directory where it is empty."""
@@ -123,11 +149,12 @@ class CheckpointStore:
         write_file(self._path(_AWAITING, identity), str(deadline).encode())
 
     def deadline(self, identity: str) -> Optional[float]:
-        """Return until when a confirmation is waited for, None where none is (any more)."""
+        """Return until when the node waits for confirmation, None if it does not."""
         try:
             with open(self._path(_AWAITING, identity), encoding="utf-8") as stream:
                 return float(stream.read())
-        except FileNotFoundError:
+        # A file that cannot be understood must not end the guardian.
+        except (FileNotFoundError, ValueError):
             return None
 
     def was_done(self, identity: str) -> bool:
@@ -162,7 +189,7 @@ class CheckpointStore:
 def confirm_command(identity: str, directory: str = DIRECTORY) -> str:
     """Return the shell command that confirms a change and waits until all traces of it are gone.
 
-    It fails where the node has taken the change back.
+    It fails if the node has rolled the change back.
     """
     awaiting = os.path.join(directory, _AWAITING + identity)
     confirmed = os.path.join(directory, _CONFIRMED + identity)

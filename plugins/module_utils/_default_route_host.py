@@ -43,7 +43,10 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._default_route
     Wanted,
 )
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._files import (
+    FileCopy,
+    make_directory,
     remove_file,
+    restore_all,
     write_file,
     write_link,
 )
@@ -58,7 +61,6 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._kernel_driver
 )
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._networkmanager import (
     NetworkManager,
-    NetworkManagerError,
     RunCommand,
 )
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._routes import (
@@ -146,11 +148,12 @@ class DefaultRouteHost:
         return _k3s_detection.detect(ipv4, ipv6, links)
 
     def apply(self, plan: Plan, before: Host) -> None:
-        """Carry out a plan and look at what came of it; what fails is taken back.
+        """Carry out a plan and verify the result; a change that fails is rolled back.
 
-        Raises DefaultRouteError, NetworkManagerError or OSError.
+        Raises DefaultRouteError or OSError.
         """
         way = self._way_to_peer()
+        copies = [FileCopy.take(path) for path in before.files if not route_files.is_link(path)]
         try:
             self._carry_out(plan, before)
             if plan.start:
@@ -160,10 +163,10 @@ class DefaultRouteHost:
                     f"the way back to where Ansible came from led over {way} before, and over "
                     f"{self._way_to_peer() or 'nothing'} with the new route"
                 )
-        except (DefaultRouteError, NetworkManagerError, OSError) as error:
-            problems = self._take_back(before)
-            told = f"; and taking that back failed: {problems}" if problems else ", was taken back"
-            raise DefaultRouteError(f"the change failed{told}: {error}") from error
+        except Exception as error:
+            problems = self._roll_back(before, copies)
+            outcome = f"; the rollback failed, too: {problems}" if problems else ", was rolled back"
+            raise DefaultRouteError(f"the change failed{outcome}: {error}") from error
 
     def _carry_out(self, plan: Plan, before: Host) -> None:
         if plan.start and (plan.unlink or any(file.path in before.files for file in plan.write)):
@@ -266,8 +269,8 @@ class DefaultRouteHost:
                 )
             time.sleep(_STEP_SECONDS)
 
-    def _take_back(self, before: Host) -> str:
-        """Make it as it was; return what failed."""
+    def _roll_back(self, before: Host, copies: Sequence[FileCopy]) -> str:
+        """Restore the state before; return what failed."""
         problems = []
         try:
             now = _read_files()
@@ -281,6 +284,8 @@ class DefaultRouteHost:
                 for path in reversed(PATHS):
                     if path in before.files:
                         _write(route_files.file_of(path, before.files[path]))
+                # With the owner, mode and attributes that the user may have given them.
+                restore_all(copies)
             elif not before.files:
                 self._take_away((), sorted(interfaces))
             backend = next(
@@ -289,7 +294,7 @@ class DefaultRouteHost:
             values = route_files.values(before.files)
             if backend and values:
                 self._start(backend, values, adopt=False)
-        except (DefaultRouteError, NetworkManagerError, OSError) as error:
+        except Exception as error:  # The first error is the one to report; this goes with it.
             problems.append(str(error))
         return "; ".join(problems)
 
@@ -387,7 +392,7 @@ def _read(path: str) -> str:
 
 
 def _write(file: route_files.File) -> None:
-    os.makedirs(os.path.dirname(file.path), mode=0o755, exist_ok=True)
+    make_directory(os.path.dirname(file.path))
     if file.link:
         write_link(file.path, file.text)
     else:

@@ -34,30 +34,52 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._default_route
 )
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._files import (
     FileCopy,
+    make_directory,
     remove_file,
+    unwritable,
     write_file,
 )
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._interfaces import (
     ssh_connection,
 )
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._k3s_detection import Detected
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._lock import LockError, locked
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._networkmanager import (
     NetworkManagerError,
     RunCommand,
 )
 
+# Exists on every host, so that the lock leaves nothing behind.
+_LOCKED = "/etc"
+# A change takes some seconds; NetworkManager is given 30 to bring a profile up.
+_PATIENCE_SECONDS = 90.0
+
 
 def bring_to_state(
     run_command: RunCommand, params: Mapping[str, Any], check_mode: bool
 ) -> dict[str, Any]:
-    """Return the result of the module. Raises DefaultRouteError or K3sConfigError."""
+    """Return the result of the module, alone on this host.
+
+    Raises DefaultRouteError or K3sConfigError.
+    """
     wanted = Wanted(*(params[key] for key in ("interface", "address", "gateway", "metric")))
     problems = validate(wanted)
     if problems:
         raise DefaultRouteError("; ".join(problems))
     try:
-        return _bring_to_state(run_command, params, wanted, check_mode)
-    except (NetworkManagerError, OSError) as error:
+        with locked(_LOCKED, _PATIENCE_SECONDS):
+            return _bring_to_state(run_command, params, wanted, check_mode)
+    except LockError as error:
+        raise DefaultRouteError(
+            "No changes were made. Another run is changing this node's default route for more than "
+            f"{_PATIENCE_SECONDS:.0f} s. Run again when it has ended; lslocks shows the process "
+            f"that holds the lock of {_LOCKED}"
+        ) from error
+    except OSError as error:
+        raise DefaultRouteError(
+            f"{error}. Check that the file system is writable and has free space, and run again"
+        ) from error
+    except NetworkManagerError as error:
         raise DefaultRouteError(str(error)) from error
 
 
@@ -73,18 +95,22 @@ def _bring_to_state(
     detected = host.detected(plan)
     config, decision = _decide(params, before, wanted, plan, detected)
     text_changed = decision.text != config
+    # In check mode, too, which must not promise a change that the run refuses.
+    _need_writable(plan, text_changed)
     if not check_mode:
         copy = FileCopy.take(_k3s_config.PATH)
-        # K3s must never start with the dummy and without being told.
-        if decision.text is not None and text_changed:
-            _write_config(decision.text)
-        if plan.changed:
-            try:
+        writes_config = decision.text is not None and text_changed
+        try:
+            # K3s must never start with the dummy and without being told.
+            if decision.text is not None and writes_config:
+                _write_config(decision.text)
+            if plan.changed:
                 host.apply(plan, before)
-            except DefaultRouteError:
-                if copy.restore() and copy.content is None:
-                    _remove_config()
+        except (DefaultRouteError, OSError) as error:
+            problem = _restore_config(copy) if writes_config else ""
+            if not problem:
                 raise
+            raise DefaultRouteError(f"{error}; {problem}") from error
         if decision.text is None and text_changed:
             _remove_config()
         detected = host.detected()
@@ -125,8 +151,34 @@ def _backend_of(before: Host, plan: Plan) -> str:
     return next((backend for backend, path in COMMITS.items() if path in left), "")
 
 
+def _need_writable(plan: Plan, text_changed: bool) -> None:
+    """Raise DefaultRouteError if a path that a plan writes to is read-only."""
+    paths = [file.path for file in plan.write] + list(plan.unlink)
+    if text_changed:
+        paths.append(_k3s_config.PATH)
+    found = unwritable(paths)
+    if found:
+        raise DefaultRouteError(
+            f"No changes were made. Read-only on this node: {', '.join(found)}. The files of the "
+            "default route, or the node's address for K3s, are written there. Make it writable, "
+            "for example with mount -o remount,rw, or put it on a writable file system if the "
+            "system is image-based, and run again"
+        )
+
+
+def _restore_config(copy: FileCopy) -> str:
+    """Restore the file that tells K3s the node's address; return what failed."""
+    try:
+        copy.restore()
+        if copy.content is None:
+            _remove_config()
+    except OSError as error:
+        return f"{_k3s_config.PATH} could not be restored: {error}"
+    return ""
+
+
 def _write_config(text: str) -> None:
-    os.makedirs(os.path.dirname(_k3s_config.PATH), mode=0o755, exist_ok=True)
+    make_directory(os.path.dirname(_k3s_config.PATH))
     write_file(_k3s_config.PATH, text.encode())
 
 

@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Guards a change of a node's firewall: one at a time, and taken back unless it is confirmed.
+"""Guards a change of a node's firewall: one at a time, and rolled back unless it is confirmed.
 
-The guardian is a service of its own, so that it outlasts the module, sshd and Ansible; a second
-unit takes the change back when the node starts again before it was confirmed.
+The guardian is a service, so that it survives the end of the module, sshd and Ansible; a second
+unit rolls the change back if the node reboots before it was confirmed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import os
 import sys
 import time
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Optional
 
 from ansible_collections.edgeops.k3s_network.plugins.module_utils import _guardian
@@ -26,15 +26,20 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._checkpoint im
     CheckpointStore,
 )
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._files import (
+    make_directory,
+    unwritable,
     write_file,
+    write_link,
 )
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._lock import lock
 
 RunCommand = Callable[[Sequence[str]], tuple[int, str, str]]
 
 _PACKAGE = "ansible_collections.edgeops.k3s_network.plugins.module_utils"
-# All that the guardian imports of ours; a test compares.
+# All files of this collection that the guardian imports; a test compares.
 PARTS = (
     "_checkpoint",
+    "_commands",
     "_files",
     "_firewalld",
     "_firewalld_offline",
@@ -46,16 +51,17 @@ PARTS = (
     "_guardian",
     "_iptables",
     "_iptables_rules",
+    "_lock",
     "_networkmanager",
     "_ports",
 )
-# Room for what has to be written back, should the disk be full by then.
+# Disk space for the files that a rollback writes, in case the disk is full by then.
 _RESERVE_BYTES = 256 * 1024
 _LOCK_STEP = 0.1
 _ALIVE = ("active", "activating", "deactivating", "reloading")
 _BOOT_UNIT = """\
 [Unit]
-Description=Take back a change of the firewall that nobody has confirmed (edgeops.k3s_network)
+Description=Roll back a change of the firewall that was not confirmed (edgeops.k3s_network)
 DefaultDependencies=no
 Conflicts=shutdown.target
 After=local-fs.target
@@ -70,11 +76,11 @@ ExecStart={python} -I {program} --boot {directory}
 
 
 class GuardError(Exception):
-    """The change could not be guarded, or another is open; nothing was changed."""
+    """The change could not be guarded, or another is open; no changes were made."""
 
 
 class Guard:
-    """The guard of this host."""
+    """The guard of this host. C(warnings) are for the user."""
 
     def __init__(
         self,
@@ -85,28 +91,30 @@ class Guard:
         self._run_command = run_command
         self._store = store
         self._paths = paths or _guardian.Paths(store.directory)
+        self.warnings: list[str] = []
 
     @contextlib.contextmanager
     def alone(
         self, patience: float, recover: Optional[Callable[[Checkpoint], None]]
     ) -> Iterator[None]:
-        """Keep every other run away, waiting up to C(patience) seconds for one to end.
+        """Exclude every other run, waiting up to C(patience) seconds for one to end.
 
-        A change that was left open with nobody to guard it is taken back first, or refused where
-        nothing may be touched, without C(recover). Raises GuardError.
+        A change that was left open and that no guardian handles is rolled back first by C(recover).
+        Without C(recover), as in check mode, nothing is touched and such a change is refused.
+        Raises GuardError.
         """
         deadline = time.monotonic() + patience
         while True:
             try:
-                handle = _guardian.lock(self._paths.locked, wait=False)
+                handle = lock(self._paths.locked, wait=False)
             except OSError as error:
                 raise GuardError(
-                    f"Nothing was changed. {self._paths.locked} can't be locked ({error}); "
-                    "is firewalld installed?"
+                    f"No changes were made. {self._paths.locked} cannot be locked "
+                    f"({error.strerror}). Install firewalld on this node"
                 ) from error
             if handle is not None:
                 try:
-                    if not self._store.is_open() or not self._guardian_lives():
+                    if not self._is_guarded():
                         self._recover(recover)
                         yield
                         return
@@ -114,61 +122,116 @@ class Guard:
                     os.close(handle)
             if time.monotonic() > deadline:
                 raise GuardError(
-                    "Nothing was changed. Another run is changing this node's firewall, or its "
-                    f"change awaits confirmation, for more than {patience:.0f} s now. Run again "
-                    f"when it has ended; journalctl -u {_guardian.UNIT} tells more"
+                    "No changes were made. Another run is changing this node's firewall, or its "
+                    f"change awaits confirmation, for more than {patience:.0f} s. Run again when "
+                    f"it has ended; its log: journalctl -u '{_guardian.UNITS}'"
                 )
             time.sleep(_LOCK_STEP)
 
     def begin(self, checkpoint: Checkpoint) -> None:
-        """Open a change and start its guardian. Raises GuardError; nothing is left then."""
+        """Open a change and start its guardian. Raises GuardError; it leaves nothing then."""
+        self.need_writable(copy.path for copy in checkpoint.files)
         try:
             self._store.save(checkpoint)
             self._write_program()
             self._write_boot_unit()
             self._reserve()
-            self._start_guardian()
+            self._start_guardian(checkpoint.identity)
         except BaseException as error:
             with contextlib.suppress(OSError):
                 self.end()
             if not isinstance(error, (OSError, GuardError)):
                 raise
             raise GuardError(
-                f"Nothing was changed. A change of the firewall can't be guarded here: {error}"
+                f"No changes were made. The change of the firewall cannot be guarded: {error}"
             ) from error
 
+    def need_writable(self, files: Iterable[str] = ()) -> None:
+        """Raise GuardError if a directory that a change writes to is read-only.
+
+        C(files) are further files that the change writes. Nothing is written, so check mode may
+        call this, too.
+        """
+        needed = (self._store.directory, self._paths.locked, self._paths.units)
+        found = unwritable((*needed, *files))
+        if found:
+            raise GuardError(
+                f"No changes were made. Read-only on this node: {', '.join(found)}. A change of "
+                "the firewall writes there, and so does its rollback. Make it writable, for "
+                "example with mount -o remount,rw, or put it on a writable file system if the "
+                "system is image-based, and run again"
+            )
+
     def await_confirmation(self, checkpoint: Checkpoint, seconds: int) -> None:
-        """Say that all steps are done; the guardian waits from now on."""
+        """Record that all steps are done; the guardian waits from now on. Raises OSError."""
         deadline = time.clock_gettime(time.CLOCK_BOOTTIME) + seconds
         self._store.wait_until(checkpoint.identity, deadline)
 
     def end(self) -> None:
-        """Make the change final, or its taking back, and leave no trace of the guard."""
+        """Make the change, or its rollback, final and remove the guard's files. Raises OSError."""
         _guardian.end(self._store, self._paths)
 
     def _recover(self, recover: Optional[Callable[[Checkpoint], None]]) -> None:
-        try:
-            checkpoint = self._store.load()
-        except (OSError, ValueError) as error:
-            raise GuardError(
-                f"Nothing was changed. An earlier change was broken off and can't be taken back: "
-                f"{error}. Compare /etc/firewalld with what it should be, and remove "
-                f"{self._store.directory}"
-            ) from error
+        checkpoint = self._load(may_write=recover is not None)
         open_still = checkpoint is not None and not self._store.is_confirmed(checkpoint.identity)
-        if open_still and recover is None:
-            raise GuardError(
-                "An earlier change of the firewall was broken off and nobody has taken it back "
-                "yet; a run without check mode does so first"
-            )
-        if recover is not None:
+        if recover is None:
+            if open_still:
+                raise GuardError(
+                    "An earlier change of the firewall was interrupted and is not rolled back yet. "
+                    "Run without check mode, which rolls it back first"
+                )
+            return
+        try:
             if checkpoint is not None and open_still:
                 recover(checkpoint)
-            # A run that was killed before its first change has left files of its own, too.
+            # A run that was killed before its first change has left its files, too.
             self.end()
+        except OSError as error:
+            raise GuardError(
+                f"An earlier change of the firewall was interrupted, and restoring the state "
+                f"before it failed: {error}. Make sure that {self._paths.locked}, "
+                f"{self._paths.units} and {self._store.directory} are writable and have free "
+                "space, and run again"
+            ) from error
 
-    def _guardian_lives(self) -> bool:
-        _code, out, _err = self._run_command(["systemctl", "is-active", _guardian.UNIT])
+    def _load(self, may_write: bool) -> Optional[Checkpoint]:
+        """Return the open change; one that cannot be read is set aside."""
+        store = self._store
+        try:
+            try:
+                return store.load()
+            except ValueError as unreadable:
+                problem = (
+                    f"An earlier change of the firewall was interrupted and cannot be rolled back: "
+                    f"{unreadable}."
+                )
+                if may_write:
+                    store.set_aside()
+        except OSError as error:
+            raise GuardError(
+                f"No changes were made. {store.path} cannot be read or renamed ({error.strerror}). "
+                "It holds the state before an earlier change that was interrupted. Check the file "
+                "system, or remove the file to continue without a rollback of that change"
+            ) from error
+        self.warnings.append(
+            f"{problem} The file is now {store.unreadable}; remove it when you do not need it. "
+            "This run configures the firewall from its present state"
+            if may_write
+            else f"{problem} A run without check mode renames the file to {store.unreadable} and "
+            "configures the firewall from its present state"
+        )
+        return None
+
+    def _is_guarded(self) -> bool:
+        try:
+            checkpoint = self._store.load()
+        except (OSError, ValueError):
+            # The guardian cannot read it either.
+            return False
+        if checkpoint is None:
+            return False
+        unit = _guardian.unit(checkpoint.identity)
+        _code, out, _err = self._run_command(["systemctl", "is-active", unit])
         return out.strip() in _ALIVE
 
     def _write_program(self) -> None:
@@ -182,9 +245,8 @@ class Guard:
             program=self._paths.program,
         )
         write_file(self._paths.boot_unit, text.encode(), mode=0o644)
-        os.makedirs(os.path.dirname(self._paths.boot_link), exist_ok=True)
-        with contextlib.suppress(FileExistsError):
-            os.symlink(self._paths.boot_unit, self._paths.boot_link)
+        make_directory(os.path.dirname(self._paths.boot_link))
+        write_link(self._paths.boot_link, self._paths.boot_unit)
 
     def _reserve(self) -> None:
         handle = os.open(self._paths.reserve, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -193,30 +255,34 @@ class Guard:
         finally:
             os.close(handle)
 
-    def _start_guardian(self) -> None:
+    def _start_guardian(self, identity: str) -> None:
         if not os.path.isdir(self._paths.systemd):
-            raise GuardError("systemd does not run here, which would start the guardian")
-        command = ["systemd-run", "--quiet", "--collect", f"--unit={_guardian.UNIT}"]
+            raise GuardError(
+                "systemd does not run on this node, and it starts the service that rolls the "
+                "change back. Use a node that was booted with systemd"
+            )
+        unit = _guardian.unit(identity)
+        command = ["systemd-run", "--quiet", "--collect", f"--unit={unit}"]
         for name in (
             "Type=notify",
             "Restart=on-failure",
-            "RestartSec=1",
-            # Python's, where the program is gone: all was done then.
+            "RestartSec=5",
+            # Python's, if the program is gone: everything was done then.
             "RestartPreventExitStatus=2",
+            # A rollback that fails is tried again without end.
             "StartLimitIntervalSec=0",
             "OOMScoreAdjust=-900",
-            "Description=Takes back a change of the firewall unless it is confirmed",
+            "Description=Rolls back a change of the firewall unless it is confirmed",
         ):
             command.append(f"--property={name}")
         command += [sys.executable, "-I", self._paths.program, self._store.directory]
         code, out, err = self._run_command(command)
         if code != 0:
-            # The guardian of the change before, which has nothing to do any more, may not have
-            # ended yet.
-            self._run_command(["systemctl", "stop", _guardian.UNIT])
-            code, out, err = self._run_command(command)
-        if code != 0:
-            raise GuardError(f"systemd-run: {(err or out).strip()}")
+            raise GuardError(
+                f"systemd-run --unit={unit}: {(err or out).strip()}. This service rolls the change "
+                "back if it is not confirmed. Make sure that systemd starts services on this node "
+                "(systemd-run --wait true), see journalctl -b -p err, and run again"
+            )
 
 
 def program() -> bytes:

@@ -2,30 +2,33 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The guardian: takes a change of the firewall back unless it is confirmed.
+"""The guardian: rolls a change of the firewall back unless it is confirmed.
 
-It runs on the node by itself, from a copy of these files. It waits for the lock that the module
-holds while it works: once it has it, the change awaits its confirmation, or was broken off.
+It runs on the node as a service, from a copy of these files. It waits for the lock that the module
+holds while it works: once it has the lock, the change awaits confirmation or was interrupted.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import socket
 import sys
 import time
 from dataclasses import dataclass
-from typing import Optional
 
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._checkpoint import (
     Checkpoint,
     CheckpointStore,
 )
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._files import remove_file
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._files import (
+    remove_file,
+    restore_all,
+)
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._lock import lock
 
-UNIT = "k3s-network-guardian.service"
+UNITS = "k3s-network-guardian-*"
+"""Matches the guardians of all changes, as systemctl and journalctl understand it."""
 _BOOT_UNIT = "k3s-network-rollback.service"
 _STEP = 0.05
 
@@ -36,7 +39,7 @@ class Paths:
 
     directory: str
     locked: str = "/etc/firewalld"
-    """The lock is on a directory that is there anyway, so that it leaves nothing behind."""
+    """The directory that is locked during a change."""
     units: str = "/etc/systemd/system"
     systemd: str = "/run/systemd/system"
 
@@ -47,41 +50,32 @@ class Paths:
 
     @property
     def reserve(self) -> str:
-        """A file that holds disk space for the way back."""
+        """A file that reserves disk space for the rollback."""
         return f"{self.locked}/.k3s-reserve"
 
     @property
     def boot_unit(self) -> str:
-        """The unit that takes the change back when the node starts."""
+        """The unit that rolls the change back when the node starts."""
         return f"{self.units}/{_BOOT_UNIT}"
 
     @property
     def boot_link(self) -> str:
-        """What enables it."""
+        """The link that enables it."""
         return f"{self.units}/multi-user.target.wants/{_BOOT_UNIT}"
 
 
-def lock(path: str, wait: bool) -> Optional[int]:
-    """Lock a directory until the handle that is returned is closed, or its process ends.
+def unit(identity: str) -> str:
+    """Return the name of the service that guards a change.
 
-    Returns None where another process has it and C(wait) is false. Raises OSError.
+    Each change has its own, so that a service which systemd does not unload blocks no other change.
     """
-    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except BlockingIOError:
-        os.close(handle)
-        return None
-    except BaseException:
-        os.close(handle)
-        raise
-    return handle
+    return f"k3s-network-guardian-{identity}.service"
 
 
 def end(store: CheckpointStore, paths: Paths) -> None:
-    """Close the change and remove all that was there to guard it. Raises OSError.
+    """Close the change and remove all files that guarded it. Raises OSError.
 
-    What can't be removed does not keep the rest from going.
+    A file that cannot be removed does not stop the removal of the others.
     """
     store.close()
     trouble = None
@@ -100,7 +94,7 @@ def end(store: CheckpointStore, paths: Paths) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """Guard the change of a directory, or with C(--boot) take it back before firewalld starts."""
+    """Guard the change of a directory, or with C(--boot) roll it back before firewalld starts."""
     directory = arguments[-1]
     store, paths = CheckpointStore(directory), Paths(directory)
     if "--boot" in arguments:
@@ -108,19 +102,27 @@ def main(arguments: list[str]) -> None:
         return
     _tell_systemd("READY=1")
     lock(paths.locked, wait=True)
-    checkpoint = store.load()
+    try:
+        checkpoint = store.load()
+    except ValueError as error:
+        _log_unreadable(error)
+        return
     if checkpoint is None:
-        # Final, though whoever made it so may have been broken off while it cleaned up.
+        # Final, but the process that made it so may have been killed while it cleaned up.
         end(store, paths)
         return
     interrupted = not store.was_done(checkpoint.identity)
     if _is_confirmed(store, checkpoint):
         end(store, paths)
         return
-    _say("the change was broken off" if interrupted else "nobody has confirmed the change")
+    _say(
+        "the change was interrupted; rolling it back"
+        if interrupted
+        else "the change was not confirmed; rolling it back"
+    )
     with contextlib.suppress(OSError):
         remove_file(paths.reserve)
-    # What taking back needs is loaded only then: most guardians never do.
+    # What a rollback needs is loaded only then: most guardians never roll back.
     from ansible_collections.edgeops.k3s_network.plugins.module_utils import (  # noqa: PLC0415
         _firewalld_open,
         _firewalld_write,
@@ -129,30 +131,46 @@ def main(arguments: list[str]) -> None:
     client = _firewalld_open.open_firewalld(_firewalld_open.run)
     _firewalld_write.go_back(client, checkpoint, interrupted)
     end(store, paths)
-    _say("it was taken back")
+    _say("the change was rolled back")
 
 
 def _is_confirmed(store: CheckpointStore, checkpoint: Checkpoint) -> bool:
     while not store.is_confirmed(checkpoint.identity):
         deadline = store.deadline(checkpoint.identity)
-        if deadline is None or time.clock_gettime(time.CLOCK_BOOTTIME) > deadline:
+        now = time.clock_gettime(time.CLOCK_BOOTTIME)
+        if deadline is None or not now <= deadline:
             return not store.expire(checkpoint.identity)
         time.sleep(_STEP)
     return True
 
 
 def _boot(store: CheckpointStore, paths: Paths) -> None:
-    """Give the permanent configuration back, whose running one has ended with the last boot."""
+    """Restore the permanent configuration; the runtime one has ended with the last boot.
+
+    Whatever fails here, firewalld starts afterwards, and the next run goes on.
+    """
     if lock(paths.locked, wait=False) is None:
-        # Started by hand while a change is open: its guardian sees to it.
+        # Started by hand while a change is open: its guardian handles it.
         return
-    checkpoint = store.load()
+    try:
+        checkpoint = store.load()
+    except ValueError as error:
+        _log_unreadable(error)
+        return
     if checkpoint is not None and not store.is_confirmed(checkpoint.identity):
-        remove_file(paths.reserve)
-        for copy in checkpoint.files:
-            copy.restore()
-        _say("a change that nobody had confirmed before this start was taken back")
+        with contextlib.suppress(OSError):
+            remove_file(paths.reserve)
+        restore_all(checkpoint.files)
+        _say("a change that was not confirmed before this boot was rolled back")
     end(store, paths)
+
+
+def _log_unreadable(error: ValueError) -> None:
+    # Another try would read the same, so systemd must not start the guardian again.
+    _say(
+        f"the last change of the firewall cannot be rolled back: {error}. The next run of prepare "
+        "or remove sets the file aside and continues"
+    )
 
 
 def _tell_systemd(text: str) -> None:

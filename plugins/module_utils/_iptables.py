@@ -2,24 +2,23 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The rules of iptables, which a reload of firewalld may flush: keeps them and gives them back."""
+"""The rules of iptables, which a reload of firewalld may flush: saves and restores them."""
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
-from typing import Optional, Protocol
+from collections.abc import Mapping
+from typing import Optional
 
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._commands import RunCommand
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._iptables_rules import missing
 
+__all__ = ["Iptables", "IptablesError", "RunCommand"]
+
 _COMMANDS = {"iptables-save": "iptables-restore", "ip6tables-save": "ip6tables-restore"}
-
-
-class RunCommand(Protocol):
-    """Runs a command and returns (return code, stdout, stderr), as AnsibleModule does."""
-
-    def __call__(self, args: Sequence[str], data: Optional[str] = None) -> tuple[int, str, str]: ...
+# Seconds to wait for another program that changes rules, such as kube-proxy.
+_WAIT = "--wait=10"
 
 
 class IptablesError(Exception):
@@ -46,14 +45,14 @@ class Iptables:
         return found
 
     def restore(self, before: Mapping[str, str]) -> None:
-        """Bring back what is missing of what saved() returned. Raises IptablesError."""
+        """Restore what is missing of what saved() returned. Raises IptablesError."""
         if not before:
             return
         after = self.saved()
         for command, text in before.items():
             lost = missing(text, after.get(command, ""))
             if lost:
-                restore = [_path(_COMMANDS[command]) or _COMMANDS[command], "--noflush"]
+                restore = [_path(_COMMANDS[command]) or _COMMANDS[command], _WAIT, "--noflush"]
                 code, out, err = self._run_command(restore, data=lost)
                 if code != 0:
                     raise IptablesError(f"{' '.join(restore)}: {(err or out).strip()}")

@@ -154,6 +154,14 @@ def _node(node: Node, facts: Facts, topology: Topology) -> Iterator[Finding]:
             f"its kernel has no driver {', '.join(facts['missing_drivers'])} (k3s-ansible#536)",
             f"install {facts['driver_package']}, or reboot where a newer kernel was installed",
         )
+    if facts["read_only"]:
+        yield Finding(
+            ERROR,
+            where,
+            f"{', '.join(facts['read_only'])} is read-only, and prepare and remove write there",
+            "make it writable (mount -o remount,rw), or put it on a writable file system if the "
+            "system is image-based",
+        )
     if node["mode"] == "segregated" and facts["rp_filter"] == "1":
         yield Finding(
             INFO,

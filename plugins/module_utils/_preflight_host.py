@@ -20,6 +20,7 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils import (
     _iproute,
     _k3s_config_host,
 )
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._files import unwritable
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._k3s_config import in_force
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._k3s_settings import (
     K3sConfigError,
@@ -44,6 +45,14 @@ UNITS = (
 )
 _SHOW = ("systemctl", "show", "--property=Id,LoadState,ActiveState,UnitFileState", *UNITS)
 _NFTABLES = ("/etc/nftables.conf", "/etc/sysconfig/nftables.conf")
+# Where prepare, remove and K3s write.
+_WRITTEN = (
+    "/etc/firewalld",
+    "/etc/systemd/system",
+    "/etc/NetworkManager",
+    "/etc/rancher/k3s",
+    "/var/lib/k3s-network",
+)
 _NM_FILES = ("/etc/NetworkManager", "/run/NetworkManager", "/usr/lib/NetworkManager")
 
 Read = Callable[[str], str]
@@ -105,6 +114,7 @@ def gather(
             {"protocol": protocol, "port": port, "addresses": sorted(addresses)}
             for (protocol, port), addresses in sorted(_held_ports.read().items())
         ],
+        "read_only": unwritable(_WRITTEN),
         "clock": time.time(),
     }
 

@@ -128,9 +128,8 @@ warned:
   sample: []
 """
 
-import functools
-
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._commands import runner
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._default_route import (
     DefaultRouteError,
 )
@@ -169,10 +168,8 @@ def main() -> None:
         supports_check_mode=True,
     )
     module.run_command_environ_update = {"LANG": "C", "LC_ALL": "C"}
-    # A command that is missing must not end the module before its work was taken back.
-    run_command = functools.partial(module.run_command, handle_exceptions=False)
     try:
-        result = bring_to_state(run_command, module.params, module.check_mode)
+        result = bring_to_state(runner(module), module.params, module.check_mode)
     except (DefaultRouteError, K3sConfigError) as error:
         module.fail_json(msg=str(error))
     for warning in result["warned"]:

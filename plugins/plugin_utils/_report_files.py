@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Writes the report's files on the controller. Their reader sees the old one or the new one."""
+"""Writes the report's files on the controller. A reader gets the old file or the new one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import datetime
 import os
 import tempfile
 
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._files import write_file
+from ansible_collections.edgeops.k3s_network.plugins.module_utils import _files
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._report import Report
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._report_json import to_json
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._report_junit import junit
@@ -19,16 +19,9 @@ from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._report_html i
 
 
 def make_directory(directory: str) -> None:
-    """Make a directory that may be there; make sure that files can be written. Raises OSError."""
-    missing = directory
-    made = []
-    while not os.path.isdir(missing) and missing != os.path.dirname(missing):
-        made.append(missing)
-        missing = os.path.dirname(missing)
-    os.makedirs(directory, exist_ok=True)
-    for one in made:
-        # A web server or a CI runner is to read it, whatever the user's umask says.
-        os.chmod(one, 0o755)
+    """Create a directory unless it exists; check that it is writable. Raises OSError."""
+    # A web server or a CI runner reads it, whatever the user's umask is.
+    _files.make_directory(directory, 0o755)
     with tempfile.TemporaryFile(dir=directory):
         pass
 
@@ -42,5 +35,6 @@ def write(directory: str, report: Report, topology: Topology, when: datetime.dat
         "report.xml": junit(report, when),
     }
     for name, content in forms.items():
-        write_file(os.path.join(directory, name), content, 0o644)
+        # Another job may write to the same directory.
+        _files.write_shared_file(os.path.join(directory, name), content, 0o644)
     return list(forms)

@@ -92,7 +92,7 @@ def test_a_change_that_locks_the_controller_out_is_taken_back_by_the_node(node, 
     assert run.returncode != 0
     text = one_line(run)
     assert "could not be confirmed over a new connection" in text
-    assert "The node has taken it back by itself and answers again" in text
+    assert "The node has rolled it back by itself and answers again" in text
     assert time.monotonic() - started > 12
     assert node.run(SNAPSHOT).splitlines() == before
 
@@ -123,7 +123,7 @@ def bare():
 @pytest.mark.parametrize(
     "event",
     [
-        "systemctl kill --signal=SIGKILL k3s-network-guardian",
+        "systemctl kill --signal=SIGKILL 'k3s-network-guardian-*'",
         pytest.param("systemctl restart ssh", marks=pytest.mark.also_on("bullseye")),
         pytest.param("systemctl daemon-reload", marks=pytest.mark.also_on("trixie")),
         "systemctl start k3s-network-rollback; systemctl daemon-reload; "
@@ -137,6 +137,39 @@ def test_the_guardian_outlasts(bare, event):
     bare.run(f"{event}; true")
     bare.run("sleep 1; firewall-cmd --info-policy=k3s-from-nodes")
     bare.settle()
+    assert bare.snapshot() == before
+
+
+def test_an_unreadable_checkpoint_neither_restarts_the_guardian_nor_stops_the_next_run(bare):
+    before = bare.snapshot()
+    path = "/var/lib/k3s-network/checkpoint.json"
+    assert bare.bring_to(shared(), confirm_timeout=600)["changed"]
+    bare.run(f"truncate --size=20 {path}; systemctl kill --signal=SIGKILL 'k3s-network-guardian-*'")
+    bare.settle()
+    log = bare.run("journalctl -q -b -u 'k3s-network-guardian-*' --since=-30s")
+    assert log.count("cannot be rolled back") == 1
+    # The next run does not wait for a guardian, and goes on from what is there.
+    started = time.monotonic()
+    assert "failed" not in bare.bring_to(shared())
+    assert time.monotonic() - started < 30
+    assert "failed" not in bare.bring_to(ABSENT)
+    assert bare.run(f"ls {path}*").split() == [f"{path}.unreadable"]
+    bare.run(f"rm {path}.unreadable; rmdir /var/lib/k3s-network")
+    assert bare.snapshot() == before
+
+
+@pytest.mark.parametrize("path", ["/etc/firewalld", "/etc/systemd/system", "/var/lib"])
+def test_a_read_only_path_is_refused_before_a_change(bare, path):
+    before = bare.snapshot()
+    bare.run(f"mount --bind {path} {path} && mount -o remount,bind,ro {path}")
+    try:
+        told = bare.bring_to(shared())
+        # Nothing to do is no reason to fail.
+        nothing = bare.bring_to(ABSENT)
+    finally:
+        bare.run(f"umount {path}")
+    assert f"No changes were made. Read-only on this node: {path}." in told["failed"]
+    assert "failed" not in nothing
     assert bare.snapshot() == before
 
 

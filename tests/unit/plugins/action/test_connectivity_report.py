@@ -22,6 +22,10 @@ from ansible_collections.edgeops.k3s_network.tests.unit.plugins.module_utils.fac
     row,
     topology,
 )
+from ansible_collections.edgeops.k3s_network.tests.unit.plugins.module_utils.killed import (
+    ended,
+    started,
+)
 
 CLUSTER = topology(rows=[row(6443, name="api"), row(5001, name="spegel")])
 ADDRESSES = {node["name"]: node["address"] for node in CLUSTER["nodes"]}
@@ -150,6 +154,24 @@ def test_the_report_is_written_in_all_its_forms_in_check_mode_too(printed, tmp_p
     assert ElementTree.parse(directory / "report.xml").findall(".//failure")
     assert "FAILED" in (directory / "report.html").read_text()
     assert f"Report: report.html, report.json, report.xml in {directory}" in printed
+
+
+def test_jobs_that_share_a_report_directory_do_not_disturb_each_other(printed, tmp_path):
+    directory = tmp_path / "report"
+
+    def job():
+        for _number in range(20):
+            assert "failed" not in run(**ARGUMENTS, report_dir=str(directory))
+
+    # Three files each, so that each of two jobs writes 60 times.
+    jobs = [started(job) for _number in range(2)]
+    assert [ended(job) for job in jobs] == [0, 0]
+    assert sorted(path.name for path in directory.iterdir()) == [
+        "report.html",
+        "report.json",
+        "report.xml",
+    ]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in directory.iterdir()} == {0o644}
 
 
 def test_a_directory_that_is_there_keeps_its_mode(printed, tmp_path):

@@ -80,7 +80,7 @@ class FakeNode:
         self.zones, self.running, self.loaded = {}, {}, {}
         self.profiles, self.actives, self.made_by_nm = {}, {}, set()
         self.log, self.asked, self.history, self.failing = [], [], [], {}
-        self.kill_at, self.deaf = None, False
+        self.kill_at, self.deaf, self.read_only = None, False, ()
         self.way = lambda: {"dst": PEER, "dev": "eth0"}
         for directory in ("run/systemd/system", UNITS[1:], "etc/NetworkManager/system-connections"):
             os.makedirs(f"{self.root}/{directory}")
@@ -98,21 +98,25 @@ class FakeNode:
         """Take the place of this host."""
         host, run = _default_route_host, _default_route_run
         path = Rooted(self.root, os.path, "exists", "isdir")
-        rooted = Rooted(self.root, os, "makedirs", "readlink", "rmdir")
+        rooted = Rooted(self.root, os, "readlink", "rmdir")
         rooted.path = path
         opened = Rooted(self.root, builtins, "open").open
         for module in (host, run):
             monkeypatch.setattr(module, "os", rooted)
             monkeypatch.setattr(module, "write_file", self._write_file)
             monkeypatch.setattr(module, "remove_file", self._remove_file)
+            monkeypatch.setattr(module, "make_directory", self._make_directory)
+            take = SimpleNamespace(take=lambda path: _files.FileCopy.take(self.at(path)))
+            monkeypatch.setattr(module, "FileCopy", take)
         monkeypatch.setattr(host, "open", opened, raising=False)
         monkeypatch.setattr(host, "glob", Rooted(self.root, glob, "glob"))
         monkeypatch.setattr(host, "write_link", self._write_link)
         monkeypatch.setattr(os, "fsync", lambda _handle: None)
         monkeypatch.setattr(host, "_PATIENCE_SECONDS", 0.0)
         monkeypatch.setattr(host, "_STEP_SECONDS", 0.0)
+        monkeypatch.setattr(run, "_LOCKED", f"{self.root}/etc")
         monkeypatch.setattr(
-            run, "FileCopy", SimpleNamespace(take=lambda p: _files.FileCopy.take(self.at(p)))
+            run, "unwritable", lambda paths: [path for path in paths if path in self.read_only]
         )
         k3s = run._k3s_config_host
         monkeypatch.setattr(
@@ -253,6 +257,9 @@ class FakeNode:
         self._note(f"write {path}")
         _files.write_file(self.at(path), content, mode)
         self._changed()
+
+    def _make_directory(self, path):
+        _files.make_directory(self.at(path))
 
     def _write_link(self, path, target):
         self._note(f"link {path}")

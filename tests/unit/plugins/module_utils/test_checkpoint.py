@@ -74,6 +74,7 @@ FILES = st.lists(
         content=st.none() | st.binary(max_size=9),
         mode=st.integers(0, 0o7777),
         owner=st.tuples(st.integers(0, 65535), st.integers(0, 65535)),
+        xattrs=st.dictionaries(TEXTS, st.binary(max_size=9), max_size=2),
     ),
     max_size=3,
 ).map(tuple)
@@ -97,6 +98,9 @@ CHECKPOINT = Checkpoint(
     others=Others(interfaces={"eth0": "public"}),
     files=(FileCopy("/etc/firewalld/zones/public.xml", b"\xff\0", 0o644),),
 )
+
+
+FILE = CHECKPOINT.files[0].to_dict()
 
 
 @pytest.fixture
@@ -162,6 +166,12 @@ def test_a_change_is_open_with_a_whole_checkpoint_or_not_at_all(store):
         json.dumps({**CHECKPOINT.to_dict(), "record": {"bindings": [], "ports": {}}}),
         json.dumps({**CHECKPOINT.to_dict(), "permanent": [["zone", "public"]]}),
         json.dumps({**CHECKPOINT.to_dict(), "record": None}),
+        json.dumps({**CHECKPOINT.to_dict(), "identity": 7}),
+        json.dumps({**CHECKPOINT.to_dict(), "runtime": [["zone", ["public"], {}]]}),
+        json.dumps({**CHECKPOINT.to_dict(), "runtime": [["zone", "public", "x"]]}),
+        json.dumps({**CHECKPOINT.to_dict(), "files": [{**FILE, "path": 7}]}),
+        json.dumps({**CHECKPOINT.to_dict(), "files": [{**FILE, "mode": "0644"}]}),
+        json.dumps({**CHECKPOINT.to_dict(), "files": [{**FILE, "content": "no base64"}]}),
     ],
 )
 def test_a_checkpoint_that_can_not_be_read_is_an_error_of_its_value(store, text):

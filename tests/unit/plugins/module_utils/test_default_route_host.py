@@ -449,7 +449,7 @@ def test_a_profile_that_networkmanager_does_not_take_is_told(make, monkeypatch):
     node = make(NETWORKMANAGER)
     before = node.state()
     monkeypatch.setattr(FakeNode, "_load_profile", lambda _self: "")
-    fails(node, f"NetworkManager does not take the profile {KEYFILE}", "was taken back")
+    fails(node, f"NetworkManager does not take the profile {KEYFILE}", "was rolled back")
     assert node.state() == before
 
 
@@ -634,7 +634,7 @@ def test_absent_on_a_host_without_anything_of_ours_does_nothing(node):
     assert node.log == []
 
 
-# What fails is taken back
+# What fails is rolled back
 
 
 FAILING = {
@@ -650,7 +650,7 @@ def test_a_start_that_fails_leaves_nothing(make, backend, line):
     node = make(backend)
     before = node.state()
     node.failing[line] = (1, "", "no such luck\n")
-    message = fails(node, "the change failed, was taken back: ", "no such luck")
+    message = fails(node, "the change failed, was rolled back: ", "no such luck")
     assert line in message
     assert node.state() == before
 
@@ -659,7 +659,7 @@ def test_a_command_that_is_missing_leaves_nothing(make):
     node = make(SYSTEMD)
     before = node.state()
     node.failing[f"systemctl restart {UNIT}"] = FileNotFoundError(2, "no such file", "systemctl")
-    fails(node, "the change failed, was taken back: ", "systemctl")
+    fails(node, "the change failed, was rolled back: ", "systemctl")
     assert node.state() == before
 
 
@@ -671,14 +671,14 @@ def test_units_that_do_not_start_are_taken_back(make, monkeypatch, backend):
     monkeypatch.setattr(
         FakeNode, "_start", lambda self, names: "no" if WATCH in names else start(self, names)
     )
-    fails(node, WATCH, "was taken back")
+    fails(node, WATCH, "was rolled back")
     assert node.state() == before
 
 
 def test_a_route_that_does_not_come_is_taken_back(node):
     before = node.state()
     node.deaf = True
-    fails(node, f"'{LINE}' did not come", "the default routes are: none", "was taken back")
+    fails(node, f"'{LINE}' did not come", "the default routes are: none", "was rolled back")
     assert node.state() == before
 
 
@@ -692,7 +692,7 @@ def test_a_disk_that_is_full_is_taken_back(node, monkeypatch):
         write(path, *rest)
 
     monkeypatch.setattr(_default_route_host, "write_file", full)
-    fails(node, "No space left", "was taken back")
+    fails(node, "No space left", "was rolled back")
     assert node.state() == before
 
 
@@ -711,11 +711,47 @@ def test_other_values_that_fail_give_the_former_ones_back(make, backend, line):
             return 1, "", "no such luck"
         return node(arguments)
 
-    with pytest.raises(DefaultRouteError, match="was taken back"):
+    with pytest.raises(DefaultRouteError, match="was rolled back"):
         run(command, wanted)
     assert attempts
     assert node.state() == before
     assert_made(node)
+
+
+def test_files_that_are_restored_keep_the_mode_that_the_user_gave_them(node):
+    run(node)
+    for path in node.tree():
+        if NAME in path and not os.path.islink(node.at(path)) and os.path.isfile(node.at(path)):
+            os.chmod(node.at(path), 0o400)
+    before = node.state()
+    failing = FakeNode._reload
+    failures = []
+
+    def command(arguments):
+        if list(arguments) == ["systemctl", "daemon-reload"] and not failures:
+            failures.append(failing)
+            return 1, "", "no such luck"
+        return node(arguments)
+
+    with pytest.raises(DefaultRouteError, match="was rolled back"):
+        run(command, dataclasses.replace(WANTED, metric=500))
+    assert 0o400 in [what[1] for what in before.values() if isinstance(what, tuple)]
+    assert node.state() == before
+
+
+@pytest.mark.parametrize("error", [ValueError("not JSON"), KeyError("ifname")])
+def test_any_error_rolls_the_change_back(make, error):
+    node = make(SYSTEMD)
+    before = node.state()
+
+    def command(arguments):
+        if "restart" in arguments:
+            raise error
+        return node(arguments)
+
+    with pytest.raises(DefaultRouteError, match="was rolled back"):
+        run(command)
+    assert node.state() == before
 
 
 def test_another_backend_that_fails_gives_the_former_one_back(make):
@@ -723,7 +759,7 @@ def test_another_backend_that_fails_gives_the_former_one_back(make):
     run(node)
     before = node.state()
     node.failing[f"systemctl restart {UNIT}"] = (1, "", "no such luck")
-    fails(node, "no such luck", "was taken back", backend=SYSTEMD)
+    fails(node, "no such luck", "was rolled back", backend=SYSTEMD)
     assert node.state() == before
     assert_made(node)
 
@@ -743,14 +779,14 @@ def test_an_adoption_whose_units_fail_leaves_all_as_it_was(node, monkeypatch):
     node.make_by_hand()
     before = node.state()
     monkeypatch.setattr(FakeNode, "_start", lambda _self, _names: "no such luck")
-    fails(node, "no such luck", "was taken back")
+    fails(node, "no such luck", "was rolled back")
     assert node.state() == before
     assert all(LINE in lines for lines in node.history)
 
 
 def test_what_can_not_be_taken_back_is_told_as_well(node):
     node.failing["systemctl daemon-reload"] = (1, "", "no such luck")
-    message = fails(node, "the change failed; and taking that back failed: ")
+    message = fails(node, "the change failed; the rollback failed, too: ")
     assert message.count("no such luck") == 2
 
 
@@ -767,7 +803,7 @@ def test_a_removal_that_fails_gives_the_route_back(node, monkeypatch):
         return reload(self)
 
     monkeypatch.setattr(FakeNode, "_reload", fail_once)
-    with pytest.raises(DefaultRouteError, match="was taken back"):
+    with pytest.raises(DefaultRouteError, match="was rolled back"):
         absent(node)
     assert node.state() == before
 
@@ -784,7 +820,7 @@ def over_ours(node):
 def test_a_changed_way_to_ansibles_peer_is_taken_back(node):
     before = node.state()
     node.way = lambda: over_ours(node)
-    fails(node, "led over eth0 before, and over dummy0 with the new route", "was taken back")
+    fails(node, "led over eth0 before, and over dummy0 with the new route", "was rolled back")
     assert node.state() == before
     assert node.way()["dev"] == "eth0"
 
@@ -794,7 +830,7 @@ def test_a_changed_way_is_taken_back_where_the_interface_was_there_before(node):
     node.add_link("dummy0", kind="dummy", up=False)
     before = node.state()
     node.way = lambda: over_ours(node)
-    fails(node, "led over eth0 before", "was taken back")
+    fails(node, "led over eth0 before", "was rolled back")
     assert node.lines() == []
     assert node.way()["dev"] == "eth0"
     assert node.state() == before

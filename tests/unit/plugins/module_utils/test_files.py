@@ -8,14 +8,25 @@ import errno
 import json
 import os
 import resource
+import shutil
 import stat
+import struct
+import subprocess
+import sys
 
 import pytest
+from ansible_collections.edgeops.k3s_network.plugins.module_utils import _files
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._files import (
     FileCopy,
+    make_directory,
     remove_file,
+    rename_file,
+    restore_all,
+    sync,
+    unwritable,
     write_file,
     write_link,
+    write_shared_file,
 )
 from ansible_collections.edgeops.k3s_network.tests.unit.plugins.module_utils.killed import (
     ended,
@@ -296,6 +307,7 @@ def test_what_is_no_file_can_not_be_copied(tmp_path):
         content=st.none() | st.binary(),
         mode=st.integers(0, 0o7777),
         owner=st.tuples(st.integers(0, 2**32 - 2), st.integers(0, 2**32 - 2)),
+        xattrs=st.dictionaries(st.text(), st.binary(), max_size=3),
     )
 )
 def test_a_copy_survives_json(copy):
@@ -392,3 +404,268 @@ def test_what_a_link_leads_to_is_restored(tmp_path):
     copy.restore()
     assert link.is_symlink()
     assert target.read_text() == "old"
+
+
+def test_copies_of_the_first_version_can_be_read():
+    copy = FileCopy("/etc/firewalld/zones/public.xml", b"x", 0o644, (1, 2))
+    data = copy.to_dict()
+    del data["xattrs"]
+    assert FileCopy.from_dict(data) == copy
+
+
+ACL = struct.pack(
+    "<I" + "HHI" * 5,
+    2,
+    *(0x01, 6, 0xFFFFFFFF),
+    *(0x02, 4, 12345),
+    *(0x04, 0, 0xFFFFFFFF),
+    *(0x10, 4, 0xFFFFFFFF),
+    *(0x20, 0, 0xFFFFFFFF),
+)
+"""rw for the owner, r for the user 12345, nothing for anyone else."""
+
+
+def set_acl(path):
+    try:
+        os.setxattr(path, "system.posix_acl_access", ACL)
+    except OSError:
+        pytest.skip("the file system has no POSIX ACLs")
+
+
+@pytest.mark.parametrize("now", [None, OLD, NEW])
+def test_the_acl_comes_back(path, now):
+    put(path, OLD)
+    set_acl(path)
+    copy = FileCopy.take(path)
+    put(path, now)
+    assert copy.restore()
+    assert os.getxattr(path, "system.posix_acl_access") == ACL
+    assert FileCopy.take(path) == copy
+    assert not copy.restore()
+
+
+def test_an_acl_that_was_not_there_goes(path):
+    put(path, OLD)
+    copy = FileCopy.take(path)
+    set_acl(path)
+    assert copy.restore()
+    assert FileCopy.take(path) == copy
+    assert mode_of(path) == 0o640
+
+
+def test_a_default_acl_of_the_directory_does_not_stay(path):
+    put(path, OLD)
+    copy = FileCopy.take(path)
+    put(path, None)
+    try:
+        os.setxattr(os.path.dirname(path), "system.posix_acl_default", ACL)
+    except OSError:
+        pytest.skip("the file system has no POSIX ACLs")
+    assert copy.restore()
+    assert FileCopy.take(path) == copy
+
+
+@pytest.mark.parametrize("code", [errno.ENOTSUP, errno.EPERM])
+def test_attributes_that_cannot_be_set_do_not_stop_a_restore(path, monkeypatch, code):
+    def refuse(*_arguments):
+        raise OSError(code, os.strerror(code))
+
+    copy = FileCopy(path, OLD, 0o600, (os.getuid(), os.getgid()), {"user.note": b"x"})
+    for call in ("listxattr", "getxattr", "setxattr", "removexattr"):
+        monkeypatch.setattr(os, call, refuse)
+    assert copy.restore()
+    assert read(path) == OLD
+    assert FileCopy.take(path).xattrs == {}
+
+
+def test_restoring_all_goes_on_behind_a_failure(tmp_path):
+    paths = [str(tmp_path / name / "file") for name in ("one", "two", "three", "four", "five")]
+    copies = []
+    for path in paths:
+        make_directory(os.path.dirname(path))
+        put(path, OLD)
+        copies.append(FileCopy.take(path))
+        put(path, NEW)
+    put(paths[4], OLD)
+    # Even root creates no directory below a file.
+    for path in (paths[0], paths[2]):
+        shutil.rmtree(os.path.dirname(path))
+        put(os.path.dirname(path), b"")
+    told = []
+    with pytest.raises(OSError) as error:
+        restore_all(copies, told.append)
+    assert all((path in str(error.value)) is (path in (paths[0], paths[2])) for path in paths)
+    assert told == [paths[1], paths[3]]
+    assert [read(path) for path in (paths[1], paths[3])] == [OLD, OLD]
+    assert restore_all([copies[1], copies[3]]) == []
+    put(paths[1], NEW)
+    assert restore_all([copies[1], copies[3]]) == [paths[1]]
+
+
+# Directories
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o700, 0o750])
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077, 0o777])
+def test_each_level_has_its_mode_whatever_the_umask(tmp_path, umask, mode):
+    os.chmod(tmp_path, 0o711)
+    before = os.umask(umask)
+    try:
+        make_directory(str(tmp_path / "rancher" / "k3s" / "config.yaml.d"), mode)
+    finally:
+        os.umask(before)
+    for level in ("rancher", "rancher/k3s", "rancher/k3s/config.yaml.d"):
+        assert mode_of(tmp_path / level) == mode, level
+    assert mode_of(tmp_path) == 0o711
+
+
+def test_directories_that_exist_keep_their_mode(tmp_path):
+    (tmp_path / "there").mkdir(mode=0o711)
+    make_directory(str(tmp_path / "there"), 0o755)
+    make_directory(str(tmp_path / "there" / "new"), 0o755)
+    assert mode_of(tmp_path / "there") == 0o711
+
+
+def test_a_directory_is_on_the_disk_with_its_name(tmp_path, monkeypatch):
+    flushed = []
+    monkeypatch.setattr(_files, "_flush_directory", flushed.append)
+    one, two = str(tmp_path / "one"), str(tmp_path / "one" / "two")
+    make_directory(two)
+    assert flushed == [one, str(tmp_path), two, one]
+
+
+@pytest.mark.parametrize("below", ["", "/one", "/one/two"])
+def test_a_file_is_not_taken_for_a_directory(path, below):
+    put(path, OLD)
+    with pytest.raises(OSError):
+        make_directory(f"{path}{below}")
+
+
+def test_processes_may_create_a_directory_at_once(tmp_path):
+    for number in range(20):
+        path = str(tmp_path / str(number) / "one" / "two")
+        processes = [started(make_directory, path) for _copy in range(3)]
+        assert [ended(process) for process in processes] == [0, 0, 0]
+
+
+# Files that other programs wrote
+
+
+@pytest.fixture
+def flushed(monkeypatch):
+    """Record the paths that are flushed."""
+    found = []
+    monkeypatch.setattr(
+        os, "fsync", lambda handle: found.append(os.readlink(f"/proc/self/fd/{handle}"))
+    )
+    return found
+
+
+def test_files_and_the_directories_that_hold_them_are_flushed_once(tmp_path, flushed):
+    zones, policies = tmp_path / "zones", tmp_path / "policies"
+    zones.mkdir()
+    policies.mkdir()
+    for path in (zones / "a.xml", zones / "b.xml", policies / "c.xml"):
+        path.write_bytes(OLD)
+    gone = [zones / "gone.xml", tmp_path / "no" / "directory" / "d.xml"]
+    files = [zones / "a.xml", zones / "b.xml", policies / "c.xml"]
+    sync(str(path) for path in (*files, *gone))
+    expected = [*files, zones, policies, tmp_path, tmp_path.parent]
+    assert sorted(flushed) == sorted(map(str, expected))
+    # A name must not be on the disk before what it names.
+    assert flushed[:3] == list(map(str, files))
+
+
+def test_a_link_and_its_target_are_flushed(tmp_path, flushed):
+    for name in ("links", "targets"):
+        (tmp_path / name).mkdir()
+    target = tmp_path / "targets" / "file"
+    target.write_bytes(OLD)
+    (tmp_path / "links" / "file").symlink_to(target)
+    sync([str(tmp_path / "links" / "file")])
+    assert {str(target), str(tmp_path / "links"), str(tmp_path / "targets")} <= set(flushed)
+
+
+def test_what_is_no_file_is_not_opened(tmp_path, flushed):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "masked").symlink_to("/dev/null")
+    sync([str(tmp_path / "pipe"), str(tmp_path / "masked"), str(tmp_path)])
+    assert not {str(tmp_path / "pipe"), "/dev/null"} & set(flushed)
+    assert flushed.count(str(tmp_path)) == 1
+
+
+def test_a_name_is_on_the_disk_after_a_rename(path, flushes):
+    put(path, OLD)
+    rename_file(path, f"{path}.old")
+    assert flushes == ["replace", "flush directory"]
+    assert beside(path) == ["firewalld.json.old"]
+
+
+# Several processes
+
+
+def test_processes_that_write_one_file_at_once_all_succeed(path):
+    def write(letter):
+        for _number in range(60):
+            write_shared_file(path, letter * 50_000, 0o644)
+
+    processes = [started(write, letter) for letter in (b"a", b"b")]
+    while any(process.is_alive() for process in processes):
+        assert read(path) in (None, b"a" * 50_000, b"b" * 50_000)
+    assert [ended(process) for process in processes] == [0, 0]
+    assert mode_of(path) == 0o644
+    assert beside(path) == ["firewalld.json"]
+
+
+# Read-only
+
+
+def test_all_paths_of_a_usual_directory_are_writable(tmp_path):
+    put(str(tmp_path / "file"), OLD)
+    assert unwritable([str(tmp_path / name) for name in ("", "file", "new", "no/such/file")]) == []
+
+
+# A mount of its own, of which the kernel itself says that it is read-only.
+READ_ONLY = """\
+import os, sys
+sys.path[:0] = sys.argv[2].split(":")
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._files import (
+    FileCopy, remove_file, unwritable
+)
+root = sys.argv[1]
+names = ["", "/file", "/new", "/no/such/file", "/dangling"]
+assert unwritable(root + name for name in names) == [root], "what is in it goes without saying"
+assert unwritable(["/dev/shm", root + "/new"]) == [root], "only the read-only one"
+# What is not there needs no removal.
+remove_file(root + "/new")
+remove_file(root + "/no/such/file")
+assert not FileCopy(root + "/new", None).restore()
+assert not FileCopy.take(root + "/file").restore()
+try:
+    remove_file(root + "/file")
+except OSError as error:
+    assert root + "/file" in str(error)
+else:
+    raise AssertionError("the file was removed")
+"""
+
+
+def test_a_read_only_mount_is_found_and_needs_no_removal_of_missing_files(tmp_path):
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "file").write_bytes(OLD)
+    (root / "dangling").symlink_to("nowhere")
+    mount = 'mount --bind "$1" "$1" && mount -o remount,bind,ro "$1"'
+    unshared = ["unshare", "--mount", "sh", "-ec"]
+    try:
+        subprocess.run([*unshared, mount, "sh", str(root)], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("mounts need root")
+    python = f'{mount}; exec "$2" -c "$3" "$1" "$4"'
+    done = subprocess.run(
+        [*unshared, python, "sh", str(root), sys.executable, READ_ONLY, ":".join(sys.path)],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")

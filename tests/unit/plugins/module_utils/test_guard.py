@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import errno
 import io
 import json
@@ -44,7 +45,7 @@ from ansible_collections.edgeops.k3s_network.tests.unit.plugins.module_utils.scr
 
 PACKAGE = "ansible_collections.edgeops.k3s_network.plugins.module_utils"
 SOURCES = pathlib.Path(_guard.__file__).parent
-IS_ACTIVE = "systemctl is-active k3s-network-guardian.service"
+IS_ACTIVE = f"systemctl is-active k3s-network-guardian-{IDENTITY}.service"
 
 
 @pytest.fixture(autouse=True)
@@ -144,7 +145,7 @@ def test_the_program_runs_by_itself_as_the_boot_unit_does(node, monkeypatch, tmp
     monkeypatch.setattr(_guard, "_source", redirected)
     node.begin()
     done = python(node.paths.program, "--boot", node.paths.directory, cwd=tmp_path)
-    assert b"was taken back" in done.stderr
+    assert b"was rolled back" in done.stderr
     assert node.firewall() == OLD
     assert node.traces() == []
 
@@ -212,11 +213,11 @@ def other_run(node):
 
 def test_another_process_keeps_a_run_away_until_its_patience_ends(node, other_run):
     start = time.monotonic()
-    with pytest.raises(GuardError, match="Nothing was changed") as error:
+    with pytest.raises(GuardError, match="No changes were made") as error:
         come_in(node.guard(), patience=0.2)
     assert time.monotonic() - start >= 0.2
     assert "Another run is changing this node's firewall" in str(error.value)
-    assert "journalctl -u k3s-network-guardian.service" in str(error.value)
+    assert "journalctl -u 'k3s-network-guardian-*'" in str(error.value)
 
 
 def test_a_run_that_waits_comes_in_when_the_other_is_killed(node, other_run):
@@ -239,7 +240,7 @@ def test_an_untouched_node_is_alone_without_asking_systemd_and_leaves_no_trace(n
 
 def test_without_the_directory_of_firewalld_nothing_is_changed(node):
     shutil.rmtree(node.paths.locked)
-    with pytest.raises(GuardError, match=r"Nothing was changed.*is firewalld installed\?"):
+    with pytest.raises(GuardError, match=r"No changes were made.*Install firewalld"):
         come_in(node.guard())
 
 
@@ -298,7 +299,7 @@ def test_what_can_not_be_taken_back_stays_open_for_the_next_try(node):
     def refuse(_checkpoint):
         raise OSError("firewalld did not answer")
 
-    with pytest.raises(OSError, match="did not answer"):
+    with pytest.raises(GuardError, match=r"firewalld did not answer.*run again"):
         come_in(node.guard(), refuse)
     assert node.traces() == traces
     taken_back = []
@@ -322,16 +323,68 @@ def test_check_mode_passes_by_what_a_run_has_left_without_a_change(node):
         assert node.traces() == traces
 
 
-@pytest.mark.parametrize("recover", [None, never])
-def test_a_checkpoint_that_can_not_be_read_is_the_users_to_look_at(node, recover):
+UNREADABLE = {
+    "empty": b"",
+    "cut off": b'{"identity": "00c0',
+    "zeros": b"\0" * 512,
+    "not UTF-8": b"\xff\xfe",
+    "other type": b"[]",
+    "other version": b"{}",
+    "other types": b'{"identity": 7}',
+    "nested": b"[" * 100_000,
+}
+
+
+@pytest.fixture(params=UNREADABLE)
+def unreadable(node, request):
+    """A node whose checkpoint cannot be read."""
     node.begin()
-    with open(f"{node.paths.directory}/checkpoint.json", "w", encoding="utf-8") as stream:
-        stream.write("{")
-    traces = node.traces()
-    with pytest.raises(GuardError, match=r"Nothing was changed.*can't be taken back") as error:
-        come_in(node.guard(), recover)
-    assert f"remove {node.paths.directory}" in str(error.value)
-    assert node.traces() == traces
+    pathlib.Path(node.store.path).write_bytes(UNREADABLE[request.param])
+    return node
+
+
+def test_an_unreadable_checkpoint_is_set_aside_at_once(unreadable):
+    node, content = unreadable, pathlib.Path(unreadable.store.path).read_bytes()
+    # systemd is not asked about a guardian, which could not read the file either.
+    guard = node.guard(ScriptedCommands())
+    with guard.alone(0, never):
+        aside = node.store.unreadable
+        assert node.traces() == [node.paths.directory, aside]
+        assert pathlib.Path(aside).read_bytes() == content
+        assert node.firewall() == NEW
+    (warning,) = guard.warnings
+    assert f"{node.store.path} does not hold a checkpoint" in warning
+    assert f"The file is now {aside}" in warning
+    # The next run has nothing to say.
+    again = node.guard(ScriptedCommands())
+    come_in(again)
+    assert again.warnings == []
+
+
+def test_one_unreadable_checkpoint_is_kept(node):
+    for text in ("first", "second"):
+        node.begin()
+        pathlib.Path(node.store.path).write_text(text, encoding="utf-8")
+        come_in(node.guard())
+    assert os.listdir(node.paths.directory) == ["checkpoint.json.unreadable"]
+    assert pathlib.Path(node.store.unreadable).read_text(encoding="utf-8") == "second"
+
+
+def test_check_mode_leaves_an_unreadable_checkpoint(unreadable):
+    node, traces = unreadable, unreadable.traces()
+    guard = node.guard(ScriptedCommands())
+    with guard.alone(0, None):
+        assert node.traces() == traces
+    (warning,) = guard.warnings
+    assert f"A run without check mode renames the file to {node.store.unreadable}" in warning
+
+
+def test_a_checkpoint_that_is_no_file_is_refused_with_a_remedy(node):
+    os.makedirs(node.store.path)
+    with pytest.raises(GuardError, match="No changes were made") as error:
+        come_in(node.guard())
+    assert node.store.path in str(error.value)
+    assert "remove the file to continue" in str(error.value)
 
 
 def test_what_a_kill_at_any_step_of_beginning_has_left_is_swept_by_the_next_run(node, monkeypatch):
@@ -365,11 +418,11 @@ def test_a_kill_at_any_step_of_ending_is_made_up_for_by_the_next_run(node, monke
 
 def start_command(node):
     return (
-        "systemd-run --quiet --collect --unit=k3s-network-guardian.service "
-        "--property=Type=notify --property=Restart=on-failure --property=RestartSec=1 "
+        f"systemd-run --quiet --collect --unit=k3s-network-guardian-{IDENTITY}.service "
+        "--property=Type=notify --property=Restart=on-failure --property=RestartSec=5 "
         "--property=RestartPreventExitStatus=2 "
         "--property=StartLimitIntervalSec=0 --property=OOMScoreAdjust=-900 "
-        "--property=Description=Takes back a change of the firewall unless it is confirmed "
+        "--property=Description=Rolls back a change of the firewall unless it is confirmed "
         f"{sys.executable} -I {node.paths.program} {node.paths.directory}"
     )
 
@@ -451,7 +504,7 @@ def on_a_full_disk(_node, monkeypatch):
 
 def without_systemd(node, _monkeypatch):
     shutil.rmtree(node.paths.systemd)
-    return "systemd does not run here"
+    return "systemd does not run on this node"
 
 
 @pytest.mark.parametrize(
@@ -459,7 +512,7 @@ def without_systemd(node, _monkeypatch):
 )
 def test_a_change_that_can_not_be_guarded_is_not_begun(node, monkeypatch, broken):
     cause = broken(node, monkeypatch)
-    with pytest.raises(GuardError, match="Nothing was changed") as error:
+    with pytest.raises(GuardError, match="No changes were made") as error:
         node.guard(ScriptedCommands()).begin(node.checkpoint())
     assert cause in str(error.value)
     assert node.traces() == []
@@ -472,12 +525,13 @@ def test_what_systemd_says_against_the_guardian_is_told(node, where):
     out, err = (said, "") if where == "out" else ("", said)
     with pytest.raises(GuardError) as error:
         node.guard(lambda _arguments: (1, out, err)).begin(node.checkpoint())
-    assert str(error.value).startswith("Nothing was changed. ")
-    assert str(error.value).endswith(f"systemd-run: {said.strip()}")
+    assert str(error.value).startswith("No changes were made. ")
+    assert f"k3s-network-guardian-{IDENTITY}.service: {said.strip()}. " in str(error.value)
+    assert str(error.value).endswith("and run again")
     assert node.traces() == []
 
 
-CALLS = ["open", "fdopen", "fsync", "fchmod", "replace", "symlink", "makedirs", "posix_fallocate"]
+CALLS = ["open", "fdopen", "fsync", "fchmod", "replace", "symlink", "mkdir", "posix_fallocate"]
 
 
 def test_a_change_is_not_begun_whichever_call_fails(node, monkeypatch):
@@ -505,7 +559,7 @@ def test_a_change_is_not_begun_whichever_call_fails(node, monkeypatch):
             node.guard().begin(checkpoint)
         except GuardError as error:
             count["left"] = 0
-            assert "Nothing was changed" in str(error)
+            assert "No changes were made" in str(error)
             assert "went wrong" in str(error)
             assert node.traces() == [], error
         else:
@@ -525,7 +579,7 @@ def test_awaiting_lasts_as_long_as_it_was_said_even_while_the_node_sleeps(node):
 def test_what_can_not_be_removed_keeps_nothing_else_from_going(node):
     shutil.rmtree(node.paths.units)
     pathlib.Path(node.paths.units).touch()
-    with pytest.raises(GuardError, match="Nothing was changed"):
+    with pytest.raises(GuardError, match="No changes were made"):
         node.guard().begin(node.checkpoint())
     assert node.traces() == []
 
@@ -547,24 +601,79 @@ def test_a_directory_that_was_made_for_the_boot_unit_goes_with_it(node):
     assert not os.path.exists(wants)
 
 
-def test_a_guardian_that_has_nothing_to_do_any_more_makes_room(node):
-    commands = []
+def test_a_unit_that_stays_loaded_blocks_no_other_change(node):
+    """As systemd does in a machine that shares its cgroup with another one."""
+    loaded = set()
 
     def run_command(arguments):
-        commands.append(arguments[:2])
-        first = len(commands) == 1
-        return (
-            (1, "", "Unit k3s-network-guardian.service was already loaded.")
-            if first
-            else (0, "", "")
-        )
+        unit = next(one for one in arguments if one.startswith("--unit="))
+        if unit in loaded:
+            return 1, "", f"Unit {unit} was already loaded or has a fragment file."
+        loaded.add(unit)
+        return 0, "", ""
+
+    for identity in ("0011", "2233"):
+        guard = node.guard(run_command)
+        guard.begin(dataclasses.replace(node.checkpoint(), identity=identity))
+        guard.end()
+    assert len(loaded) == 2
+    assert all(unit.startswith("--unit=k3s-network-guardian-") for unit in loaded)
+
+
+@pytest.mark.parametrize("what", ["directory", "locked", "units"])
+def test_a_read_only_path_is_named_before_a_change(node, monkeypatch, what):
+    path = getattr(node.paths, what)
+    nearest = path if os.path.exists(path) else os.path.dirname(path)
+    access = os.access
+    monkeypatch.setattr(
+        os, "access", lambda one, mode: False if one == nearest else access(one, mode)
+    )
+    with pytest.raises(GuardError, match="No changes were made") as error:
+        node.guard(ScriptedCommands()).begin(node.checkpoint())
+    assert f"Read-only on this node: {nearest}." in str(error.value)
+    assert "remount,rw" in str(error.value)
+    assert node.traces() == []
+
+
+def test_a_read_only_file_of_the_change_is_named(node, monkeypatch):
+    access = os.access
+    monkeypatch.setattr(
+        os, "access", lambda one, mode: False if one == node.zone else access(one, mode)
+    )
+    with pytest.raises(GuardError, match=f"Read-only on this node: {node.zone}"):
+        node.guard(ScriptedCommands()).begin(node.checkpoint())
+    # Check mode asks for the same.
+    with pytest.raises(GuardError, match=f"Read-only on this node: {node.zone}"):
+        node.guard(ScriptedCommands()).need_writable([node.zone])
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o077])
+def test_directories_of_the_guard_have_their_modes_whatever_the_umask(node, umask):
+    wants = os.path.dirname(node.paths.boot_link)
+    os.rmdir(wants)
+    before = os.umask(umask)
+    try:
+        node.guard().begin(node.checkpoint())
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(os.stat(node.paths.directory).st_mode) == 0o700
+    assert stat.S_IMODE(os.stat(wants).st_mode) == 0o755
+
+
+def test_the_boot_link_is_on_the_disk_before_the_guardian_starts(node, monkeypatch):
+    flushed = set()
+
+    def fsync(handle):
+        if os.path.islink(node.paths.boot_link):
+            flushed.add(os.readlink(f"/proc/self/fd/{handle}"))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+
+    def run_command(_arguments):
+        assert os.path.dirname(node.paths.boot_link) in flushed
+        return 0, "", ""
 
     node.guard(run_command).begin(node.checkpoint())
-    assert commands == [
-        ["systemd-run", "--quiet"],
-        ["systemctl", "stop"],
-        ["systemd-run", "--quiet"],
-    ]
 
 
 def test_a_kill_while_the_wait_is_announced_leaves_no_trace(node):

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
 import signal
@@ -23,6 +24,8 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._checkpoint im
     CheckpointStore,
     confirm_command,
 )
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._files import FileCopy
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._lock import lock
 from ansible_collections.edgeops.k3s_network.tests.unit.plugins.module_utils.guarded_node import (
     IDENTITY,
     NEW,
@@ -124,8 +127,8 @@ def test_a_change_that_nobody_confirms_is_taken_back_at_its_deadline(node, capfd
     assert time.monotonic() - start >= 0.2
     assert_taken_back(node, interrupted=False)
     assert capfd.readouterr().err.splitlines() == [
-        "edgeops.k3s_network: nobody has confirmed the change",
-        "edgeops.k3s_network: it was taken back",
+        "edgeops.k3s_network: the change was not confirmed; rolling it back",
+        "edgeops.k3s_network: the change was rolled back",
     ]
 
 
@@ -141,7 +144,7 @@ def test_a_change_that_was_broken_off_is_taken_back_at_once(node, capfd):
     node.begin()
     assert ended(started(node.main)) == 0
     assert_taken_back(node, interrupted=True)
-    assert "the change was broken off" in capfd.readouterr().err
+    assert "the change was interrupted; rolling it back" in capfd.readouterr().err
 
 
 def test_a_change_that_was_final_at_once_leaves_nothing_to_do_but_to_clean_up(node):
@@ -201,7 +204,7 @@ def test_the_guardian_leaves_the_module_alone_until_that_is_killed(node):
     came, done = FORK.Event(), FORK.Event()
 
     def module():
-        _guardian.lock(node.paths.locked, wait=False)
+        lock(node.paths.locked, wait=False)
         node.begin()
         came.set()
         done.wait(10)
@@ -236,7 +239,7 @@ def test_systemd_is_told_that_the_guardian_is_ready_before_it_waits(node, monkey
         came = FORK.Event()
 
         def module():
-            _guardian.lock(node.paths.locked, wait=False)
+            lock(node.paths.locked, wait=False)
             came.set()
             signal.pause()
 
@@ -248,26 +251,6 @@ def test_systemd_is_told_that_the_guardian_is_ready_before_it_waits(node, monkey
         working.kill()
         assert ended(guardian) == 0
         assert ended(working) == -signal.SIGKILL
-
-
-def test_a_lock_is_one_handles_until_that_is_closed(node):
-    first = _guardian.lock(node.paths.locked, wait=False)
-    assert first is not None
-    assert _guardian.lock(node.paths.locked, wait=False) is None
-    os.close(first)
-    second = _guardian.lock(node.paths.locked, wait=True)
-    assert second is not None
-    os.close(second)
-
-
-def test_a_lock_is_not_passed_on_to_commands(node):
-    handle = _guardian.lock(node.paths.locked, wait=False)
-    with subprocess.Popen(["sleep", "30"], close_fds=False) as command:
-        os.close(handle)
-        again = _guardian.lock(node.paths.locked, wait=False)
-        command.kill()
-    assert again is not None
-    os.close(again)
 
 
 # A guardian that fails or is killed is started again by systemd
@@ -290,14 +273,48 @@ def test_a_guardian_that_can_not_take_a_change_back_fails_and_tries_again(node, 
 
 
 @pytest.mark.parametrize("option", [[], ["--boot"]])
-def test_a_checkpoint_that_can_not_be_read_is_left_to_the_user(node, option):
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"identity": 7}'])
+def test_an_unreadable_checkpoint_ends_the_guardian(node, capfd, option, content):
+    """It exits without an error, so that systemd neither restarts it nor stops firewalld."""
     node.begin()
-    with open(f"{node.paths.directory}/checkpoint.json", "w", encoding="utf-8") as stream:
-        stream.write("{")
+    with open(node.store.path, "w", encoding="utf-8") as stream:
+        stream.write(content)
     traces = node.traces()
-    assert ended(started(node.main, *option)) == 1
+    assert ended(started(node.main, *option)) == 0
     assert node.traces() == traces
     assert node.firewall() == NEW
+    (line,) = capfd.readouterr().err.splitlines()
+    assert f"cannot be rolled back: {node.store.path} does not hold a checkpoint" in line
+
+
+def test_an_unreadable_deadline_rolls_the_change_back(node):
+    node.await_confirmation(node.begin(), 60)
+    path = f"{node.paths.directory}/awaiting-{IDENTITY}"
+    for content in (b"", b"\0\0", b"soon", b"nan"):
+        node.reset()
+        node.await_confirmation(node.begin(), 60)
+        with open(path, "wb") as stream:
+            stream.write(content)
+        assert ended(started(node.main)) == 0
+        assert_taken_back(node, interrupted=False)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_at_boot_a_file_that_fails_does_not_stop_the_others(node, capfd, order):
+    """The next run restores the rest."""
+    blocked = f"{node.root}/blocked/zone.xml"
+    os.mkdir(os.path.dirname(blocked))
+    copies = [FileCopy.take(node.zone), FileCopy(blocked, b"as it was")][::order]
+    checkpoint = dataclasses.replace(node.checkpoint(), files=tuple(copies))
+    node.guard().begin(checkpoint)
+    node.write(NEW)
+    os.rmdir(os.path.dirname(blocked))
+    # Even root creates no directory below a file.
+    open(os.path.dirname(blocked), "wb").close()
+    assert ended(started(node.main, "--boot")) == 1
+    assert node.firewall() == OLD
+    assert node.store.is_open()
+    assert blocked in capfd.readouterr().err
 
 
 def broken_off(node):
@@ -366,7 +383,7 @@ def test_a_start_before_the_confirmation_gives_the_files_back(starting, capfd, s
     assert ended(started(starting.main, "--boot")) == 0
     assert starting.firewall() == OLD
     assert starting.traces() == []
-    assert "was taken back" in capfd.readouterr().err
+    assert "was rolled back" in capfd.readouterr().err
 
 
 def test_a_start_after_the_confirmation_leaves_the_change(starting, capfd):
@@ -397,7 +414,7 @@ def test_a_start_that_is_broken_off_is_made_up_for_by_the_next_one(starting, sit
 def test_started_by_hand_while_somebody_is_at_work_it_does_nothing(starting):
     starting.begin()
     traces = starting.traces()
-    handle = _guardian.lock(starting.paths.locked, wait=False)
+    handle = lock(starting.paths.locked, wait=False)
     # In this very process, since a process of its own would have a share in the lock.
     starting.main("--boot")
     os.close(handle)

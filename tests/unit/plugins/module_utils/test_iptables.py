@@ -72,14 +72,14 @@ def test_what_is_missing_comes_back_and_what_is_there_is_not_flushed(host):
     host.save("iptables-save", FLUSHED)
     host.save("ip6tables-save", RULES)
     host.iptables.restore({"iptables-save": RULES, "ip6tables-save": RULES})
-    assert host.told("iptables-restore") == f"--noflush\n{LOST}"
+    assert host.told("iptables-restore") == f"--wait=10 --noflush\n{LOST}"
     assert host.told("ip6tables-restore") == ""
 
 
 def test_all_comes_back_where_nothing_is_there_any_more(host):
     host.add("iptables-save", "exit 1")
     host.iptables.restore({"iptables-save": RULES})
-    assert host.told("iptables-restore") == f"--noflush\n{LOST}"
+    assert host.told("iptables-restore") == f"--wait=10 --noflush\n{LOST}"
 
 
 def test_without_rules_to_bring_back_nothing_is_run():
@@ -95,5 +95,5 @@ def test_what_iptables_refuses_is_told_with_the_command(host, tmp_path, where):
     host.add("iptables-restore", f"echo iptables-restore: line 2 failed{where}; exit 1")
     with pytest.raises(IptablesError) as error:
         host.iptables.restore({"iptables-save": RULES})
-    command = f"{tmp_path}/iptables-restore --noflush"
+    command = f"{tmp_path}/iptables-restore --wait=10 --noflush"
     assert str(error.value) == f"{command}: iptables-restore: line 2 failed"

@@ -4,9 +4,10 @@
 
 from __future__ import annotations
 
-import io
+import json
 import os
 import stat
+from pathlib import Path
 
 import pytest
 from ansible_collections.edgeops.k3s_network.plugins.module_utils import _networkmanager
@@ -14,6 +15,11 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._networkmanage
     NetworkManager,
     NetworkManagerError,
     Profile,
+    with_zone,
+    zone_in,
+)
+from ansible_collections.edgeops.k3s_network.tests.unit.plugins.module_utils.recordings import (
+    record_nmcli,
 )
 from ansible_collections.edgeops.k3s_network.tests.unit.plugins.module_utils.scripted import (
     ScriptedCommands,
@@ -21,13 +27,15 @@ from ansible_collections.edgeops.k3s_network.tests.unit.plugins.module_utils.scr
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-UUID = "0c1f7e5a-0001-4000-8000-000000000001"
-DEVICE = "nmcli -g GENERAL.CON-UUID device show eth0"
-FILES = "nmcli -t -f UUID,FILENAME connection show"
+UUID = record_nmcli.UUID
+PLAIN = "env LC_ALL=C.UTF-8 LANGUAGE= nmcli"
+DEVICE = f"{PLAIN} -g GENERAL.STATE,GENERAL.CON-UUID device show eth0"
 ACTIVE = "nmcli -t -f DEVICE,NAME,FILENAME connection show --active"
 STATES = "nmcli -t -f DEVICE,STATE device status"
-TEXT = "[connection]\nid=eth0\n# by hand\n\n[ipv4]\nmethod=auto\n"
-WRITTEN = "[connection]\nid=eth0\n# by hand\ntimestamp=17\nzone=k3s-cluster\n[ipv4]\nmethod=auto\n"
+CONNECTED = f"100 (connected)\n{UUID}\n"
+RECORDINGS = sorted(Path(record_nmcli.__file__).parent.glob("nmcli-*.json"))
+IFCFG = "/etc/sysconfig/network-scripts/ifcfg-eth0"
+KEYFILE = "/etc/NetworkManager/system-connections/eth0.nmconnection"
 
 
 @pytest.fixture
@@ -43,13 +51,6 @@ def script():
     yield make
     for commands in made:
         commands.__exit__(None, None, None)
-
-
-@pytest.fixture
-def profile(tmp_path):
-    path = tmp_path / "eth0.nmconnection"
-    path.write_text(WRITTEN, encoding="utf-8")
-    return Profile(str(path), TEXT)
 
 
 def test_profiles_are_listed_by_name(script):
@@ -72,26 +73,22 @@ def test_without_nmcli_nothing_is_managed_and_nothing_is_run(monkeypatch):
 
 
 def test_an_interface_with_an_active_profile_is_managed_and_asked_for_once(script):
-    manager = script((DEVICE, 0, f"{UUID}\n"))
+    manager = script((DEVICE, 0, CONNECTED))
     assert manager.manages("eth0")
     assert manager.manages("eth0")
 
 
-@pytest.mark.parametrize(("code", "out"), [(0, "\n"), (10, "Device not found")])
+@pytest.mark.parametrize(("code", "out"), [(0, "30 (disconnected)\n\n"), (10, "Device not found")])
 def test_an_interface_without_a_profile_is_not_managed(script, code, out):
     assert not script((DEVICE, code, out)).manages("eth0")
 
 
 def test_the_zone_is_that_of_the_profile(script):
     manager = script(
-        (DEVICE, 0, UUID), (f"nmcli -g connection.zone connection show {UUID}", 0, "internal\n")
+        (DEVICE, 0, CONNECTED),
+        (f"nmcli -g connection.zone connection show {UUID}", 0, "internal\n"),
     )
     assert manager.zone("eth0") == "internal"
-
-
-def test_the_zone_is_written_into_the_profile(script):
-    command = f"nmcli connection modify {UUID} connection.zone k3s-cluster"
-    script((DEVICE, 0, UUID), (command, 0, "")).set_zone("eth0", "k3s-cluster")
 
 
 def test_a_command_that_fails_is_named_with_what_it_said(script):
@@ -99,22 +96,6 @@ def test_a_command_that_fails_is_named_with_what_it_said(script):
     with pytest.raises(NetworkManagerError) as error:
         manager.run("connection", "up", "id", "x")
     assert str(error.value) == "nmcli connection up id x: no such connection"
-
-
-def test_the_profile_is_the_file_with_its_text(script, monkeypatch):
-    path = "/etc/NetworkManager/system-connections/eth0:1.nmconnection"
-    escaped = path.replace(":", "\\:")
-    files = {path: TEXT}
-    monkeypatch.setattr(
-        _networkmanager, "open", lambda name, **_how: io.StringIO(files[name]), raising=False
-    )
-    manager = script((DEVICE, 0, UUID), (FILES, 0, f"other:/etc/x\n{UUID}:{escaped}\n"))
-    assert manager.profile("eth0") == Profile(path, TEXT)
-
-
-@pytest.mark.parametrize("path", ["", "/run/NetworkManager/system-connections/eth0.nmconnection"])
-def test_a_profile_without_a_file_under_etc_is_none(script, path):
-    assert script((DEVICE, 0, UUID), (FILES, 0, f"{UUID}:{path}\n")).profile("eth0") is None
 
 
 @pytest.mark.parametrize(
@@ -184,42 +165,182 @@ def test_colons_and_backslashes_in_names_and_files_are_read_as_nmcli_writes_them
     assert found == {"eth0": (name, path), "eth1": ("b", "/etc/b")}
 
 
-# Giving a file back
+# What a real NetworkManager answered and wrote; see recordings/record_nmcli.py
 
 
-def test_a_file_that_only_got_a_zone_is_given_back_and_loaded(script, profile):
-    script((f"nmcli connection load {profile.path}", 0, "")).restore(profile)
-    with open(profile.path, encoding="utf-8") as stream:
-        assert stream.read() == TEXT
-    assert os.listdir(os.path.dirname(profile.path)) == ["eth0.nmconnection"]
-    # A profile may hold secrets, and NetworkManager ignores one that others can read.
-    assert stat.S_IMODE(os.stat(profile.path).st_mode) == 0o600
+class Recorded:
+    """Answers as the NetworkManager of a recording did, with its files below another root."""
+
+    def __init__(self, root, commands):
+        self._root = str(root)
+        self._commands = commands
+
+    def below(self, text):
+        for directory in ("/etc/NetworkManager/", "/run/NetworkManager/", "/usr/lib/NetworkM"):
+            text = text.replace(directory, self._root + directory)
+        return text
+
+    def __call__(self, command):
+        assert self._commands, f"unexpected command: {command}"
+        recorded = self._commands.pop(0)
+        assert list(command) == [self.below(one) for one in recorded["command"]]
+        for path, text in recorded["files"].items():
+            path = self.below(path)
+            if text is None:
+                os.unlink(path)
+            elif not os.path.exists(path) or self.below(text) != Path(path).read_text():
+                record_nmcli.write(path, self.below(text))
+        code, out, err = recorded["answer"]
+        return code, self.below(out), self.below(err)
 
 
-def test_a_file_that_somebody_changed_stays_as_it_is(script, profile):
-    changed = WRITTEN.replace("method=auto", "method=manual")
-    with open(profile.path, "w", encoding="utf-8") as stream:
-        stream.write(changed)
-    script().restore(profile)
-    with open(profile.path, encoding="utf-8") as stream:
-        assert stream.read() == changed
+@pytest.fixture(params=RECORDINGS, ids=[path.stem for path in RECORDINGS])
+def play(request, tmp_path, monkeypatch):
+    """Return a function that plays a scenario with a recorded NetworkManager."""
+    recording = json.loads(request.param.read_text())
+    for name in ("_ETC", "_RUN", "_LIB"):
+        monkeypatch.setattr(_networkmanager, name, f"{tmp_path}{getattr(_networkmanager, name)}")
+        os.makedirs(getattr(_networkmanager, name))
+
+    def play_scenario(name):
+        directory, actions = record_nmcli.SCENARIOS[name]
+        runner = Recorded(tmp_path, recording[name])
+        played = record_nmcli.Play(NetworkManager(runner, "nmcli"), directory)
+        record_nmcli.write(played.path, record_nmcli.TEXT)
+        for action in actions:
+            played.act(action)
+        assert not runner._commands
+        return played
+
+    return play_scenario
 
 
-def test_a_file_that_somebody_removed_stays_away(script, profile):
-    os.unlink(profile.path)
-    script().restore(profile)
-    assert not os.path.exists(profile.path)
+def files_below(directory):
+    return sorted(str(path) for path in directory.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("scenario", ["etc", "run", "lib"])
+def test_restore_leaves_the_original_file_only(play, tmp_path, scenario):
+    played = play(scenario)
+    assert files_below(tmp_path) == [played.path]
+    assert Path(played.path).read_text() == record_nmcli.TEXT
+    assert stat.S_IMODE(os.stat(played.path).st_mode) == 0o600
+
+
+def test_restore_keeps_a_change_by_the_user(play, tmp_path):
+    played = play("etc changed by the user")
+    assert files_below(tmp_path) == [played.path]
+    assert Path(played.path).read_text() == record_nmcli.TEXT + record_nmcli.BY_USER
+
+
+def test_restore_keeps_a_copy_that_the_user_changed(play, tmp_path):
+    played = play("run changed by the user")
+    assert files_below(tmp_path) == [played.copy]
+    assert Path(played.copy).read_text() == record_nmcli.TEXT + record_nmcli.BY_USER
+
+
+def test_restore_does_not_bring_back_a_removed_file(play, tmp_path):
+    """NetworkManager keeps the profile in memory: without a file it would end the connection."""
+    played = play("etc removed by the user")
+    assert [path for path in files_below(tmp_path) if "/run/" not in path] == []
+    assert played.results[-1] is None
+
+
+def test_restore_keeps_a_profile_generated_anew(play, tmp_path):
+    played = play("run generated anew")
+    assert files_below(tmp_path) == [played.path]
+    assert Path(played.path).read_text() == record_nmcli.TEXT + record_nmcli.BY_USER
+
+
+def test_files_are_known_before_the_change_existing_ones_first(play):
+    played = play("run")
+    before, after = played.results[0], played.results[2]
+    assert before[0] == played.path
+    assert played.copy in before
+    assert after[0] == played.copy
+    assert played.path in after
+
+
+def test_unsaved_changes_are_refused(play, tmp_path):
+    played = play("etc unsaved")
+    assert "has changes that are not saved" in played.results[1]
+    assert Path(played.path).read_text() == record_nmcli.TEXT
+
+
+def test_file_that_networkmanager_can_not_read_is_left_as_it_was(play, tmp_path):
+    played = play("etc broken")
+    assert "does not read" in played.results[1]
+    assert Path(played.path).read_text() == "broken [[\n"
+    assert files_below(tmp_path) == [played.path]
+
+
+def test_file_in_the_way_of_a_copy_is_refused(play):
+    played = play("run with a file in the way")
+    assert f"{played.copy} exists" in played.results[1]
+    assert Path(played.copy).read_text() == "# something else\n"
+
+
+def test_externally_connected_bridge_is_not_managed(play):
+    assert play("external").results == [[True, False, False]]
+
+
+# What can't be asked on a machine of the lab
+
+
+@pytest.mark.parametrize("path", ["", "/etc/network/interfaces"])
+def test_profile_without_a_file_of_its_own_is_refused(script, path):
+    files = f"{PLAIN} -t -f UUID,FILENAME connection show"
+    manager = script((DEVICE, 0, CONNECTED), (files, 0, f"{UUID}:{path}\n"))
+    with pytest.raises(NetworkManagerError, match=path or "memory"):
+        manager.profile("eth0")
 
 
 @pytest.mark.parametrize(
-    ("text", "same"),
+    ("before", "after"),
     [
-        (TEXT, True),
-        (WRITTEN, True),
-        (TEXT.replace("\n\n", "\n"), True),
-        (TEXT.replace("id=eth0", "id=eth1"), False),
-        (TEXT + "dns=192.0.2.53\n", False),
+        (b"DEVICE=eth0\nONBOOT=yes", b"DEVICE=eth0\nONBOOT=yes\nZONE=k3s-cluster\n"),
+        (b"ZONE='public'\nDEVICE=eth0\n", b"ZONE=k3s-cluster\nDEVICE=eth0\n"),
+        (b"ZONE=a\n#ZONE=b\n export ZONE=c\n", b"ZONE=k3s-cluster\n#ZONE=b\n"),
+        (b"IPV4_ZONE=a\n", b"IPV4_ZONE=a\nZONE=k3s-cluster\n"),
     ],
 )
-def test_only_zone_and_timestamp_may_differ(text, same):
-    assert Profile("path", TEXT).same_but_for_zone(text) is same
+def test_zone_of_an_ifcfg_file_is_set(before, after):
+    assert with_zone(before, "k3s-cluster", IFCFG) == after
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (b"[ipv4]\nzone=x\n", b"[ipv4]\nzone=x\n[connection]\nzone=k3s-cluster\n"),
+        (b"# x\n[connection]\n id = y", b"# x\n[connection]\nzone=k3s-cluster\n id = y\n"),
+        (b"[connection]\nzone = a\nzone=b\n[x]\n", b"[connection]\nzone=k3s-cluster\n[x]\n"),
+        (b"[connection]\r\nid=y\r\n", b"[connection]\r\nzone=k3s-cluster\r\nid=y\r\n"),
+        (b" [connection] \n#zone=a\n", b" [connection] \nzone=k3s-cluster\n#zone=a\n"),
+    ],
+)
+def test_zone_of_a_keyfile_is_set(before, after):
+    assert with_zone(before, "k3s-cluster", KEYFILE) == after
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            ["[connection]", "[ipv4]", "zone=a", " zone = b", "#zone=c", "ZONE=d", "id=x", ""]
+        )
+    ),
+    st.sampled_from(["", "a", "k3s-cluster"]),
+    st.sampled_from([KEYFILE, IFCFG]),
+)
+def test_zone_that_was_set_is_read_and_can_be_set_back(lines, zone, path):
+    content = "\n".join([*lines, ""]).encode()
+    changed = with_zone(content, zone, path)
+    assert zone_in(changed, path) == zone
+    assert with_zone(changed, zone, path) == changed
+    if not zone_in(content, path) and b"[connection]" in content:
+        assert with_zone(changed, "", path) == content
+
+
+def test_profile_survives_json():
+    file = _networkmanager.FileCopy("/etc/x", b"\xff", 0o640, (1, 2))
+    profile = Profile(UUID, "/etc/link", file, "digest")
+    assert Profile.from_dict(json.loads(json.dumps(profile.to_dict()))) == profile

@@ -42,6 +42,7 @@ def facts(name, **others):
         "flushes_ruleset": False,
         "networkmanager_spares_cni": False,
         "missing_drivers": [],
+        "read_only": [],
         "driver_package": "the package kernel-modules",
         "rp_filter": "0",
         "held": [],
@@ -87,6 +88,7 @@ def test_nodes_without_a_fault_have_no_finding():
         ),
         ({"units": {"firewalld.service": {**LOADED, "load": "masked"}}}, "error", "masked"),
         ({"missing_drivers": ["vxlan"]}, "error", "no driver vxlan"),
+        ({"read_only": ["/etc/firewalld", "/var"]}, "error", "/etc/firewalld, /var is read-only"),
         (nic(dynamic=[NODES[NAMES[0]]["address"]]), "warning", "DHCP"),
         (
             {"held": [{"protocol": "tcp", "port": 6443, "addresses": ["0.0.0.0"]}]},

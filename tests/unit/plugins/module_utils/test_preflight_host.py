@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from ansible_collections.edgeops.k3s_network.plugins.module_utils import _preflight_host as host
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._k3s_settings import Setting
@@ -91,6 +93,16 @@ def test_facts_of_a_host():
         {"destination": "10.42.7.0/24", "interface": "eth0"},
         {"destination": "2001:db8:42::/56", "interface": "eth0"},
     ]
+
+
+def test_read_only_paths_are_found(monkeypatch):
+    access = os.access
+    monkeypatch.setattr(
+        os, "access", lambda path, mode: False if path == "/etc" else access(path, mode)
+    )
+    # Neither of these exists here, so what counts is the directory above them.
+    monkeypatch.setattr(host, "_WRITTEN", ("/etc/no-firewalld", "/etc/no/k3s", "/var/lib/no"))
+    assert host.gather(settings=list)["read_only"] == ["/etc"]
 
 
 def test_the_hardwares_addresses_of_this_very_host_are_found():

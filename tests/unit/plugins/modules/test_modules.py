@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import stat
 
 import pytest
 import yaml
@@ -25,6 +27,7 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._k3s_config im
     PATH as K3S_CONFIG,
 )
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._k3s_config import K3sConfigError
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._lock import lock
 from ansible_collections.edgeops.k3s_network.plugins.modules import (
     default_route,
     firewalld_state,
@@ -247,9 +250,9 @@ def test_k3s_is_told_of_a_route_made_by_hand_as_well(node):
     assert node.text(K3S_CONFIG) is None
 
 
-def fails(node, **params):
+def fails(node, check_mode=False, **params):
     with pytest.raises(DefaultRouteError) as error:
-        route(node, **params)
+        route(node, check_mode, **params)
     return str(error.value)
 
 
@@ -305,6 +308,96 @@ def test_the_connection_that_ansible_came_by_is_kept(node, monkeypatch):
     assert node.state() == before
 
 
+@pytest.mark.parametrize("umask", [0o000, 0o077])
+def test_each_directory_has_its_mode_whatever_the_umask(node, umask):
+    shutil.rmtree(node.at("/etc/systemd"))
+    before = os.umask(umask)
+    try:
+        route(node)
+    finally:
+        os.umask(before)
+    paths = ["/etc/systemd/system", *map(os.path.dirname, [K3S_CONFIG, *node.tree()])]
+    for path in paths:
+        if path.startswith(("/etc/systemd", "/etc/rancher")):
+            assert stat.S_IMODE(os.stat(node.at(path)).st_mode) == 0o755, path
+    assert "/etc/rancher/k3s/config.yaml.d" in paths
+
+
+def test_another_controller_is_waited_for_and_then_named(node, monkeypatch):
+    monkeypatch.setattr(_default_route_run, "_PATIENCE_SECONDS", 0.1)
+    before = node.state()
+    handle = lock(node.at("/etc"), wait=False)
+    for check_mode in (False, True):
+        message = fails(node, check_mode=check_mode)
+        assert message.startswith("No changes were made. Another run is changing this node's")
+        assert "lslocks" in message
+    assert (node.log, node.asked, node.state()) == ([], [], before)
+    os.close(handle)
+    assert route(node)["changed"]
+
+
+def test_one_run_at_a_time_changes_the_route(node):
+    busy = []
+
+    def command(arguments):
+        busy.append(lock(node.at("/etc"), wait=False))
+        return node(arguments)
+
+    route(command)
+    assert busy
+    assert set(busy) == {None}
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+@pytest.mark.parametrize("state", ["present", "absent"])
+def test_a_read_only_path_is_named_before_a_change(node, state, check_mode):
+    if state == "absent":
+        route(node)
+    # What it writes, or removes.
+    node.read_only = {path for path, what in shown(route(node, True, state=state)).items()}
+    node.log.clear()
+    before = node.state()
+    message = fails(node, check_mode, state=state)
+    assert message.startswith("No changes were made. Read-only on this node: /")
+    assert K3S_CONFIG in message
+    assert "remount,rw" in message
+    assert (node.log, node.state()) == ([], before)
+
+
+def test_a_read_only_path_does_not_matter_without_a_change(node):
+    assert not route(node, state="absent")["changed"]
+    route(node)
+    node.read_only = {*node.tree(), K3S_CONFIG}
+    assert not route(node)["changed"]
+
+
+def test_a_file_that_cannot_be_removed_is_named_with_a_remedy(node, monkeypatch):
+    route(node)
+
+    def refuse(path):
+        raise OSError(30, "Read-only file system", path)
+
+    monkeypatch.setattr(_default_route_run, "remove_file", refuse)
+    message = fails(node, state="absent")
+    assert K3S_CONFIG in message
+    assert "Check that the file system is writable" in message
+
+
+def test_a_config_that_cannot_be_restored_is_reported_beside_the_cause(node, monkeypatch):
+    node.deaf = True
+    remove = _default_route_run.remove_file
+
+    def refuse(path):
+        if node.lines() == [] and path == K3S_CONFIG:
+            raise OSError(5, "Input/output error", path)
+        remove(path)
+
+    monkeypatch.setattr(_default_route_run, "remove_file", refuse)
+    message = fails(node)
+    assert "did not come" in message
+    assert f"{K3S_CONFIG} could not be restored: [Errno 5] Input/output error" in message
+
+
 class Ended(BaseException):
     """The end of a module."""
 
@@ -333,14 +426,16 @@ class FakeModule:
 def main(monkeypatch):
     """Return a function that runs main() with a result or error of bring_to_state()."""
 
-    def run_main(result=None, error=None):
+    def run_main(result=None, error=None, during=None):
         modules = []
 
         def module(**about):
             modules.append(FakeModule(**about))
             return modules[0]
 
-        def brought(*_arguments):
+        def brought(run_command, *_arguments):
+            if during:
+                during(run_command)
             if error:
                 raise error
             return result
@@ -366,6 +461,20 @@ def test_what_it_warns_of_is_returned_as_well(main):
     module = main({"changed": True, "warned": ["one", "two"]})
     assert module.warned == ["one", "two"]
     assert module.result == {"changed": True, "warned": ["one", "two"]}
+
+
+def test_a_missing_command_does_not_end_the_module(monkeypatch, main):
+    """AnsibleModule.run_command would, with SystemExit, past every rollback."""
+
+    def run_command(_module, _arguments, handle_exceptions=True, **_others):
+        if handle_exceptions:
+            raise SystemExit(1)
+        raise FileNotFoundError(2, "No such file or directory")
+
+    monkeypatch.setattr(FakeModule, "run_command", run_command)
+    answers = []
+    main(during=lambda run: answers.append(run(["ip", "link"])), error=DefaultRouteError("x"))
+    assert answers == [(127, "", "ip: No such file or directory\n")]
 
 
 @pytest.mark.parametrize("kind", [DefaultRouteError, K3sConfigError])

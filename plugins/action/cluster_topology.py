@@ -13,6 +13,7 @@ from ansible.errors import AnsibleError
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._topology import (
+    OVERLAY_INTERFACES,
     Host,
     Settings,
     TopologyError,
@@ -33,6 +34,11 @@ ARGUMENT_SPEC = {
     "mode": {"type": "str", "default": "shared"},
     "cluster_interface": {"type": "str"},
     "external_interface": {"type": "str"},
+    "overlay_interfaces": {
+        "type": "list",
+        "elements": "str",
+        "default": list(OVERLAY_INTERFACES),
+    },
     "pod_cidr": {"type": "str", "default": "10.42.0.0/16"},
     "service_cidr": {"type": "str", "default": "10.43.0.0/16"},
     "ports": ROWS,
@@ -115,7 +121,7 @@ class ActionModule(ActionBase):
             extra_ports=arguments["extra_ports"],
             http_redirect=arguments["http_redirect"],
             restrict_sources=arguments["restrict_sources"],
-            external_sources=_networks(arguments["external_sources"]),
+            external_sources=_words(arguments["external_sources"]),
         )
         reader.hear(arguments, in_play)
         hosts = [reader.host(name, group) for name, group in members]
@@ -145,9 +151,9 @@ def _asked(variables: Mapping[str, Any], in_play: Sequence[str]) -> set[str]:
     return left | set(variables.get("ansible_play_batch", in_play))
 
 
-def _networks(given: list[str]) -> list[str]:
-    """Return the networks one by one: a survey of AWX gives them as lines of one text."""
-    return [network for item in given for network in item.replace(",", " ").split()]
+def _words(given: list[Any]) -> list[str]:
+    """Return values one by one: a survey of AWX gives them as lines of one text."""
+    return [word for item in given for word in str(item).replace(",", " ").split()]
 
 
 def _refuse_slice(variables: Mapping[str, Any]) -> None:
@@ -245,7 +251,18 @@ class _HostReader:
             interfaces=interfaces,
             connection_address=network.get("connection_address") or None,
             silence=str(answer.get("msg", "")),
+            overlay_interfaces=self._overlay_interfaces(name),
         )
+
+    def _overlay_interfaces(self, name: str) -> list[str]:
+        """Return a node's own names, or those that hold for the play."""
+        variable = "k3s_topology_overlay_interfaces"
+        value = self.value(name, variable)
+        if value in (None, "") and self.value(self._own, variable) is None:
+            value = self._arguments["overlay_interfaces"]
+        if value in (None, ""):
+            return list(OVERLAY_INTERFACES)
+        return _words([value] if isinstance(value, str) else list(value))
 
     def _setting(self, name: str, option: str) -> Optional[str]:
         """Return a node's own value, or the one that holds for the play (role defaults, vars)."""

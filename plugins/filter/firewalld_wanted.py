@@ -43,7 +43,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: The options C(ipsets), C(policies), C(zones), C(source_zones), C(interface_ports).
+  description: The options C(ipsets), C(policies), C(zones), C(overlay_zones), C(interface_ports).
   type: dict
 """
 

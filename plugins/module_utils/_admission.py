@@ -26,7 +26,7 @@ import ipaddress
 import itertools
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, Optional, Union
 
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_plan import Settings
@@ -112,6 +112,11 @@ class _Rule(NamedTuple):
 
 def judge(configuration: Configuration, connection: Connection) -> Verdict:
     """Tell whether a new TCP connection would be admitted to this host."""
+    # Since 2.4 upstream ships policies that are disabled, which have no effect.
+    enabled = {
+        name: policy for name, policy in configuration.policies.items() if not policy.get("disable")
+    }
+    configuration = replace(configuration, policies=enabled)
     address = _address(connection.source)
     if connection.interface == "lo" or (address is not None and address.is_loopback):
         return Verdict(True, "the loopback interface is always admitted")
@@ -129,6 +134,20 @@ def judge(configuration: Configuration, connection: Connection) -> Verdict:
     if _ADMIT not in ends:
         return Verdict(False, ends[_REFUSE])
     return Verdict(None, f"either {ends[_ADMIT]} or {ends[_REFUSE]}")
+
+
+def only_accepts(policy: Settings) -> bool:
+    """Tell whether a policy can only admit: it has no other target and no rule but accept."""
+    return (
+        policy.get("target", "CONTINUE") in ("CONTINUE", "ACCEPT")
+        and not policy.get("forward_ports")
+        and not policy.get("icmp_blocks")
+        and all(
+            "accept" in rule.elements
+            and not {"drop", "reject", "forward-port"} & set(rule.elements)
+            for rule in _rules(policy)
+        )
+    )
 
 
 def services_needed(configuration: Configuration) -> set[str]:

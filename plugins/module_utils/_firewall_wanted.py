@@ -35,14 +35,16 @@ POLICY_NODES = "k3s-from-nodes"
 POLICY_PODS = "k3s-from-pods"
 POLICY_CLIENTS = "k3s-from-clients"
 POLICY_OVERLAY = "k3s-overlay"
+POLICY_ROUTED = "k3s-routed-pods"
 # After the rules of the zone, so that a ban of the user's holds for our ports as well; but what is
-# forwarded from and to pods meets no zone of their own. Each has a priority of its own, since
-# firewalld 2.0 to 2.4 puts policies of the same priority in front of zones of sources.
+# forwarded from and to pods is accepted before their zone rejects it. Each has a priority of its
+# own, since firewalld 2.0 to 2.4 puts policies of the same priority in front of zones of sources.
 PRIORITIES = {
     POLICY_NODES: 1010,
     POLICY_PODS: 1020,
     POLICY_CLIENTS: 1030,
     POLICY_OVERLAY: -1010,
+    POLICY_ROUTED: -1020,
 }
 IPSET_CLIENTS = "k3s-clients"
 IPSET_NODES = {
@@ -68,6 +70,7 @@ class PolicyWanted(TypedDict):
     name: str
     priority: int
     ingress_zones: list[str]
+    ingress_interfaces: list[str]
     egress_zones: list[str]
     rules: list[str]
 
@@ -80,11 +83,11 @@ class ZoneWanted(TypedDict):
     ports: list[str]
 
 
-class SourceZoneWanted(TypedDict):
-    """A zone of ours for packets from some networks."""
+class OverlayZoneWanted(TypedDict):
+    """A zone of ours that holds the interfaces on which pods' packets arrive."""
 
     name: str
-    sources: list[str]
+    interfaces: list[str]
 
 
 class InterfacePortsWanted(TypedDict):
@@ -100,7 +103,7 @@ class FirewallWanted(TypedDict):
     ipsets: list[IpsetWanted]
     policies: list[PolicyWanted]
     zones: list[ZoneWanted]
-    source_zones: list[SourceZoneWanted]
+    overlay_zones: list[OverlayZoneWanted]
     interface_ports: list[InterfacePortsWanted]
 
 
@@ -125,22 +128,43 @@ def firewall_wanted(topology: Topology, name: str) -> FirewallWanted:
             for rule in [_rule(row, source)]
         ]
         policies.append(_policy(POLICY_NODES, ZONE_CLUSTER if segregated else "ANY", "HOST", rules))
+    # Only what arrives on an interface of the overlay is a pod's; an address can be forged.
     pods = _source_of_cidr(topology["pod_cidr"])
     policies.append(
         _policy(
-            POLICY_PODS, "ANY", "HOST", [_rule(row, pods) for row in rows if POD in row["source"]]
+            POLICY_PODS,
+            ZONE_PODS,
+            "HOST",
+            [_rule(row, pods) for row in rows if POD in row["source"]],
         )
     )
     rules = [
         _rule(row, source) for row in rows if EXTERNAL in row["source"] for source in sets.clients()
     ]
     policies.append(_policy(POLICY_CLIENTS, ZONE_EXTERNAL if segregated else "ANY", "HOST", rules))
-    # Pods' interfaces are in no zone, so what they send to other pods would be rejected on its way.
     overlay = [
         f"rule {_source_of_cidr(cidr)} accept"
         for cidr in (topology["pod_cidr"], topology["service_cidr"])
     ]
-    policies.append(_policy(POLICY_OVERLAY, "ANY", "ANY", overlay))
+    policies.append(_policy(POLICY_OVERLAY, ZONE_PODS, "ANY", overlay))
+    interfaces = [
+        name
+        for name in node["overlay_interfaces"]
+        if name not in (node["cluster_interface"], node["external_interface"])
+    ]
+    if node["cluster_interface"] in node["overlay_interfaces"]:
+        # Without encapsulation (host-gw), packets of other nodes' pods arrive on the NIC.
+        sources = [pods, *sets.nodes([SERVER, AGENT])]
+        policies.append(
+            PolicyWanted(
+                name=POLICY_ROUTED,
+                priority=PRIORITIES[POLICY_ROUTED],
+                ingress_zones=[],
+                ingress_interfaces=[_interface(node, "cluster")],
+                egress_zones=[ZONE_PODS],
+                rules=[f"rule {source} accept" for source in sources],
+            )
+        )
 
     zones = []
     interface_ports = []
@@ -155,7 +179,7 @@ def firewall_wanted(topology: Topology, name: str) -> FirewallWanted:
         ipsets=sets.used(),
         policies=[policy for policy in policies if policy["rules"]],
         zones=zones,
-        source_zones=[SourceZoneWanted(name=ZONE_PODS, sources=[topology["pod_cidr"]])],
+        overlay_zones=[OverlayZoneWanted(name=ZONE_PODS, interfaces=interfaces)],
         interface_ports=interface_ports,
     )
 
@@ -241,6 +265,7 @@ def _policy(name: str, ingress: str, egress: str, rules: Sequence[str]) -> Polic
         name=name,
         priority=PRIORITIES[name],
         ingress_zones=[ingress],
+        ingress_interfaces=[],
         egress_zones=[egress],
         rules=list(dict.fromkeys(rules)),
     )

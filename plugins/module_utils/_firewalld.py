@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Optional
 
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_others import (
@@ -27,13 +27,13 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_pla
     IPSET,
     POLICY,
     PORTS,
-    PREFIX,
     RUNTIME_KEYS,
     ZONE,
     Change,
     Key,
     Objects,
     Settings,
+    overlaps,
 )
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_values import (
     DESCRIPTION,
@@ -47,6 +47,9 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._networkmanage
     NetworkManager,
     Profile,
 )
+
+ActiveZones = dict[str, dict[str, list[str]]]
+"""Sources and interfaces by zone."""
 
 NAME = "org.fedoraproject.FirewallD1"
 _PATH = "/org/fedoraproject/FirewallD1"
@@ -104,16 +107,21 @@ def files_of(kind: str, name: str) -> list[str]:
 
 
 def written_files(
-    keys: Sequence[Key], network_manager: NetworkManager, zone_of: Callable[[str], str]
+    keys: Sequence[Key],
+    profiles: Mapping[str, Profile],
+    network_manager: NetworkManager,
+    zone_of: Callable[[str], str],
 ) -> list[str]:
-    """Return the files that changing objects may write; C(zone_of) tells firewalld's bindings."""
+    """Return the files that changing objects may write.
+
+    C(profiles) are those to restore, by interface; C(zone_of) returns firewalld's own bindings.
+    """
     paths: dict[str, None] = {}
     for kind, name in keys:
         if kind != BINDING:
             paths.update(dict.fromkeys(files_of(kind, name)))
         elif network_manager.manages(name):
-            path = network_manager.file(name)
-            paths.update(dict.fromkeys([path] if path else []))
+            paths.update(dict.fromkeys(network_manager.files(name, profiles.get(name))))
         else:
             zone = zone_of(name)
             paths.update(dict.fromkeys(files_of(ZONE, zone) if zone else []))
@@ -173,32 +181,24 @@ class Firewalld:
         """Return the zone of interfaces that were given none."""
         return str(self._call("", "getDefaultZone"))
 
-    def zone_names(self) -> list[str]:
-        """Return the names of the zones in the permanent configuration."""
-        return [str(name) for name in self._call_config(_LISTS[ZONE])]
-
-    def zone_settings(self, zone: str) -> Settings:
-        """Return the normal settings of a zone in the permanent configuration, NICs included."""
-        return self._permanent(ZONE, zone, with_interfaces=True)
-
-    def running_zone_settings(self, zone: str) -> Optional[Settings]:
-        """Return the normal settings of a running zone, None where it does not run."""
-        if zone not in map(str, self._call(".zone", "getZones")):
-            return None
-        return normal(ZONE, self._call(".zone", "getZoneSettings2", zone))
-
     def is_builtin(self, zone: str) -> bool:
         """Tell whether a zone is the distribution's own, without a file under /etc."""
         return bool(self._property(self._handle(ZONE, zone), f"{_CONFIG}.zone", "builtin"))
 
-    def sources(self) -> dict[str, list[str]]:
-        """Return what the zones of others take as sources in the running configuration."""
-        active = self._call(".zone", "getActiveZones")
+    def active_zones(self) -> ActiveZones:
+        """Return the sources and interfaces of each active zone in the runtime configuration."""
+        # Before 2.0 a zone has only the keys that it needs, since then each has both.
         return {
-            str(zone): [str(source) for source in what["sources"]]
-            for zone, what in active.items()
-            if "sources" in what and not zone.startswith(PREFIX)
+            str(zone): {
+                key: sorted(str(one) for one in what.get(key, ()))
+                for key in ("interfaces", "sources")
+            }
+            for zone, what in self._call(".zone", "getActiveZones").items()
         }
+
+    def permanent_holder(self, interface: str) -> str:
+        """Return the zone whose permanent configuration lists an interface, or an empty text."""
+        return str(self._call_config("getZoneOfInterface", interface))
 
     def permanent_keys(self) -> set[Key]:
         """Return the names of all objects in the permanent configuration."""
@@ -208,39 +208,23 @@ class Firewalld:
             for name in map(str, self._call_config(_LISTS[kind]))
         }
 
-    def permanent_objects(self, of_others: bool = False) -> Objects:
-        """Return what is ours in the permanent configuration, or what is not."""
+    def runtime_keys(self) -> set[Key]:
+        """Return the names of all objects in the runtime configuration."""
         return {
-            (kind, name): self._permanent(kind, name, with_interfaces=of_others)
-            for kind in (IPSET, ZONE, POLICY)
-            for name in map(str, self._call_config(_LISTS[kind]))
-            if name.startswith(PREFIX) != of_others
-        }
-
-    def runtime_objects(self, of_others: bool = False) -> Objects:
-        """Return what is ours in the running configuration, or what is not."""
-        return {
-            (kind, name): normal(kind, self._call(there, get, name), with_interfaces=of_others)
-            for kind, (where, names, there, get) in _RUNNING.items()
+            (kind, name)
+            for kind, (where, names, _there, _get) in _RUNNING.items()
             for name in map(str, self._call(where, names))
-            if name.startswith(PREFIX) != of_others
         }
 
     def permanent_settings(self, key: Key) -> Settings:
-        """Return an object of the permanent configuration, a zone with its NICs."""
+        """Return an object of the permanent configuration, a zone with its interfaces."""
         return self._permanent(*key, with_interfaces=True)
 
-    def foreign_policies(self) -> dict[str, set[str]]:
-        """Return the zones that each policy of others names in the permanent configuration."""
-        result = {}
-        for name in map(str, self._call_config(_LISTS[POLICY])):
-            if not name.startswith(PREFIX):
-                settings = self._permanent(POLICY, name)
-                result[name] = {
-                    *settings.get("ingress_zones", ()),
-                    *settings.get("egress_zones", ()),
-                }
-        return result
+    def runtime_settings(self, key: Key) -> Settings:
+        """Return an object of the runtime configuration, a zone with its interfaces."""
+        kind, name = key
+        _where, _names, there, get = _RUNNING[kind]
+        return normal(kind, self._call(there, get, name), with_interfaces=True)
 
     def permanent_zone_of(self, interface: str) -> str:
         """Return the zone that an interface gets at the next start, empty for the default."""
@@ -256,15 +240,6 @@ class Firewalld:
         """Return the file of NetworkManager that binds an interface, None where none does."""
         return self._network_manager.profile(interface)
 
-    def permanent_ports(self, zone: str) -> list[str]:
-        """Return the plain ports of a zone in the permanent configuration."""
-        return list(self._permanent(ZONE, zone).get("ports", []))
-
-    def runtime_ports(self, zone: str) -> list[str]:
-        """Return the plain ports of a zone in the running configuration."""
-        settings = self._call(".zone", "getZoneSettings2", zone)
-        return list(normal(ZONE, settings).get("ports", []))
-
     def service(self, name: str) -> Optional[Settings]:
         """Return the definition of a service, None where firewalld has none of that name."""
         try:
@@ -272,32 +247,30 @@ class Firewalld:
         except FirewalldError:
             return None
 
-    def others(self) -> Others:
-        """Return what others have in the running firewalld, as far as a reload forgets it."""
+    def others(self, owned: Collection[Key]) -> Others:
+        """Return the runtime configuration of others, as far as a reload forgets it."""
         interfaces: dict[str, str] = {}
         objects: Objects = {}
-        for zone in map(str, self._call(".zone", "getZones")):
-            settings = normal(
-                ZONE, self._call(".zone", "getZoneSettings2", zone), with_interfaces=True
-            )
-            interfaces.update(dict.fromkeys(settings.pop("interfaces", []), zone))
-            if not zone.startswith(PREFIX):
-                objects[ZONE, zone] = settings
-        for kind in (IPSET, POLICY):
-            where, names, there, get = _RUNNING[kind]
-            for name in map(str, self._call(where, names)):
-                if not name.startswith(PREFIX):
-                    objects[kind, name] = normal(kind, self._call(there, get, name))
+        for key in sorted(self.runtime_keys()):
+            if key in owned and key[0] != ZONE:
+                continue
+            settings = self.runtime_settings(key)
+            if key[0] == ZONE:
+                interfaces.update(dict.fromkeys(settings.pop("interfaces", []), key[1]))
+            if key not in owned:
+                objects[key] = settings
         direct = {
             kind: [_bare(one) for one in self._call(".direct", names[0])]
             for kind, names in _DIRECT.items()
         }
-        return Others(objects, interfaces, direct, self._flushed_tables(direct))
+        own_zones = sorted(name for kind, name in owned if kind == ZONE)
+        return Others(objects, interfaces, direct, self._flushed_tables(direct), own_zones)
 
-    def file_paths(self, keys: Sequence[Key]) -> list[str]:
-        """Return the files that changing these objects may write."""
+    def file_paths(self, keys: Sequence[Key], profiles: Mapping[str, Profile]) -> list[str]:
+        """Return the files that changing these objects and restoring profiles may write."""
         return written_files(
             keys,
+            profiles,
             self._network_manager,
             lambda interface: str(self._call_config("getZoneOfInterface", interface)),
         )
@@ -322,7 +295,7 @@ class Firewalld:
             else:
                 # A zone's update() takes a tuple that lacks newer settings.
                 method = "update2" if kind == ZONE else "update"
-                settings = self._out(kind, change.after)
+                settings = self._out(kind, change.after, change.before)
                 getattr(self._handle(kind, name), method)(
                     settings, dbus_interface=f"{_CONFIG}.{kind}"
                 )
@@ -342,17 +315,18 @@ class Firewalld:
                 settings = {"ports": port_pairs(after["ports"])}
                 self._call(".zone", "setZoneSettings2", name, self._variants(settings))
             elif kind == IPSET:
-                entries = self._dbus.Array(after["entries"], signature="s")
-                self._call(".ipset", "setEntries", name, entries)
+                self._change_entries(name, (change.before or {}).get("entries", []), after)
             else:
-                self._set_running(kind, name, after, RUNTIME_KEYS)
+                self._set_running(kind, name, after, RUNTIME_KEYS, change.before)
+                self._change_interfaces(name, change.before or {}, after)
 
     def apply_running_of_others(self, change: Change) -> None:
         """Bring an object of others in the running configuration to C(change.after)."""
         kind, name = change.key
         if kind == ZONE:
             with _translate(f"running zone {name}"):
-                self._set_running(kind, name, change.after or {}, RUNTIME_KEYS | {"sources"})
+                keys = RUNTIME_KEYS | {"sources"}
+                self._set_running(kind, name, change.after or {}, keys, change.before)
         else:
             self.apply_runtime(change)
 
@@ -379,12 +353,16 @@ class Firewalld:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(files_of(ZONE, zone)[1])
 
-    def restore_profile(self, profile: Profile) -> None:
-        """Write a profile back as it was, where nobody has changed it in between."""
-        self._network_manager.restore(profile)
+    def written_profile(self, profile: Profile) -> Profile:
+        """Return a profile's record with what NetworkManager wrote since it was taken."""
+        return self._network_manager.written(profile)
+
+    def restore_profile(self, profile: Profile, zone: str) -> None:
+        """Restore a profile of NetworkManager, which then names a zone."""
+        self._network_manager.restore(profile, zone)
 
     def load_profile(self, path: str) -> None:
-        """Let NetworkManager read a file again that is one of its profiles."""
+        """Let NetworkManager read a file again if it is one of its profiles."""
         self._network_manager.load_profile(path)
 
     def reload(self) -> None:
@@ -393,6 +371,27 @@ class Firewalld:
             self._object.reload(dbus_interface=NAME, timeout=_RELOAD_SECONDS)
 
     # Private
+
+    def _change_entries(self, name: str, before: Sequence[str], after: Settings) -> None:
+        """Change the members of an ipset one by one: setEntries() empties the set first."""
+        gone = [one for one in before if one not in after["entries"]]
+        new = [one for one in after["entries"] if one not in before]
+        # firewalld refuses networks that overlap, so what a new one replaces goes before it comes.
+        replaced = [one for one in gone if overlaps([one], new)]
+        for method, entries in (
+            ("removeEntry", replaced),
+            ("addEntry", new),
+            ("removeEntry", [one for one in gone if one not in replaced]),
+        ):
+            for entry in entries:
+                self._call(".ipset", method, name, entry)
+
+    def _change_interfaces(self, zone: str, before: Settings, after: Settings) -> None:
+        held, wanted = before.get("interfaces", []), after.get("interfaces", [])
+        for interface in sorted(set(wanted) - set(held)):
+            self._call(".zone", "changeZoneOfInterface", zone, interface)
+        for interface in sorted(set(held) - set(wanted)):
+            self._call(".zone", "removeInterface", zone, interface)
 
     def _flushed_tables(self, direct: Direct) -> dict[str, str]:
         flushes = would_flush_iptables(
@@ -441,21 +440,30 @@ class Firewalld:
         if kind == IPSET:
             self._call_config("addIPSet", name, self._out(kind, settings))
             return
-        about = {"short": name, "description": DESCRIPTION}
+        whole = {**complete(kind, settings), "short": name, "description": DESCRIPTION}
         method = "addZone2" if kind == ZONE else "addPolicy"
-        self._call_config(method, name, self._variants({**complete(kind, settings), **about}))
+        self._call_config(method, name, self._variants(whole))
 
-    def _set_running(self, kind: str, name: str, settings: Settings, keys: Collection[str]) -> None:
-        chosen = {key: value for key, value in complete(kind, settings).items() if key in keys}
+    def _set_running(
+        self,
+        kind: str,
+        name: str,
+        settings: Settings,
+        keys: Collection[str],
+        before: Optional[Settings],
+    ) -> None:
+        whole = complete(kind, settings, before)
+        chosen = {key: value for key, value in whole.items() if key in keys}
         where, method = {
             ZONE: (".zone", "setZoneSettings2"),
             POLICY: (".policy", "setPolicySettings"),
         }[kind]
         self._call(where, method, name, self._variants(chosen))
 
-    def _out(self, kind: str, settings: Settings) -> Any:
+    def _out(self, kind: str, settings: Settings, before: Optional[Settings] = None) -> Any:
         if kind != IPSET:
-            return self._variants(complete(kind, settings))
+            about = {"description": DESCRIPTION}
+            return self._variants({**complete(kind, settings, before), **about})
         return self._dbus.Struct(
             (
                 "",

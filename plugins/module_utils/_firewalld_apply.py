@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Bring a node's firewalld to its target: read once, plan once, judge, apply, read back, compare.
+"""Apply a wanted state to a node's firewalld: read once, plan once, check, write, verify.
 
-From the first step on a guard holds what to go back to, so that a run that fails, is killed, or
+From the first step on a guard holds what to roll back to, so that a run that fails, is killed, or
 locks its own controller out ends in the old state.
 """
 
@@ -14,13 +14,16 @@ import contextlib
 import json
 import os
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Optional, Protocol
 
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._checkpoint import Checkpoint
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._files import (
     FileCopy,
+    make_directory,
     remove_file,
+    sync,
     write_file,
 )
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld import FirewalldError
@@ -37,20 +40,34 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_pla
     Change,
     Key,
     Record,
-    Settings,
     State,
     Target,
     changes,
+    conflicts,
     left_policies,
     printable,
+    runtime_changes,
     target_absent,
     target_present,
-    users_zone,
+)
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_read import (
+    Wanted,
+    read_state,
+    wanted_keys,
+)
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_repair import (
+    broken_objects,
+    remove_broken,
+    wait_until_forgotten,
+)
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_warnings import (
+    left_objects,
+    shadowing_zones,
 )
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_write import (
     Writer,
-    go_back,
-    tidy,
+    restore_builtin_zones,
+    roll_back,
     verify,
     write,
 )
@@ -58,62 +75,54 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._networkmanage
 
 RECORD_PATH = "/var/lib/k3s-network/firewalld.json"
 
-Wanted = Mapping[str, Sequence[Mapping[str, Any]]]
-
 
 class Client(Writer, Judged, Protocol):
     """What this file needs of firewalld; see _firewalld.Firewalld."""
 
-    def version(self) -> str: ...
-    def default_zone(self) -> str: ...
-    def zone_names(self) -> list[str]: ...
-    def running_zone_settings(self, zone: str) -> Optional[Settings]: ...
-    def is_builtin(self, zone: str) -> bool: ...
-    def sources(self) -> dict[str, list[str]]: ...
-    def foreign_policies(self) -> dict[str, set[str]]: ...
-    def profile_of(self, interface: str) -> Optional[Profile]: ...
-    def file_paths(self, keys: Sequence[Key]) -> list[str]: ...
+    def written_profile(self, profile: Profile) -> Profile: ...
+    def file_paths(self, keys: Sequence[Key], profiles: Mapping[str, Profile]) -> list[str]: ...
 
 
 class Guard(Protocol):
     """What this file needs of the guard; see _guard.Guard."""
 
+    def need_writable(self, files: Iterable[str]) -> None: ...
     def begin(self, checkpoint: Checkpoint) -> None: ...
     def await_confirmation(self, checkpoint: Checkpoint, seconds: int) -> None: ...
     def end(self) -> None: ...
 
 
 class RecordStore:
-    """The record of what was there before us, in a file of the node."""
+    """The record of what this collection created and changed, in a file of the node."""
 
     def __init__(self, path: str = RECORD_PATH) -> None:
         self.path = path
+        self.problem = ""
+        """Why the file could not be read, empty if it could or if there is none."""
 
     def load(self) -> Record:
-        """Return the record, an empty one where there is no file.
-
-        Raises FirewalldError where the file can't be read as one.
-        """
+        """Return the record, an empty one if there is no file or it cannot be read."""
         try:
             with open(self.path, encoding="utf-8") as stream:
                 return Record.from_dict(json.load(stream))
         except FileNotFoundError:
             return Record()
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise FirewalldError(
-                f"{self.path} can't be read ({error}). It says how the interfaces were bound "
-                "before this collection changed them; restore it, or remove it to take the zones "
-                "of now for those of before"
-            ) from error
+            self.problem = f"{type(error).__name__}: {error}"
+            return Record()
 
     def save(self, record: Record) -> None:
         """Write the record so that a power loss leaves the old one or the new one."""
+        if self.problem:
+            with contextlib.suppress(FileNotFoundError):
+                os.replace(self.path, f"{self.path}.unreadable")
+            self.problem = ""
         if record == Record():
             remove_file(self.path)
             with contextlib.suppress(OSError):
                 os.rmdir(os.path.dirname(self.path))
             return
-        os.makedirs(os.path.dirname(self.path), mode=0o700, exist_ok=True)
+        make_directory(os.path.dirname(self.path), mode=0o700)
         write_file(self.path, json.dumps(record.to_dict(), indent=2, sort_keys=True).encode())
 
 
@@ -124,153 +133,154 @@ def ensure(
     wanted: Optional[Wanted],
     terms: Terms,
 ) -> dict[str, Any]:
-    """Bring firewalld to C(wanted), or rid it of everything of ours where that is None.
+    """Bring firewalld to C(wanted), or remove everything that this collection created if None.
 
-    Returns C(changed), C(diff), C(reloaded), C(active), C(firewalld_version) and, where the change
-    awaits a confirmation, C(confirm). Raises FirewalldError or GuardError; what was changed until
-    then has been taken back, or the text says what will.
+    Returns C(changed), C(diff), C(reloaded), C(active), C(firewalld_version), C(warned) and, if the
+    change awaits a confirmation, C(confirm). Raises FirewalldError or GuardError; what was changed
+    until then was rolled back, or the text says what will.
     """
-    client = open_client()
     record = store.load()
+    warned = _warn_of_record(store)
+    broken = broken_objects(record.objects)
+    if broken and not terms.check_mode:
+        _repair(open_client, broken, record)
+    client = open_client()
     state, target = _plan(client, record, wanted)
     permanent = changes(state.permanent, target.permanent)
-    runtime = changes(state.runtime, target.runtime) if client.is_running() else []
-    changed = bool(permanent or runtime)
+    runtime = runtime_changes(state.runtime, target.runtime) if client.is_running() else []
+    if wanted is None:
+        warned += left_objects(client.permanent_keys(), record)
+    else:
+        warned += shadowing_zones(state, wanted)
     result: dict[str, Any] = {
-        "changed": changed,
+        "changed": bool(permanent or runtime or broken),
         "reloaded": False,
         "active": client.is_running(),
         "firewalld_version": client.version(),
         "diff": _diff(state, target, permanent, runtime),
+        "warned": warned,
     }
-    if not changed:
+    if broken:
+        names = ", ".join(files for key in broken for files in [" ".join(key)])
+        warned.append(
+            f"firewalld cannot read files of this collection ({names}), for example after a power "
+            "loss; they are written again"
+        )
+        if terms.check_mode:
+            return result
+    leaving = {
+        interface: former.profile
+        for interface, former in record.bindings.items()
+        if former.profile is not None and interface not in target.record.bindings
+    }
+    if not (permanent or runtime):
         if not terms.check_mode and record != target.record:
-            tidy(client, record, target.record)
+            for interface, profile in leaving.items():
+                client.restore_profile(profile, record.bindings[interface].permanent)
+            restore_builtin_zones(client, record, target.record)
             store.save(target.record)
         return result
 
-    others = client.others()
+    owned = record.objects | wanted_keys(wanted)
+    others = client.others(owned)
     reloads = any(change.needs_reload for change in runtime)
-    judge_change(client, state, target, others, reloads, terms)
+    judge_change(client, state, target, owned, others, reloads, terms)
+    checkpoint = _checkpoint(client, store, state, target, record, others, permanent, leaving)
+    guard.need_writable(copy.path for copy in checkpoint.files)
     if terms.check_mode:
         return result
-    checkpoint = _checkpoint(client, store, state, target, record, others, permanent)
     guard.begin(checkpoint)
     try:
-        result["reloaded"] = write(client, target.permanent, target.runtime, others)
-        tidy(client, record, target.record)
-        store.save(target.record)
+        # First of all, so that whatever ends this run, no object of ours is without a record.
+        store.save(checkpoint.later)
+        result["reloaded"] = write(client, target.permanent, target.runtime, owned, others, leaving)
+        restore_builtin_zones(client, record, target.record)
         moved = any(change.key[0] == BINDING for change in (*permanent, *runtime))
-        verify(client, target.permanent, target.runtime, moved)
+        verify(client, target.permanent, target.runtime, owned, moved)
+        store.save(_with_written_profiles(client, target.record, record))
+        sync(copy.path for copy in checkpoint.files)
         if terms.confirm_timeout and client.is_running():
             guard.await_confirmation(checkpoint, terms.confirm_timeout)
             result["confirm"] = checkpoint.identity
     except Exception as error:
-        raise FirewalldError(f"{error}. {_take_back(open_client, guard, checkpoint)}") from error
+        raise FirewalldError(f"{error}. {_roll_back(open_client, guard, checkpoint)}") from error
     if "confirm" not in result:
         guard.end()
     return result
 
 
-def _take_back(open_client: Callable[[], Client], guard: Guard, checkpoint: Checkpoint) -> str:
-    """Take a change back that went wrong; return what came of it."""
+def _warn_of_record(store: RecordStore) -> list[str]:
+    if not store.problem:
+        return []
+    return [
+        f"The state file {store.path} cannot be read ({store.problem}) and counts as lost: objects "
+        "that equal what this collection creates are recorded anew, and remove will put NICs into "
+        "the default zone"
+    ]
+
+
+def _repair(open_client: Callable[[], Client], broken: Sequence[Key], record: Record) -> None:
+    """Remove broken files of ours, without which firewalld accepts its configuration again."""
+    remove_broken(broken, record.objects)
+    client = open_client()
+    if client.is_running() and (
+        client.trouble() or not wait_until_forgotten(client.permanent_keys, broken)
+    ):
+        client.reload()
+
+
+def _with_written_profiles(client: Client, record: Record, before: Record) -> Record:
+    """Return the record with what NetworkManager wrote to the profiles that were changed."""
+    bindings = {
+        interface: former
+        if former.profile is None or interface in before.bindings
+        else replace(former, profile=client.written_profile(former.profile))
+        for interface, former in record.bindings.items()
+    }
+    return replace(record, bindings=bindings)
+
+
+def _roll_back(open_client: Callable[[], Client], guard: Guard, checkpoint: Checkpoint) -> str:
+    """Roll back a change that failed; return what came of it."""
     try:
         # A new client, since firewalld may have been started again.
-        go_back(open_client(), checkpoint, interrupted=True)
+        roll_back(open_client(), checkpoint, interrupted=True)
         guard.end()
     except Exception as error:  # The first error is the one to report; this one goes with it.
         return (
-            f"What this run had changed could not be taken back yet ({error}); the node goes on "
-            "trying by itself, see journalctl -u k3s-network-guardian"
+            f"The change could not be rolled back yet ({error}); the node keeps trying by itself, "
+            "see journalctl -u 'k3s-network-guardian-*'"
         )
-    return "What this run had changed was taken back"
+    return "The change was rolled back"
 
 
 def _plan(client: Client, record: Record, wanted: Optional[Wanted]) -> tuple[State, Target]:
-    interfaces = set(record.bindings)
-    port_interfaces: set[str] = set()
-    if wanted is not None:
-        interfaces |= {zone["interface"] for zone in wanted["zones"]}
-        port_interfaces = {entry["interface"] for entry in wanted["interface_ports"]}
-    has_source_zones = wanted is not None and bool(wanted["source_zones"])
-    state = _read(client, record, interfaces, port_interfaces, has_source_zones)
+    state = read_state(client, record, wanted)
     if wanted is None:
         return state, target_absent(state, record)
     left = left_policies(state, record, wanted["zones"])
     if left:
         raise FirewalldError(
-            f"Nothing was changed. The firewalld policies {', '.join(left)}, which are not "
-            "ours, name the zone that holds a NIC now, and would no longer apply once the NIC "
-            "is in a zone of this collection (k3s_topology_mode segregated). Let them name "
-            "ANY, or bind the NIC to another zone first, or set k3s_topology_mode to shared"
+            f"No changes were made. The firewalld policies {', '.join(left)} name the zone that "
+            "holds a NIC now, and would no longer apply once the NIC is in a zone of this "
+            "collection (k3s_topology_mode segregated). Let them name ANY, disable or delete them, "
+            "bind the NIC to another zone first, or set k3s_topology_mode to shared"
         )
-    return state, target_present(state, record, **wanted)
+    target = target_present(state, record, **wanted)
+    unknown = conflicts(state, target, record)
+    if unknown:
+        raise FirewalldError(
+            "No changes were made. firewalld has objects that this collection would create, but "
+            f"did not: {', '.join(' '.join(key) for key in unknown)}. If they are your own, give "
+            "them another name. If they are left from a run whose state file "
+            f"{RECORD_PATH} was lost, delete them and run again: "
+            f"{'; '.join(_deletion(key) for key in unknown)}; firewall-cmd --reload"
+        )
+    return state, target
 
 
-def _read(
-    client: Client,
-    record: Record,
-    interfaces: set[str],
-    port_interfaces: set[str],
-    has_source_zones: bool,
-) -> State:
-    permanent = client.permanent_objects()
-    runtime = client.runtime_objects()
-    default_zone = client.default_zone()
-    for interface in sorted(interfaces | port_interfaces):
-        runtime[BINDING, interface] = {"zone": client.runtime_zone_of(interface)}
-    for interface in sorted(interfaces):
-        permanent[BINDING, interface] = {"zone": client.permanent_zone_of(interface)}
-    port_zones = set(record.ports)
-    for interface in port_interfaces:
-        port_zones.add(users_zone(runtime, record, interface) or default_zone)
-    passes_over_default = has_source_zones and _major(client.version()) >= 2
-    needs_zones = bool(interfaces) or passes_over_default
-    known = set(client.zone_names()) if needs_zones or port_zones else set()
-    for zone in sorted(port_zones & known):
-        permanent[PORTS, zone] = {"ports": client.permanent_ports(zone)}
-        runtime[PORTS, zone] = {"ports": client.runtime_ports(zone)}
-    formers = {former.runtime for former in record.bindings.values()}
-    formers |= {str(runtime[BINDING, interface]["zone"]) for interface in interfaces}
-    formers = ({zone or default_zone for zone in formers} | {default_zone}) & known
-    running_zones = {
-        zone: client.running_zone_settings(zone) for zone in (formers if needs_zones else ())
-    }
-    return State(
-        permanent=permanent,
-        runtime=runtime,
-        default_zone=default_zone,
-        zone_names=frozenset(known),
-        zones={
-            zone: client.zone_settings(zone)
-            for zone in sorted((formers if needs_zones else set()) | (port_zones & known))
-        },
-        running_zones={zone: found for zone, found in running_zones.items() if found is not None},
-        passes_over_default=passes_over_default,
-        ends_early=_ends_early(client, default_zone),
-        sources=client.sources() if needs_zones else {},
-        foreign_policies=client.foreign_policies() if interfaces else {},
-        builtin_zones=frozenset(zone for zone in port_zones & known if client.is_builtin(zone)),
-        profiles={
-            interface: client.profile_of(interface)
-            for interface in interfaces - set(record.bindings)
-        },
-    )
-
-
-def _ends_early(client: Client, default_zone: str) -> bool:
-    if _major(client.version()) > 0:
-        return False
-    zones = client.runtime_objects(of_others=True)
-    return any(
-        settings.get("target") in ("DROP", "%%REJECT%%", "REJECT")
-        for (_kind, name), settings in zones.items()
-        if name == default_zone or settings.get("interfaces") or settings.get("sources")
-    )
-
-
-def _major(version: str) -> int:
-    return int(version.partition(".")[0])
+def _deletion(key: Key) -> str:
+    return f"firewall-cmd --permanent --delete-{key[0]}={key[1]}"
 
 
 def _checkpoint(
@@ -281,6 +291,7 @@ def _checkpoint(
     record: Record,
     others: Others,
     permanent: Sequence[Change],
+    leaving: Mapping[str, Profile],
 ) -> Checkpoint:
     keys = [change.key for change in permanent]
     keys += [
@@ -292,18 +303,16 @@ def _checkpoint(
         if zone
     ]
     keys += [(PORTS, zone) for zone in record.ports]
-    later = Record(
-        bindings={**target.record.bindings, **record.bindings},
-        ports={**record.ports, **target.record.ports},
-    )
     return Checkpoint(
         identity=secrets.token_hex(8),
         permanent=state.permanent,
         runtime=state.runtime,
         record=record,
-        later=later,
+        later=record.union(target.record),
         others=others,
-        files=tuple(FileCopy.take(path) for path in (*client.file_paths(keys), store.path)),
+        files=tuple(
+            FileCopy.take(path) for path in (*client.file_paths(keys, leaving), store.path)
+        ),
     )
 
 
@@ -313,7 +322,7 @@ def _diff(
     parts = []
     for name, steps, before, after in (
         ("permanent", permanent, state.permanent, target.permanent),
-        ("running", runtime, state.runtime, target.runtime),
+        ("runtime", runtime, state.runtime, target.runtime),
     ):
         if steps:
             keys = [step.key for step in steps]

@@ -14,14 +14,14 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._checkpoint im
 )
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_apply import (
     RecordStore,
-    Wanted,
     ensure,
 )
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_judge import Terms
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_open import (
     open_firewalld,
 )
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_write import go_back
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_read import Wanted
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_write import roll_back
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._guard import Guard
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._iptables import RunCommand
 
@@ -39,8 +39,10 @@ def bring_to_state(
 
     def recover(checkpoint: Checkpoint) -> None:
         interrupted = not checkpoints.was_done(checkpoint.identity)
-        go_back(open_firewalld(run_command), checkpoint, interrupted)
+        roll_back(open_firewalld(run_command), checkpoint, interrupted)
 
     patience = max(_LEAST_PATIENCE, terms.confirm_timeout + _SPARE_PATIENCE)
     with guard.alone(patience, None if terms.check_mode else recover):
-        return ensure(lambda: open_firewalld(run_command), RecordStore(), guard, wanted, terms)
+        result = ensure(lambda: open_firewalld(run_command), RecordStore(), guard, wanted, terms)
+    result["warned"] = [*guard.warnings, *result["warned"]]
+    return result

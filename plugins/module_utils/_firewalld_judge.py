@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Optional, Protocol
 
@@ -13,6 +14,7 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._admission imp
     Configuration,
     Connection,
     judge,
+    only_accepts,
     services_needed,
 )
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld import (
@@ -35,7 +37,7 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_pla
     State,
     Target,
     changes,
-    is_ours,
+    runtime_changes,
 )
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._iptables_rules import (
     kubernetes_chains,
@@ -43,6 +45,11 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._iptables_rule
 
 # Of firewalld's service ssh.
 _SSH_PORT = 22
+# systemctl stop k3s leaves the pods running; only this script ends them.
+_CONSENT = (
+    "{what} with k3s_firewall_allow_disruptive_reload: true, or first stop K3s and its pods on "
+    "this node with k3s-killall.sh"
+)
 
 
 @dataclass(frozen=True)
@@ -54,7 +61,9 @@ class Terms:
     """Seconds until a change that nobody confirms is taken back; 0 makes it final at once."""
     allow_disruptive_reload: bool = False
     connection: Optional[Connection] = None
-    """How Ansible came, None where that is not over the network."""
+    """Ansible's own connection, None if it is not over the network."""
+    kubernetes: Callable[[], list[str]] = list
+    """Returns the names of what runs of Kubernetes on this node."""
 
 
 class Judged(Protocol):
@@ -62,7 +71,6 @@ class Judged(Protocol):
 
     def is_running(self) -> bool: ...
     def trouble(self) -> str: ...
-    def permanent_objects(self, of_others: bool = False) -> Objects: ...
     def permanent_keys(self) -> set[Key]: ...
     def permanent_settings(self, key: Key) -> Settings: ...
     def permanent_zone_of(self, interface: str) -> str: ...
@@ -70,16 +78,29 @@ class Judged(Protocol):
 
 
 def judge_change(
-    client: Judged, state: State, target: Target, others: Others, reloads: bool, terms: Terms
+    client: Judged,
+    state: State,
+    target: Target,
+    owned: Collection[Key],
+    others: Others,
+    reloads: bool,
+    terms: Terms,
 ) -> None:
-    """Raise FirewalldError where the change would cut somebody off."""
+    """Raise FirewalldError if the change would cut off the controller or interrupt others."""
     trouble = client.trouble()
     if trouble:
-        raise FirewalldError(f"Nothing was changed. {trouble}")
-    if reloads and client.is_running():
-        _judge_reload(client, others, terms)
+        raise FirewalldError(f"No changes were made. {trouble}")
+    if client.is_running():
+        if reloads:
+            _judge_reload(client, owned, others, terms)
+        if not target.record.objects:
+            _judge_removal(terms)
     if terms.connection is not None and not _only_admits(state, target):
-        permanent_others = client.permanent_objects(of_others=True)
+        permanent_others = {
+            key: client.permanent_settings(key)
+            for key in client.permanent_keys()
+            if key not in owned
+        }
         # The permanent configuration is the one after the next start, so it counts as well.
         for which, theirs, ours, wanted in (
             ("", _with_interfaces(others), state.runtime, target.runtime),
@@ -92,35 +113,56 @@ def judge_change(
 
 
 def _only_admits(state: State, target: Target) -> bool:
-    """Tell whether all that happens is that policies and sets are added, which only admit."""
-    steps = changes(state.permanent, target.permanent) + changes(state.runtime, target.runtime)
-    return all(step.before is None and step.key[0] in (IPSET, POLICY) for step in steps)
+    """Tell whether the change only adds ipsets and policies whose rules all accept."""
+    steps = changes(state.permanent, target.permanent)
+    steps += runtime_changes(state.runtime, target.runtime)
+    return all(
+        step.before is None
+        and (step.key[0] == IPSET or (step.key[0] == POLICY and only_accepts(step.after or {})))
+        for step in steps
+    )
 
 
-def _judge_reload(client: Judged, others: Others, terms: Terms) -> None:
-    # What nobody has given a file under /etc is as it was when firewalld started.
+def _judge_reload(client: Judged, owned: Collection[Key], others: Others, terms: Terms) -> None:
+    # What has no file under /etc is as it was when firewalld started.
     permanent = {
         key: client.permanent_settings(key)
         if is_customized(key) or key not in others.objects
         else others.objects[key]
         for key in client.permanent_keys()
-        if not is_ours(key)
+        if key not in owned
     }
     conflicts = reload_conflicts(permanent, others.objects)
     if conflicts:
         raise FirewalldError(
-            "Nothing was changed. What this run needs takes a reload of firewalld, and that would "
-            f"change what others have: {'; '.join(conflicts)}. Settle it first, with "
-            "firewall-cmd --reload or --runtime-to-permanent, or by deleting what is not wanted"
+            "No changes were made. This change needs a reload of firewalld, and the reload would "
+            f"change configuration that is not managed by this collection: {'; '.join(conflicts)}. "
+            "Activate it with firewall-cmd --reload, keep it with firewall-cmd "
+            "--runtime-to-permanent, or delete it; then run again"
         )
     chains = sorted({chain for text in others.tables.values() for chain in kubernetes_chains(text)})
-    if chains and not terms.allow_disruptive_reload:
+    if not chains or terms.allow_disruptive_reload:
+        return
+    running = terms.kubernetes()
+    if running:
         raise FirewalldError(
-            "Nothing was changed. What this run needs takes a reload of firewalld, and this "
-            f"firewalld flushes every rule of iptables then, those of the running Kubernetes ("
-            f"{', '.join(chains[:3])} and {len(chains)} chains in all) included, which breaks its "
-            "services and pods until they are written again (firewalld#863). Stop K3s on this node "
-            "first, or consent with k3s_firewall_allow_disruptive_reload: true"
+            "No changes were made. This change needs a reload of firewalld, which on this node "
+            f"flushes all iptables rules, those of the running Kubernetes ({', '.join(running)}; "
+            f"{len(chains)} chains such as {chains[0]}) included (firewalld#863). The run restores "
+            "them after the reload: services and published ports do not accept new connections for "
+            "up to 2 seconds, and established ones continue. "
+            + _CONSENT.format(what="Accept this interruption")
+        )
+
+
+def _judge_removal(terms: Terms) -> None:
+    running = [] if terms.allow_disruptive_reload else terms.kubernetes()
+    if running:
+        raise FirewalldError(
+            f"No changes were made. Kubernetes runs on this node ({', '.join(running)}). Without "
+            "the rules of this collection, firewalld rejects traffic between the nodes and from "
+            "pods, for as long as no rules of your own admit it. "
+            + _CONSENT.format(what="Remove the rules all the same")
         )
 
 
@@ -133,10 +175,10 @@ def _judge_connection(
         port = connection.port
         option = "--add-service=ssh" if port == _SSH_PORT else f"--add-port={port}/tcp"
         raise FirewalldError(
-            f"Nothing was changed. The connection by which Ansible came, from {connection.source} "
-            f"to port {port}/tcp, would no longer be admitted{which}: {later.because}. "
-            f"What admits it now: {now.because}. Admit it by a rule of your own first, say "
-            f"firewall-cmd --permanent --zone=ZONE {option} and the same without "
+            f"No changes were made. The change would block Ansible's own SSH connection, from "
+            f"{connection.source} to port {port}/tcp{which}: {later.because}. "
+            f"It is admitted now by: {now.because}. Add a rule of your own first: "
+            f"firewall-cmd --permanent --zone=ZONE {option}, and the same without "
             "--permanent"
         )
 

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Optional
 
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld import (
+    ActiveZones,
     FirewalldError,
     files_of,
     written_files,
@@ -29,11 +30,9 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_pla
     IPSET,
     POLICY,
     PORTS,
-    PREFIX,
     ZONE,
     Change,
     Key,
-    Objects,
     Settings,
 )
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_values import (
@@ -97,68 +96,48 @@ class OfflineFirewalld:
         """Return the zone of interfaces that were given none."""
         return str(self._firewall.get_default_zone())
 
-    def zone_names(self) -> list[str]:
-        """Return the names of the zones."""
-        return list(self._config.get_zones())
-
-    def zone_settings(self, zone: str) -> Settings:
-        """Return the normal settings of a zone, NICs included."""
-        return self._settings(ZONE, zone, with_interfaces=True)
-
-    def running_zone_settings(self, zone: str) -> Optional[Settings]:
-        """Return the normal settings of a zone, None where there is none of that name."""
-        return self._settings(ZONE, zone) if zone in self._config.get_zones() else None
-
     def is_builtin(self, zone: str) -> bool:
         """Tell whether a zone is the distribution's own, without a file under /etc."""
         return bool(self._config.get_zone(zone).builtin)
 
-    def sources(self) -> dict[str, list[str]]:
-        """Return what the zones of others take as sources."""
+    def active_zones(self) -> ActiveZones:
+        """Return the sources and interfaces of each zone that will be active."""
         found = {}
         for zone in self._config.get_zones():
-            sources = self._settings(ZONE, zone).get("sources")
-            if sources and not zone.startswith(PREFIX):
-                found[zone] = list(sources)
+            settings = self._settings(ZONE, zone, with_interfaces=True)
+            held = {key: settings.get(key, []) for key in ("interfaces", "sources")}
+            if any(held.values()):
+                found[str(zone)] = held
         return found
+
+    def permanent_holder(self, interface: str) -> str:
+        """Return the zone whose permanent configuration lists an interface, or an empty text."""
+        for zone in self._config.get_zones():
+            if interface in self._config.get_zone(zone).interfaces:
+                return str(zone)
+        return ""
 
     def permanent_keys(self) -> set[Key]:
         """Return the names of all objects in the permanent configuration."""
         return {(kind, name) for kind in (IPSET, ZONE, POLICY) for name in self._names(kind)}
 
-    def permanent_objects(self, of_others: bool = False) -> Objects:
-        """Return what is ours, or what is not."""
-        return {
-            (kind, name): self._settings(kind, name, with_interfaces=of_others)
-            for kind in (IPSET, ZONE, POLICY)
-            for name in self._names(kind)
-            if name.startswith(PREFIX) != of_others
-        }
-
-    def runtime_objects(self, of_others: bool = False) -> Objects:
-        """Return what firewalld will start with."""
-        return self.permanent_objects(of_others)
+    def runtime_keys(self) -> set[Key]:
+        """Return the names of all objects that firewalld will start with."""
+        return self.permanent_keys()
 
     def permanent_settings(self, key: Key) -> Settings:
-        """Return an object, a zone with its NICs."""
+        """Return an object, a zone with its interfaces."""
         return self._settings(*key, with_interfaces=True)
 
-    def foreign_policies(self) -> dict[str, set[str]]:
-        """Return the zones that each policy of others names."""
-        return {
-            name: {*settings.get("ingress_zones", ()), *settings.get("egress_zones", ())}
-            for (kind, name), settings in self.permanent_objects(of_others=True).items()
-            if kind == POLICY
-        }
+    def runtime_settings(self, key: Key) -> Settings:
+        """Return an object that firewalld will start with, a zone with its interfaces."""
+        return self.permanent_settings(key)
 
     def permanent_zone_of(self, interface: str) -> str:
         """Return the zone that an interface gets at the next start, empty for the default."""
         if self._network_manager.manages(interface):
             return self._network_manager.zone(interface)
-        for zone in self._config.get_zones():
-            if interface in self._config.get_zone(zone).interfaces:
-                return str(zone)
-        return ""
+        return self.permanent_holder(interface)
 
     def runtime_zone_of(self, interface: str) -> str:
         """Return the zone that will hold an interface, empty for the default."""
@@ -168,14 +147,6 @@ class OfflineFirewalld:
         """Return the file of NetworkManager that binds an interface, None where none does."""
         return self._network_manager.profile(interface)
 
-    def permanent_ports(self, zone: str) -> list[str]:
-        """Return the plain ports of a zone."""
-        return list(self._settings(ZONE, zone).get("ports", []))
-
-    def runtime_ports(self, zone: str) -> list[str]:
-        """Return the plain ports that a zone will have."""
-        return self.permanent_ports(zone)
-
     def service(self, name: str) -> Optional[Settings]:
         """Return the definition of a service, None where there is none of that name."""
         if name not in self._config.get_services():
@@ -183,13 +154,13 @@ class OfflineFirewalld:
         service = self._config.get_service(name)
         return normal(ZONE, self._config.get_service_config_dict(service))
 
-    def others(self) -> Others:
+    def others(self, owned: Collection[Key]) -> Others:
         """Return that nothing runs."""
         return Others()
 
-    def file_paths(self, keys: Sequence[Key]) -> list[str]:
-        """Return the files that changing these objects may write."""
-        return written_files(keys, self._network_manager, self.permanent_zone_of)
+    def file_paths(self, keys: Sequence[Key], profiles: Mapping[str, Profile]) -> list[str]:
+        """Return the files that changing these objects and restoring profiles may write."""
+        return written_files(keys, profiles, self._network_manager, self.permanent_zone_of)
 
     # Writing
 
@@ -204,7 +175,7 @@ class OfflineFirewalld:
             elif change.after is None:
                 self._remove(kind, name)
             else:
-                self._write(kind, name, change.after, is_new=change.before is None)
+                self._write(kind, name, change.after, change.before)
 
     def apply_runtime(self, change: Change) -> None:
         """Do nothing: what is permanent is what will run."""
@@ -226,12 +197,16 @@ class OfflineFirewalld:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(files_of(ZONE, zone)[1])
 
-    def restore_profile(self, profile: Profile) -> None:
-        """Write a profile back as it was, where nobody has changed it in between."""
-        self._network_manager.restore(profile)
+    def written_profile(self, profile: Profile) -> Profile:
+        """Return a profile's record with what NetworkManager wrote since it was taken."""
+        return self._network_manager.written(profile)
+
+    def restore_profile(self, profile: Profile, zone: str) -> None:
+        """Restore a profile of NetworkManager, which then names a zone."""
+        self._network_manager.restore(profile, zone)
 
     def load_profile(self, path: str) -> None:
-        """Let NetworkManager read a file again that is one of its profiles."""
+        """Let NetworkManager read a file again if it is one of its profiles."""
         self._network_manager.load_profile(path)
 
     def reload(self) -> None:
@@ -254,8 +229,9 @@ class OfflineFirewalld:
             raw = config.get_policy_object_config_dict(config.get_policy_object(name))
         return normal(kind, raw, with_interfaces)
 
-    def _write(self, kind: str, name: str, settings: Settings, is_new: bool) -> None:
+    def _write(self, kind: str, name: str, settings: Settings, before: Optional[Settings]) -> None:
         config = self._config
+        is_new = before is None
         if kind == IPSET:
             raw = (
                 "",
@@ -270,7 +246,7 @@ class OfflineFirewalld:
             else:
                 config.set_ipset_config(config.get_ipset(name), raw)
             return
-        whole = {**complete(kind, settings), "short": name, "description": DESCRIPTION}
+        whole = {**complete(kind, settings, before), "short": name, "description": DESCRIPTION}
         if kind == ZONE:
             if is_new:
                 config.new_zone_dict(name, whole)

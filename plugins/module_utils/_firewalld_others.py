@@ -17,7 +17,6 @@ from typing import Any
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_plan import (
     IPSET,
     POLICY,
-    PREFIX,
     RUNTIME_KEYS,
     ZONE,
     Change,
@@ -43,7 +42,9 @@ class Others:
     """The zones that hold interfaces, those of this collection included."""
     direct: Direct = field(default_factory=dict)
     tables: Mapping[str, str] = field(default_factory=dict)
-    """What iptables-save and ip6tables-save print, where a reload would flush it."""
+    """What iptables-save and ip6tables-save print, if a reload would flush it."""
+    own_zones: Sequence[str] = ()
+    """The zones of this collection."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return a form that JSON holds."""
@@ -52,6 +53,7 @@ class Others:
             "interfaces": dict(self.interfaces),
             "direct": {kind: [list(one) for one in many] for kind, many in self.direct.items()},
             "tables": dict(self.tables),
+            "own_zones": list(self.own_zones),
         }
 
     @classmethod
@@ -62,6 +64,7 @@ class Others:
             interfaces=data["interfaces"],
             direct=data["direct"],
             tables=data["tables"],
+            own_zones=data["own_zones"],
         )
 
 
@@ -94,15 +97,18 @@ def restoration(before: Objects, after: Objects) -> list[Change]:
     return steps
 
 
-def interfaces_to_move(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, str]:
-    """Return the interfaces that a reload has moved, with the zones of others they were in.
+def interfaces_to_move(before: Others, after: Others) -> dict[str, str]:
+    """Return the interfaces that a reload has moved, with the user's zones that held them.
 
-    An empty zone stands for an interface that was in none. Those of ours are seen to elsewhere.
+    An empty zone stands for an interface that was in none. Interfaces that were in a zone of this
+    collection are bound by the plan.
     """
     return {
-        name: before.get(name, "")
-        for name in sorted({*before, *after})
-        if before.get(name) != after.get(name) and not before.get(name, "").startswith(PREFIX)
+        name: before.interfaces.get(name, "")
+        for name in sorted({*before.interfaces, *after.interfaces})
+        if before.interfaces.get(name) != after.interfaces.get(name)
+        and before.interfaces.get(name) not in before.own_zones
+        and after.interfaces.get(name) not in after.own_zones
     }
 
 

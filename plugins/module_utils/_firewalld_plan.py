@@ -12,14 +12,12 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from ansible_collections.edgeops.k3s_network.plugins.module_utils import _ports
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._networkmanager import Profile
-
-PREFIX = "k3s-"
 
 IPSET = "ipset"
 ZONE = "zone"
@@ -41,7 +39,9 @@ RUNTIME_KEYS = frozenset(
 )
 # An object exists before another refers to it, and goes after it.
 _CREATION_ORDER = (IPSET, ZONE, PORTS, BINDING, POLICY)
-_IPSET_OF_RULE = re.compile(r'ipset="([^"]+)"')
+_OWNED_KINDS = (IPSET, ZONE, POLICY)
+_IPSET_OF_RULE = re.compile(r'source ipset="([^"]+)"')
+_ADDRESS_OF_RULE = re.compile(r'source address="([^"]+)"')
 _POLICY_TARGET = "CONTINUE"
 
 
@@ -67,15 +67,28 @@ class AddedPorts:
 
 @dataclass(frozen=True)
 class Record:
-    """What must be known to give the host back as it was; kept on the node."""
+    """What this collection created and changed, to restore the host; kept on the node.
+
+    An object belongs to this collection only if it is listed here; its name proves nothing.
+    """
 
     bindings: Mapping[str, Former] = field(default_factory=dict)
     ports: Mapping[str, AddedPorts] = field(default_factory=dict)
+    objects: frozenset[Key] = frozenset()
+    """The ipsets, zones and policies that this collection created."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return a form that JSON holds."""
         return {
-            "bindings": {name: asdict(former) for name, former in self.bindings.items()},
+            "objects": [list(key) for key in sorted(self.objects)],
+            "bindings": {
+                name: {
+                    "permanent": former.permanent,
+                    "runtime": former.runtime,
+                    "profile": former.profile.to_dict() if former.profile else None,
+                }
+                for name, former in self.bindings.items()
+            },
             "ports": {
                 zone: {
                     "added": list(added.added),
@@ -94,11 +107,20 @@ class Record:
                 name: Former(
                     permanent=former["permanent"],
                     runtime=former["runtime"],
-                    profile=Profile(**former["profile"]) if former["profile"] else None,
+                    profile=Profile.from_dict(former["profile"]) if former["profile"] else None,
                 )
                 for name, former in data["bindings"].items()
             },
             ports={zone: AddedPorts(**added) for zone, added in data["ports"].items()},
+            objects=frozenset((kind, name) for kind, name in data["objects"]),
+        )
+
+    def union(self, later: Record) -> Record:
+        """Return a record that covers this state, the later one, and every state in between."""
+        return Record(
+            bindings={**later.bindings, **self.bindings},
+            ports={**self.ports, **later.ports},
+            objects=self.objects | later.objects,
         )
 
 
@@ -115,18 +137,15 @@ class State:
     """Permanent settings of the zones of the user's that hold an interface in question."""
     running_zones: Mapping[str, Settings] = field(default_factory=dict)
     """Their running settings."""
-    passes_over_default: bool = False
-    """Whether no policy applies between two interfaces that are in no zone, such as pods'.
-
-    firewalld 2.0 to 2.4 does that; there the pods get a zone, by their addresses.
-    """
     ends_early: bool = False
     """Whether a zone's target drops or rejects before policies of positive priority are asked.
 
     firewalld 0.9 does that; there our policies come before all zones.
     """
     sources: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """What the zones of the user's take as sources now: addresses, networks, C(ipset:NAME)."""
+    """Sources of the user's zones in the runtime: addresses, networks, C(ipset:NAME)."""
+    taken: Mapping[str, str] = field(default_factory=dict)
+    """The user's zones that hold interfaces of the overlay and accept all packets, by interface."""
     builtin_zones: frozenset[str] = frozenset()
     foreign_policies: Mapping[str, set[str]] = field(default_factory=dict)
     """The zones that each policy of others names."""
@@ -161,10 +180,25 @@ class Change:
         return not changed <= RUNTIME_KEYS
 
 
-def is_ours(key: Key) -> bool:
-    """Tell whether this collection made the object."""
-    kind, name = key
-    return kind in (IPSET, ZONE, POLICY) and name.startswith(PREFIX)
+def owned_keys(objects: Iterable[Key]) -> frozenset[Key]:
+    """Return the keys of objects that can be created and owned, not of bindings and ports."""
+    return frozenset(key for key in objects if key[0] in _OWNED_KINDS)
+
+
+def conflicts(state: State, target: Target, record: Record) -> list[Key]:
+    """Return wanted objects that exist, were not created by us, and differ from what we create.
+
+    One that is equal is adopted. An ipset that only the runtime has is a leftover of an ipset that
+    was deleted: firewalld cannot create one without the permanent configuration.
+    """
+    found = []
+    for key in sorted(owned_keys(target.permanent) - record.objects):
+        permanent, runtime = state.permanent.get(key), state.runtime.get(key)
+        if permanent is None and (runtime is None or key[0] == IPSET):
+            continue
+        if permanent != target.permanent[key] or runtime not in (None, target.runtime[key]):
+            found.append(key)
+    return found
 
 
 def target_present(
@@ -173,14 +207,16 @@ def target_present(
     ipsets: Sequence[Mapping[str, Any]],
     policies: Sequence[Mapping[str, Any]],
     zones: Sequence[Mapping[str, Any]],
-    source_zones: Sequence[Mapping[str, Any]],
+    overlay_zones: Sequence[Mapping[str, Any]],
     interface_ports: Sequence[Mapping[str, Any]],
 ) -> Target:
-    """Return what the node shall hold, given what it holds.
+    """Return what the node should hold, given what it holds.
 
-    Zones of ours start as a copy of the zone that held the interface, so that whatever was
-    admitted there before (SSH, a node exporter) still is.
+    A zone that this collection creates starts as a copy of the zone that handled the packets
+    before, so that what was admitted there (SSH, a node exporter) still is.
     """
+    ours = {name for kind, name in record.objects if kind == ZONE}
+    ours |= {zone["name"] for zone in (*zones, *overlay_zones)}
     both: Objects = {}
     permanent_zones: Objects = {}
     running_zones: Objects = {}
@@ -194,7 +230,7 @@ def target_present(
         both[POLICY, policy["name"]] = {
             "target": _POLICY_TARGET,
             "priority": -abs(policy["priority"]) if state.ends_early else policy["priority"],
-            "ingress_zones": _ingress_zones(policy, policies, ipsets, state.sources),
+            "ingress_zones": _ingress_zones(policy, ipsets, zones, state, record),
             "egress_zones": sorted(policy["egress_zones"]),
             "rich_rules": sorted(policy["rules"]),
         }
@@ -203,41 +239,21 @@ def target_present(
     for zone in zones:
         interface = zone["interface"]
         if interface not in bindings:
-            bindings[interface] = _former(state, interface)
+            bindings[interface] = _former(state, interface, ours)
         former_zone = bindings[interface].runtime or state.default_zone
-        settings = _zone_of_ours(state.zones.get(former_zone, {}), record, former_zone, zone)
-        permanent_zones[ZONE, zone["name"]] = settings
-        # What the user admits in the running configuration alone is admitted on.
-        running = _zone_of_ours(
-            {
-                **{key: one for key, one in settings.items() if key not in RUNTIME_KEYS},
-                **{
-                    key: one
-                    for key, one in state.running_zones.get(
-                        former_zone, state.zones.get(former_zone, {})
-                    ).items()
-                    if key in RUNTIME_KEYS
-                },
-            },
-            record,
-            former_zone,
-            zone,
+        key = (ZONE, zone["name"])
+        permanent_zones[key], running_zones[key] = _copies(
+            state, record, former_zone, zone["ports"]
         )
-        running_zones[ZONE, zone["name"]] = running
-
-    for zone in source_zones if state.passes_over_default else ():
-        # A source can be bound to one zone only, and the user's choice stands.
-        if not any(_overlap(bound, zone["sources"]) for bound in state.sources.values()):
-            for objects, theirs in (
-                (permanent_zones, state.zones),
-                (running_zones, state.running_zones or state.zones),
-            ):
-                settings = _zone_of_ours(
-                    theirs.get(state.default_zone, {}), record, state.default_zone, {"ports": ()}
-                )
-                # What is forwarded is up to the policy alone, as it is for interfaces in no zone.
-                settings.pop("forward", None)
-                objects[ZONE, zone["name"]] = {**settings, "sources": sorted(zone["sources"])}
+    for zone in overlay_zones:
+        free = sorted(name for name in zone["interfaces"] if name not in state.taken)
+        for objects, copied in zip(
+            (permanent_zones, running_zones), _copies(state, record, state.default_zone, ())
+        ):
+            # Policies decide what is forwarded, as they did while the interfaces had no zone.
+            for name in ("forward", "ingress_priority", "egress_priority"):
+                copied.pop(name, None)
+            objects[ZONE, zone["name"]] = {**copied, **({"interfaces": free} if free else {})}
 
     permanent = {**both, **permanent_zones}
     runtime = {**both, **running_zones}
@@ -251,40 +267,54 @@ def target_present(
             kept[interface] = former
 
     ports = _target_ports(state, record, interface_ports, permanent, runtime)
-    return Target(permanent, runtime, Record(bindings=kept, ports=ports))
+    objects = owned_keys(permanent)
+    return Target(permanent, runtime, Record(bindings=kept, ports=ports, objects=objects))
 
 
 def target_absent(state: State, record: Record) -> Target:
-    """Return what the node shall hold once everything of ours is gone."""
+    """Return what the node should hold once everything that this collection created is gone."""
     return target_present(state, record, (), (), (), (), ())
 
 
 def changes(before: Objects, after: Objects) -> list[Change]:
-    """Return the steps from one state to another, in an order that firewalld accepts.
+    """Return the steps from one permanent configuration to another, in an order firewalld accepts.
 
-    Objects that are not ours, and that C(after) does not name, are left alone.
+    C(before) holds only objects that this collection owns or wants: what C(after) lacks is removed.
     """
     steps = []
     for kind in _CREATION_ORDER:
         for key in sorted(key for key in after if key[0] == kind):
             if before.get(key) != after[key]:
                 steps.append(Change(key, before.get(key), after[key]))
-    for kind in reversed(_CREATION_ORDER):
+    for kind in reversed(_OWNED_KINDS):
         for key in sorted(key for key in before if key[0] == kind):
-            if key not in after and is_ours(key):
+            if key not in after:
                 steps.append(Change(key, before[key], None))
     return steps
 
 
+def runtime_changes(before: Objects, after: Objects) -> list[Change]:
+    """Return the steps from one runtime configuration to another.
+
+    An ipset that is no longer wanted stays until firewalld reloads or restarts: no rule names it,
+    and with FlushAllOnReload=no not even a reload removes it.
+    """
+    return [
+        change
+        for change in changes(before, after)
+        if not (change.key[0] == IPSET and change.after is None)
+    ]
+
+
 def users_zone(runtime: Objects, record: Record, interface: str) -> str:
-    """Return the zone of the user's that holds an interface, or held it before one of ours did.
+    """Return the user's zone that holds an interface, or held it before one of ours did.
 
     An empty name stands for the default zone.
     """
     if interface in record.bindings:
         return record.bindings[interface].runtime
     zone = str(runtime.get((BINDING, interface), {}).get("zone", ""))
-    return "" if zone.startswith(PREFIX) else zone
+    return "" if (ZONE, zone) in record.objects else zone
 
 
 def printable(objects: Objects, keys: Sequence[Key]) -> dict[str, dict[str, Settings]]:
@@ -325,38 +355,42 @@ def _by_protocol(ports: Sequence[str]) -> dict[str, list[_ports.Interval]]:
 
 def _ingress_zones(
     policy: Mapping[str, Any],
-    policies: Sequence[Mapping[str, Any]],
     ipsets: Sequence[Mapping[str, Any]],
-    sources: Mapping[str, Sequence[str]],
+    zones: Sequence[Mapping[str, Any]],
+    state: State,
+    record: Record,
 ) -> list[str]:
-    """Return where a policy's packets come from, the user's zones that take its sources included.
+    """Return where a policy's packets come from, with the user's zones that hold its sources.
 
-    A packet takes one zone only, and a source comes before an interface: whoever is bound to a zone
-    of the user's as a source never reaches a zone of ours.
+    A packet takes one zone, and a source comes before an interface: an address that a zone of the
+    user's holds as a source never reaches a zone of ours. Only zones that hold an address that the
+    policy's own rules name are added; a rule for any source opens nothing in another zone.
     """
     ingress = set(policy["ingress_zones"])
+    held = {zone["interface"]: zone["name"] for zone in zones}
+    for interface in policy.get("ingress_interfaces") or ():
+        # Before 2.0 a policy for the default zone does not apply to a NIC that no zone lists.
+        ingress.add(held.get(interface) or users_zone(state.runtime, record, interface) or "ANY")
     if "ANY" in ingress:
-        return sorted(ingress)
-    entries = {ipset["name"]: ipset["entries"] for ipset in ipsets}
-    named = _ipsets_named(policy)
-    for zone, bound in sources.items():
-        admits_anyone = any("source" not in rule for rule in policy["rules"])
-        if admits_anyone:
-            # Those whom another policy admits by name come in over another NIC.
-            others = set().union(*(_ipsets_named(one) for one in policies if one is not policy))
-            if not any(_overlap(bound, entries.get(name, ())) for name in others):
-                ingress.add(zone)
-        elif any(_overlap(bound, entries.get(name, ())) for name in named):
-            ingress.add(zone)
+        return ["ANY"]
+    named = addresses_named(policy, ipsets)
+    ingress |= {zone for zone, bound in state.sources.items() if overlaps(bound, named)}
     return sorted(ingress)
 
 
-def _ipsets_named(policy: Mapping[str, Any]) -> set[str]:
-    return {name for rule in policy["rules"] for name in _IPSET_OF_RULE.findall(rule)}
+def addresses_named(policy: Mapping[str, Any], ipsets: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the addresses and networks that the rules of a policy name as sources."""
+    entries = {ipset["name"]: ipset["entries"] for ipset in ipsets}
+    named: list[str] = []
+    for rule in policy["rules"]:
+        for name in _IPSET_OF_RULE.findall(rule):
+            named += entries.get(name, ())
+        named += _ADDRESS_OF_RULE.findall(rule)
+    return list(dict.fromkeys(named))
 
 
-def _overlap(sources: Sequence[str], members: Sequence[str]) -> bool:
-    """Tell whether addresses or networks have any in common; other sources are passed over."""
+def overlaps(sources: Sequence[str], members: Sequence[str]) -> bool:
+    """Tell whether addresses or networks have any in common; other sources are skipped."""
     ours = [ipaddress.ip_network(member) for member in members]
     for source in sources:
         try:
@@ -368,19 +402,28 @@ def _overlap(sources: Sequence[str], members: Sequence[str]) -> bool:
     return False
 
 
-def _zone_of_ours(
-    former: Settings, record: Record, former_name: str, wanted: Mapping[str, Any]
-) -> Settings:
-    """Return the settings of a zone that takes a NIC over from another."""
-    settings = dict(former)
-    if former_name in record.ports:
-        settings["ports"] = subtract_ports(
-            settings.get("ports", []), record.ports[former_name].added
-        )
+def _copies(
+    state: State, record: Record, zone: str, ports: Sequence[str]
+) -> tuple[Settings, Settings]:
+    """Return permanent and runtime settings for a zone of ours that replaces one of the user's.
+
+    What the user admits only in the runtime stays admitted in the runtime.
+    """
+    permanent = _copy(state.zones.get(zone, {}), record, zone, ports)
+    fixed = {key: one for key, one in permanent.items() if key not in RUNTIME_KEYS}
+    running = state.running_zones.get(zone, state.zones.get(zone, {}))
+    changeable = {key: one for key, one in running.items() if key in RUNTIME_KEYS}
+    return permanent, _copy({**fixed, **changeable}, record, zone, ports)
+
+
+def _copy(settings: Settings, record: Record, zone: str, ports: Sequence[str]) -> Settings:
+    settings = dict(settings)
+    if zone in record.ports:
+        settings["ports"] = subtract_ports(settings.get("ports", []), record.ports[zone].added)
     settings.pop("interfaces", None)
     settings.pop("sources", None)
-    if wanted["ports"]:
-        settings["ports"] = unite_ports(settings.get("ports", []), wanted["ports"])
+    if ports:
+        settings["ports"] = unite_ports(settings.get("ports", []), ports)
     if not settings.get("ports"):
         settings.pop("ports", None)
     return settings
@@ -410,13 +453,13 @@ def left_policies(state: State, record: Record, zones: Sequence[Mapping[str, Any
     return sorted(name for name, named in state.foreign_policies.items() if formers & named)
 
 
-def _former(state: State, interface: str) -> Former:
+def _former(state: State, interface: str, ours: Collection[str]) -> Former:
     permanent = state.permanent.get((BINDING, interface), {}).get("zone", "")
     runtime = state.runtime.get((BINDING, interface), {}).get("zone", "")
-    # Without a record, a zone of ours says nothing of the time before it.
+    # Without a record, a zone of ours does not tell which zone held the interface before.
     return Former(
-        permanent="" if permanent.startswith(PREFIX) else permanent,
-        runtime="" if runtime.startswith(PREFIX) else runtime,
+        permanent="" if permanent in ours else permanent,
+        runtime="" if runtime in ours else runtime,
         profile=state.profiles.get(interface),
     )
 

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Optional
 
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_plan import (
     IPSET,
@@ -15,9 +15,7 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_pla
     Settings,
 )
 
-DESCRIPTION = (
-    "Made by the Ansible collection edgeops.k3s_network, which owns everything named k3s-*."
-)
+DESCRIPTION = "Created and managed by the Ansible collection edgeops.k3s_network."
 # D-Bus types of the members of lists; the others are strings.
 LIST_SIGNATURES = {
     "ports": "(ss)",
@@ -38,6 +36,7 @@ _BOOLEANS = {
     ZONE: ("forward", "masquerade", "icmp_block_inversion"),
     POLICY: ("masquerade",),
 }
+_DEFAULTS = {"target": "default"}
 _ABOUT = ("version", "short", "description", "UNUSED")
 
 
@@ -67,12 +66,24 @@ def normal(kind: str, raw: Any, with_interfaces: bool = False) -> Settings:
     return settings
 
 
-def complete(kind: str, settings: Settings) -> Settings:
-    """Return the settings of a zone or policy as firewalld takes them, empty ones included."""
+def complete(kind: str, settings: Settings, before: Optional[Settings] = None) -> Settings:
+    """Return the settings of a zone or policy as firewalld takes them, empty ones included.
+
+    firewalld keeps a key that it is not sent, so one that C(before) has and that is not wanted is
+    sent with its default. Keys that this firewalld does not know are in neither.
+    """
     whole = {key: value for key, value in settings.items() if not isinstance(value, list)}
+    for key, value in (before or {}).items():
+        if not isinstance(value, list):
+            whole.setdefault(key, _DEFAULTS.get(key, type(value)()))
     for key in _BOOLEANS[kind]:
         whole[key] = bool(settings.get(key, False))
-    for key in _LIST_KEYS[kind]:
+    lists = {key for key, value in (before or {}).items() if isinstance(value, list)}
+    for key in {
+        *_LIST_KEYS[kind],
+        *lists,
+        *(k for k, v in settings.items() if isinstance(v, list)),
+    }:
         value = settings.get(key, [])
         if key in ("ports", "source_ports"):
             whole[key] = port_pairs(value)

@@ -46,6 +46,7 @@ PARTS = (
     "_firewalld_open",
     "_firewalld_others",
     "_firewalld_plan",
+    "_firewalld_read",
     "_firewalld_values",
     "_firewalld_write",
     "_guardian",

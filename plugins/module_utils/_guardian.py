@@ -129,7 +129,7 @@ def main(arguments: list[str]) -> None:
     )
 
     client = _firewalld_open.open_firewalld(_firewalld_open.run)
-    _firewalld_write.go_back(client, checkpoint, interrupted)
+    _firewalld_write.roll_back(client, checkpoint, interrupted)
     end(store, paths)
     _say("the change was rolled back")
 

@@ -10,6 +10,7 @@ Pure functions. They judge the whole input at once, so that one run names every 
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +27,10 @@ NODE_GROUPS = (SERVER, AGENT)
 SOURCES = (SERVER, AGENT, POD, EXTERNAL)
 PROTOCOLS = ("tcp", "udp")
 MODES = ("shared", "segregated")
+# What K3s creates: the CNI's bridge, and Flannel's devices for VXLAN and WireGuard, IPv4 and IPv6.
+OVERLAY_INTERFACES = ("cni0", "flannel.1", "flannel-wg", "flannel-wg-v6", "flannel-v6.1")
+# The kernel's limit, less what no tool accepts in a name.
+_INTERFACE = re.compile(r"[^\s/:+*]{1,15}")
 
 Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 
@@ -52,6 +57,7 @@ class Node(TypedDict):
     cluster_interface: Optional[str]
     external_interface: Optional[str]
     external_address: Optional[str]
+    overlay_interfaces: list[str]
 
 
 class Topology(TypedDict):
@@ -95,6 +101,8 @@ class Host:
     """The node's own address in the connection that Ansible came by."""
     silence: str = ""
     """Why the host did not answer when it was asked."""
+    overlay_interfaces: Sequence[str] = OVERLAY_INTERFACES
+    """The interfaces on which pods' packets arrive."""
 
 
 class TopologyError(Exception):
@@ -222,6 +230,7 @@ def judge_hosts(settings: Settings, hosts: Sequence[Host]) -> list[str]:
                     f"k3s_topology_external_interface are both '{host.cluster_interface}'; "
                     "name two NICs, or set k3s_topology_mode to 'shared'"
                 )
+        problems += _judge_overlay_interfaces(host)
         if host.node_ip is not None:
             address = _judge_address(host, problems)
             if address is not None:
@@ -389,6 +398,27 @@ def _judge_address(host: Host, problems: list[str]) -> Optional[str]:
     return str(address)
 
 
+def _judge_overlay_interfaces(host: Host) -> list[str]:
+    variable = f"host {host.name}: k3s_topology_overlay_interfaces"
+    problems = [
+        f"{variable} has '{name}', which is not the name of a network interface; give names such "
+        f"as {', '.join(OVERLAY_INTERFACES[:2])}"
+        for name in host.overlay_interfaces
+        if not _INTERFACE.fullmatch(name) or name in (".", "..", "lo")
+    ]
+    if not host.overlay_interfaces:
+        problems.append(
+            f"{variable} is empty, so that no packet of a pod would be admitted; leave it unset "
+            f"for {', '.join(OVERLAY_INTERFACES)}"
+        )
+    if host.mode == "segregated" and host.external_interface in host.overlay_interfaces:
+        problems.append(
+            f"{variable} has '{host.external_interface}', the external interface, on which anyone "
+            "can send packets with a pod's address; name only interfaces of the cluster network"
+        )
+    return problems
+
+
 def _judge_owners(owners: Mapping[str, Sequence[str]]) -> list[str]:
     return [
         f"hosts {', '.join(names)}: they all have the address {address} (k3s_topology_node_ip, or "
@@ -548,4 +578,5 @@ def _node(
         cluster_interface=cluster_interface,
         external_interface=external,
         external_address=external_address,
+        overlay_interfaces=list(dict.fromkeys(host.overlay_interfaces)),
     )

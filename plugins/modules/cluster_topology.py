@@ -63,6 +63,13 @@ options:
   external_interface:
     description: The NIC that external clients reach.
     type: str
+  overlay_interfaces:
+    description:
+      - The interfaces on which pods' packets arrive, read from the host variable
+        C(k3s_topology_overlay_interfaces) first.
+    type: list
+    elements: str
+    default: [cni0, flannel.1, flannel-wg, flannel-wg-v6, flannel-v6.1]
   pod_cidr:
     description: The network of the pods.
     type: str

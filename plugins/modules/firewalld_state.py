@@ -7,16 +7,24 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: firewalld_state
-short_description: Bring all objects of this collection in a node's firewalld to a wanted state
+short_description: Configure firewalld policies, ipsets and zones of a K3s node
 version_added: 0.1.0
 description:
   - Takes the whole wanted state of what this collection owns in firewalld (policies, ipsets and
-    zones whose names begin with V(k3s-)), and applies it in one call, to the permanent and to the
-    running configuration.
-  - It reads once, plans once, applies, reads back and compares. Where a step fails, it takes back
+    zones), and applies it in one call, to the permanent and to the runtime configuration.
+  - It reads once, plans once, applies, reads back and compares. If a step fails, it rolls back
     what it had changed.
-  - Objects of others stay as they are. A zone of ours that takes over a NIC begins as a copy of the
-    zone that held the NIC, so that whatever was admitted there still is.
+  - The state file C(/var/lib/k3s-network/firewalld.json) on the node lists what this collection
+    created. An object that is not listed there is never changed or deleted, whatever its name is.
+    If such an object has the name of one that is wanted, it is adopted if it equals what the module
+    would create; otherwise the module fails and changes nothing.
+  - If the state file is lost, O(state=present) adopts the objects that equal what it would create,
+    and fails if there is one that does not. O(state=absent) then leaves all of them and warns.
+    NICs in adopted zones return to the default zone when they are removed.
+  - Other objects stay as they are. A zone that takes over a NIC starts as a copy of the zone that
+    held the NIC, so that what was admitted there still is.
+  - A change counts as done only when all files that were written are on disk. A file of this
+    collection that is broken all the same is written again by the next run.
   - firewalld activates new policies, ipsets and zones only by a reload; the module reloads where
     that is needed and only there. Changed rules and members go into the running configuration
     without one. What others have in the running configuration alone is given back after a reload.
@@ -54,9 +62,15 @@ options:
     default: 60
   allow_disruptive_reload:
     description:
-      - Consent to a reload that flushes the iptables rules of a running Kubernetes. firewalld
-        before 2.0 does that (U(https://github.com/firewalld/firewalld/issues/863)), and any
-        firewalld with the iptables backend or with direct rules.
+      - Consent to interrupt a running Kubernetes. The module fails without it if Kubernetes runs on
+        the node and the change interrupts it, which is so in two cases.
+      - A reload of firewalld flushes the iptables rules of Kubernetes. firewalld before 2.0 does
+        that (U(https://github.com/firewalld/firewalld/issues/863)), and any firewalld with the
+        iptables backend or with direct rules. The module restores the rules; services and published
+        ports do not accept new connections for up to 2 seconds.
+      - With O(state=absent), firewalld rejects the traffic of pods and between the nodes from then
+        on, unless other rules admit it.
+      - Rules that remain of a Kubernetes that does not run do not count.
     type: bool
     default: false
   state:
@@ -111,10 +125,19 @@ options:
         type: int
         required: true
       ingress_zones:
-        description: Where packets come from, zones or V(ANY).
+        description:
+          - Where packets come from, zones or V(ANY).
+          - A zone of the user's with a source that overlaps the addresses in O(policies[].rules) is
+            added, since firewalld looks for a zone by source address first.
         type: list
         elements: str
         required: true
+      ingress_interfaces:
+        description: Interfaces whose zones, whichever they are on the node, are added to
+          O(policies[].ingress_zones).
+        type: list
+        elements: str
+        default: []
       egress_zones:
         description: Where packets go to, zones, V(ANY) or V(HOST).
         type: list
@@ -146,13 +169,12 @@ options:
         type: list
         elements: str
         default: []
-  source_zones:
+  overlay_zones:
     description:
-      - Zones of ours for packets from some networks, made only where the node's firewalld is 2.0
-        or newer. From 2.0 to 2.4 no policy applies between two interfaces that are in no zone, as
-        those of pods are.
-      - They begin as a copy of the default zone, which took these packets before. A network that
-        the user has bound to a zone stays there, and gets none of ours.
+      - Zones that hold the interfaces on which pods' packets arrive. The interfaces need not exist.
+      - They start as a copy of the default zone, which takes these packets otherwise. An interface
+        that the user has bound to a zone with the target C(ACCEPT), such as C(trusted), stays there.
+        The module fails if one is bound to another zone.
     type: list
     elements: dict
     default: []
@@ -161,8 +183,8 @@ options:
         description: Name, beginning with V(k3s-), of 17 characters at most.
         type: str
         required: true
-      sources:
-        description: Networks.
+      interfaces:
+        description: Names of interfaces.
         type: list
         elements: str
         required: true
@@ -237,6 +259,7 @@ from typing import Optional
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._admission import Connection
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._commands import runner
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld import FirewalldError
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_host import (
     bring_to_state,
@@ -248,6 +271,9 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._interfaces im
     ssh_connection,
 )
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._iptables import IptablesError
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._k3s_running import (
+    running_kubernetes,
+)
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._networkmanager import (
     NetworkManagerError,
 )
@@ -286,6 +312,7 @@ def argument_spec() -> dict:
                 "name": name,
                 "priority": {"type": "int", "required": True},
                 "ingress_zones": {**strings, "required": True},
+                "ingress_interfaces": {**strings, "default": []},
                 "egress_zones": {**strings, "required": True},
                 "rules": {**strings, "required": True},
             },
@@ -300,11 +327,11 @@ def argument_spec() -> dict:
                 "ports": {**strings, "default": []},
             },
         },
-        "source_zones": {
+        "overlay_zones": {
             "type": "list",
             "elements": "dict",
             "default": [],
-            "options": {"name": name, "sources": {**strings, "required": True}},
+            "options": {"name": name, "interfaces": {**strings, "required": True}},
         },
         "interface_ports": {
             "type": "list",
@@ -330,16 +357,18 @@ def run(module: AnsibleModule) -> dict:
     if module.params["state"] == "present":
         wanted = {
             key: module.params[key]
-            for key in ("ipsets", "policies", "zones", "source_zones", "interface_ports")
+            for key in ("ipsets", "policies", "zones", "overlay_zones", "interface_ports")
         }
     terms = Terms(
         check_mode=module.check_mode,
         confirm_timeout=timeout,
         allow_disruptive_reload=module.params["allow_disruptive_reload"],
         connection=_connection(module),
+        kubernetes=running_kubernetes,
     )
-    result = bring_to_state(module.run_command, wanted, terms)
-    result["warned"] = [] if result["active"] else [_NOT_RUNNING]
+    result = bring_to_state(runner(module), wanted, terms)
+    if not result["active"]:
+        result["warned"].append(_NOT_RUNNING)
     for warning in result["warned"]:
         module.warn(warning)
     return result
@@ -349,7 +378,7 @@ def _connection(module: AnsibleModule) -> Optional[Connection]:
     connection = ssh_connection()
     if connection is None:
         return None
-    _code, out, _err = module.run_command(["ip", "-json", "address", "show"])
+    _code, out, _err = runner(module)(["ip", "-json", "address", "show"])
     interface = interface_of(json.loads(out or "[]"), connection.address)
     return Connection(source=connection.source, port=connection.port, interface=interface)
 
@@ -360,7 +389,7 @@ def main() -> None:
     need_library(module, "dbus", "python3-dbus, which firewalld needs as well")
     try:
         module.exit_json(**run(module))
-    except (FirewalldError, GuardError, IptablesError, NetworkManagerError) as error:
+    except (FirewalldError, GuardError, IptablesError, NetworkManagerError, OSError) as error:
         module.fail_json(msg=str(error))
 
 

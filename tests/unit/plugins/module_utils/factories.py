@@ -10,6 +10,7 @@ from pathlib import Path
 
 import yaml
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._topology import (
+    OVERLAY_INTERFACES,
     Host,
     Node,
     Row,
@@ -83,6 +84,7 @@ def node(name="server1", group="server", address="192.0.2.11", **others) -> Node
             "cluster_interface": "eth0",
             "external_interface": "eth0",
             "external_address": address,
+            "overlay_interfaces": list(OVERLAY_INTERFACES),
             **others,
         }
     )

@@ -16,7 +16,7 @@ import copy
 import json
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Optional
 
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._checkpoint import Checkpoint
@@ -39,9 +39,8 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_pla
     Objects,
     Record,
     Settings,
-    is_ours,
 )
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_write import go_back
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_write import roll_back
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._networkmanager import Profile
 
 DEFAULT_ZONE = "public"
@@ -75,6 +74,9 @@ class FakeGuard:
         self.checkpoint: Optional[Checkpoint] = None
         self.awaits: Optional[int] = None
 
+    def need_writable(self, files: Iterable[str]) -> None:
+        list(files)
+
     def begin(self, checkpoint: Checkpoint) -> None:
         self.checkpoint = Checkpoint.from_dict(json.loads(json.dumps(checkpoint.to_dict())))
         self.awaits = None
@@ -88,7 +90,7 @@ class FakeGuard:
     def expire(self, client: Any) -> None:
         """Take back whatever is open."""
         if self.checkpoint is not None:
-            go_back(client, self.checkpoint, interrupted=self.awaits is None)
+            roll_back(client, self.checkpoint, interrupted=self.awaits is None)
             self.end()
 
 
@@ -113,9 +115,9 @@ class FakeFirewalld:
         self._permanent = copy.deepcopy(self._permanent)
         self._bound = dict(bound or {})
         self._profiles = dict(managed or {})
-        self._files = {
-            name: f"written by hand, zone={zone}" for name, zone in self._profiles.items()
-        }
+        self._directory = tempfile.TemporaryDirectory()
+        for name, zone in self._profiles.items():
+            self._write_profile(name, f"written by hand, zone={zone}")
         self._runtime: Objects = {}
         self._runtime_bound: dict[str, str] = {}
         self._take_over()
@@ -124,7 +126,6 @@ class FakeFirewalld:
         self.applied = False
         self.kill = False
         self.reloads = 0
-        self.policies_of_others: dict[str, set[str]] = {}
         self.what_is_wrong = ""
         self.tables: dict[str, str] = {}
         self.direct: Direct = {"chains": [], "rules": [], "passthroughs": []}
@@ -138,7 +139,7 @@ class FakeFirewalld:
                 "bound": {name: zone for name, zone in self._bound.items() if zone},
                 "runtime_bound": {name: zone for name, zone in self._runtime_bound.items() if zone},
                 "profiles": self._profiles,
-                "files": self._files,
+                "files": {name: self._read_profile(name) for name in self._profiles},
                 "overridden": self._overridden,
             }
         )
@@ -150,6 +151,17 @@ class FakeFirewalld:
     def run_only(self, zone: str, **settings: Any) -> None:
         """Let somebody change a zone in the running configuration alone."""
         self._runtime[ZONE, zone].update(settings)
+
+    def create_zone(self, name: str, **settings: Any) -> None:
+        """Let the user create a zone."""
+        self._permanent[ZONE, name] = settings
+        self._runtime[ZONE, name] = copy.deepcopy(settings)
+
+    def create_policy(self, name: str, **settings: Any) -> None:
+        """Let the user create a policy."""
+        whole = {"target": "CONTINUE", "rich_rules": [], **settings}
+        self._permanent[POLICY, name] = whole
+        self._runtime[POLICY, name] = copy.deepcopy(whole)
 
     def add_permanent(self, kind: str, name: str, **settings: Any) -> None:
         """Let somebody write an object into the permanent configuration alone."""
@@ -169,52 +181,60 @@ class FakeFirewalld:
     def default_zone(self) -> str:
         return DEFAULT_ZONE
 
-    def zone_names(self) -> list[str]:
-        return [name for kind, name in self._permanent if kind == ZONE]
-
-    def zone_settings(self, zone: str) -> Settings:
-        return copy.deepcopy(self._find(self._permanent, (ZONE, zone)))
-
     def is_builtin(self, zone: str) -> bool:
         return zone in self._builtin and zone not in self._overridden
 
-    def foreign_policies(self) -> dict[str, set[str]]:
-        return copy.deepcopy(self.policies_of_others)
-
-    def running_zone_settings(self, zone: str) -> Optional[Settings]:
-        return copy.deepcopy(self._runtime.get((ZONE, zone)))
-
-    def sources(self) -> dict[str, list[str]]:
+    def active_zones(self) -> dict[str, dict[str, list[str]]]:
         return {
-            name: list(one["sources"])
+            name: {
+                "interfaces": self._held(self._runtime_bound, one, name),
+                "sources": list(one.get("sources", [])),
+            }
             for (kind, name), one in self._runtime.items()
-            if kind == ZONE and "sources" in one
+            if kind == ZONE
         }
+
+    def permanent_holder(self, interface: str) -> str:
+        for (kind, name), one in self._permanent.items():
+            if kind == ZONE and interface in one.get("interfaces", []):
+                return name
+        return self._bound.get(interface, "")
 
     def service(self, name: str) -> Optional[Settings]:
         return {"ports": ["22/tcp"]} if name == "ssh" else None
 
-    def others(self) -> Others:
-        objects = {key: one for key, one in self._runtime.items() if not is_ours(key)}
+    def others(self, owned: Collection[Key]) -> Others:
+        objects = {key: one for key, one in self._runtime.items() if key not in owned}
         interfaces = {name: zone for name, zone in self._runtime_bound.items() if zone}
-        return copy.deepcopy(Others(objects, interfaces, self.direct, self.tables))
+        for (kind, name), one in self._runtime.items():
+            if kind == ZONE:
+                interfaces.update(dict.fromkeys(one.get("interfaces", []), name))
+        own_zones = [name for kind, name in owned if kind == ZONE]
+        return copy.deepcopy(Others(objects, interfaces, self.direct, self.tables, own_zones))
 
-    def file_paths(self, keys: Sequence[Key]) -> list[str]:
-        return []
+    def file_paths(self, keys: Sequence[Key], profiles: Mapping[str, Profile]) -> list[str]:
+        names = [name for kind, name in keys if kind == BINDING and name in self._profiles]
+        return [f"{self._directory.name}/{name}" for name in names]
+
+    def _read_profile(self, interface: str) -> str:
+        with open(f"{self._directory.name}/{interface}", encoding="utf-8") as stream:
+            return stream.read()
+
+    def _write_profile(self, interface: str, text: str) -> None:
+        with open(f"{self._directory.name}/{interface}", "w", encoding="utf-8") as stream:
+            stream.write(text)
 
     def permanent_keys(self) -> set[Key]:
         return set(self._permanent)
 
+    def runtime_keys(self) -> set[Key]:
+        return set(self._runtime)
+
     def permanent_settings(self, key: Key) -> Settings:
-        return copy.deepcopy(self._permanent[key])
+        return copy.deepcopy(self._find(self._permanent, key))
 
-    def permanent_objects(self, of_others: bool = False) -> Objects:
-        return copy.deepcopy(
-            {key: one for key, one in self._permanent.items() if is_ours(key) != of_others}
-        )
-
-    def runtime_objects(self) -> Objects:
-        return copy.deepcopy({key: one for key, one in self._runtime.items() if is_ours(key)})
+    def runtime_settings(self, key: Key) -> Settings:
+        return copy.deepcopy(self._find(self._runtime, key))
 
     def permanent_zone_of(self, interface: str) -> str:
         if interface in self._profiles:
@@ -224,16 +244,10 @@ class FakeFirewalld:
     def runtime_zone_of(self, interface: str) -> str:
         return self._runtime_bound.get(interface, "")
 
-    def permanent_ports(self, zone: str) -> list[str]:
-        return sorted(self._find(self._permanent, (ZONE, zone)).get("ports", []))
-
-    def runtime_ports(self, zone: str) -> list[str]:
-        return sorted(self._find(self._runtime, (ZONE, zone)).get("ports", []))
-
     def profile_of(self, interface: str) -> Optional[Profile]:
         if interface not in self._profiles:
             return None
-        return Profile(path=interface, text=self._files[interface])
+        return Profile(path=interface, text=self._read_profile(interface))
 
     # Writing
 
@@ -253,13 +267,20 @@ class FakeFirewalld:
         self.tables = dict(others.tables)
 
     def load_profile(self, path: str) -> None:
-        assert path.endswith("firewalld.json"), "no file but the record is here"
+        name = path.rpartition("/")[2]
+        if name in self._profiles:
+            self._profiles[name] = self._read_profile(name).partition("zone=")[2]
+        else:
+            assert name == "firewalld.json", "no file but the record and profiles is here"
 
     def restore_builtin(self, zone: str) -> None:
         self._write(f"restore zone {zone}", self._restore_builtin, zone)
 
-    def restore_profile(self, profile: Profile) -> None:
-        self._write(f"restore profile {profile.path}", self._restore_profile, profile)
+    def written_profile(self, profile: Profile) -> Profile:
+        return profile
+
+    def restore_profile(self, profile: Profile, zone: str) -> None:
+        self._write(f"restore profile {profile.path}", self._restore_profile, profile, zone)
 
     def reload(self) -> None:
         self._write("reload", self._reload)
@@ -293,13 +314,10 @@ class FakeFirewalld:
     def _check(self, change: Change) -> None:
         kind, name = change.key
         settings = change.after or {}
-        assert is_ours(change.key), f"{name} belongs to somebody else"
         if kind in (ZONE, POLICY) and len(name) > 17:
             raise FirewalldError(f"INVALID_NAME: {name}")
         if kind == POLICY:
             self._check_policy(self._permanent, settings)
-        if kind == ZONE:
-            assert "interfaces" not in settings
 
     def _check_policy(self, objects: Objects, settings: Settings) -> None:
         for zone in [*settings["ingress_zones"], *settings["egress_zones"]]:
@@ -318,7 +336,7 @@ class FakeFirewalld:
         if self._profiles[interface] == zone:
             return
         self._profiles[interface] = zone
-        self._files[interface] = f"written by nmcli, zone={zone}"
+        self._write_profile(interface, f"written by nmcli, zone={zone}")
         # NetworkManager tells firewalld at once.
         if not zone or (ZONE, zone) in self._runtime:
             self._runtime_bound[interface] = zone or DEFAULT_ZONE
@@ -342,7 +360,6 @@ class FakeFirewalld:
             self._runtime[change.key] = copy.deepcopy(change.after or {})
 
     def _give_back(self, change: Change) -> None:
-        assert not is_ours(change.key)
         self._find(self._runtime, change.key)
         self._runtime[change.key] = copy.deepcopy(change.after or {})
 
@@ -357,10 +374,9 @@ class FakeFirewalld:
             self._permanent[ZONE, zone] = copy.deepcopy(self._builtin[zone])
             self._overridden.discard(zone)
 
-    def _restore_profile(self, profile: Profile) -> None:
-        zone = profile.text.partition("zone=")[2]
-        assert zone == self._profiles[profile.path], "the zone must be back before the file"
-        self._files[profile.path] = profile.text
+    def _restore_profile(self, profile: Profile, zone: str) -> None:
+        self._bind(profile.path, zone)
+        self._write_profile(profile.path, profile.text)
 
     def _reload(self) -> None:
         for (kind, _name), settings in self._permanent.items():
@@ -379,6 +395,11 @@ class FakeFirewalld:
         self._runtime_bound = {name: zone for name, zone in self._bound.items() if zone}
         for name, zone in self._profiles.items():
             self._runtime_bound[name] = zone if (ZONE, zone) in self._runtime else DEFAULT_ZONE
+
+    @staticmethod
+    def _held(bound: dict[str, str], settings: Settings, zone: str) -> list[str]:
+        own = [name for name, holder in bound.items() if holder == zone]
+        return sorted({*own, *settings.get("interfaces", [])})
 
     @staticmethod
     def _find(objects: Objects, key: tuple[str, str]) -> Settings:

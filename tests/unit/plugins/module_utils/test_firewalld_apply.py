@@ -47,11 +47,13 @@ ROWS = [row(6443), row(10250), row(10000, 30000), row(443, source=["external"])]
 MODES = ["shared", "plain", "segregated", "segregated plain"]
 
 
-def wanted(mode="shared", rows=None, agents=1):
+def wanted(mode="shared", rows=None, agents=1, **others):
     """Return what a server wants in one of the modes."""
     server = segregated() if "segregated" in mode else node()
     nodes = [server, *(node(f"a{n}", "agent", f"192.0.2.{20 + n}") for n in range(agents))]
-    cluster = topology(nodes, ROWS if rows is None else rows, restrict_sources="plain" not in mode)
+    cluster = topology(
+        nodes, ROWS if rows is None else rows, restrict_sources="plain" not in mode, **others
+    )
     return firewall_wanted(cluster, "server1")
 
 
@@ -162,7 +164,7 @@ def test_the_diff_shows_both_configurations_by_name():
     result = run(managed_host(), CountingStore(), wanted(), check_mode=True)
     assert [part["before_header"] for part in result["diff"]] == [
         "firewalld, permanent",
-        "firewalld, running",
+        "firewalld, runtime",
     ]
     for part in result["diff"]:
         assert part["before"] == {}
@@ -184,7 +186,7 @@ def test_another_node_needs_no_reload():
     assert result["changed"]
     assert not result["reloaded"]
     assert client.reloads == 1
-    assert "192.0.2.21" in client.runtime_objects()[IPSET, "k3s-nodes"]["entries"]
+    assert "192.0.2.21" in client.runtime_settings((IPSET, "k3s-nodes"))["entries"]
 
 
 def test_plain_ports_alone_need_no_reload():
@@ -194,8 +196,12 @@ def test_plain_ports_alone_need_no_reload():
     assert result["changed"]
     assert not result["reloaded"]
     assert client.reloads == 1
-    assert client.runtime_ports("internal") == ["10000-30000/tcp", "6443/tcp", "9100/tcp"]
-    assert client.runtime_ports("public") == ["10250/tcp"]
+    assert client.runtime_settings((ZONE, "internal"))["ports"] == [
+        "10000-30000/tcp",
+        "6443/tcp",
+        "9100/tcp",
+    ]
+    assert client.runtime_settings((ZONE, "public"))["ports"] == ["10250/tcp"]
 
 
 def test_an_interface_comes_into_a_zone_only_when_that_is_active():
@@ -208,9 +214,14 @@ def test_an_interface_comes_into_a_zone_only_when_that_is_active():
 def test_what_was_admitted_before_still_is_in_our_zones():
     client = managed_host()
     run(client, CountingStore(), wanted("segregated"))
-    zones = client.runtime_objects()
-    assert zones[ZONE, "k3s-cluster"] == {"services": ["cockpit", "ssh"], "ports": ["9100/tcp"]}
-    assert zones[ZONE, "k3s-external"] == {"services": ["ssh"], "ports": ["10250/tcp"]}
+    assert client.runtime_settings((ZONE, "k3s-cluster")) == {
+        "services": ["cockpit", "ssh"],
+        "ports": ["9100/tcp"],
+    }
+    assert client.runtime_settings((ZONE, "k3s-external")) == {
+        "services": ["ssh"],
+        "ports": ["10250/tcp"],
+    }
 
 
 def test_zones_and_rules_of_the_user_stay():
@@ -233,7 +244,7 @@ def test_an_object_of_ours_that_somebody_changed_is_mended():
     run(client, store, wanted())
     good = client.snapshot()
     key = (IPSET, "k3s-nodes")
-    current = client.permanent_objects()[key]
+    current = client.permanent_settings(key)
     client.apply_permanent(Change(key, current, {**current, "entries": []}))
     client.reload()
     assert run(client, store, wanted())["changed"]
@@ -243,14 +254,12 @@ def test_an_object_of_ours_that_somebody_changed_is_mended():
 def test_what_reads_back_otherwise_is_named_and_taken_back():
     client, store = managed_host(), CountingStore()
     before = client.snapshot()
-    read = client.runtime_objects
-    client.runtime_objects = lambda: {
-        key: one for key, one in read().items() if key != (POLICY, "k3s-from-nodes")
-    }
+    read = client.runtime_keys
+    client.runtime_keys = lambda: read() - {(POLICY, "k3s-from-nodes")}
     with pytest.raises(FirewalldError) as error:
         run(client, store, wanted())
     assert "policy k3s-from-nodes" in str(error.value)
-    assert "was taken back" in str(error.value)
+    assert "was rolled back" in str(error.value)
     assert client.snapshot() == before
 
 
@@ -304,7 +313,7 @@ def test_a_failure_at_any_write_leaves_the_old_state(make_host, before_modes, la
         make_host, before_modes, last, applied=applied
     ):
         assert "went wrong" in str(error.value)
-        assert "was taken back" in str(error.value)
+        assert "was rolled back" in str(error.value)
         now = client.snapshot()
         for key in now:
             assert now[key] == before[0][key], f"{key} after a failure at {write}"
@@ -326,6 +335,10 @@ def test_the_guardian_takes_back_a_run_that_was_killed_at_any_write(
             client.reboot()
         guard.expire(client)
         now = client.snapshot()
+        # An ipset that no rule names stays in the runtime until firewalld reloads.
+        for key in [key for key in now["runtime"] if key[0] == IPSET]:
+            if key not in now["permanent"]:
+                del now["runtime"][key]
         for key in now:
             assert now[key] == before[0][key], f"{key} after a kill at {write}"
         assert store.record == before[1], write
@@ -360,8 +373,8 @@ def test_a_failure_that_can_not_be_taken_back_leaves_it_to_the_guardian():
     client.reload = refuse
     with pytest.raises(FirewalldError) as error:
         run(client, store, wanted("segregated"), guard)
-    assert "could not be taken back yet" in str(error.value)
-    assert "the node goes on trying by itself" in str(error.value)
+    assert "could not be rolled back yet" in str(error.value)
+    assert "the node keeps trying by itself" in str(error.value)
     client.apply_permanent, client.reload = mend
     guard.expire(client)
     assert client.snapshot() == before
@@ -410,9 +423,9 @@ def test_what_runs_only_survives_the_reload(mode):
     client.run_only("internal", services=["ssh"])
     client.direct = {"chains": [], "rules": [["ipv4", "filter", "INPUT", 0, ["-j", "LOG"]]]}
     client.tables = {"iptables-save": "*nat"}
-    others = client.others()
+    others = client.others(())
     assert run(client, store, wanted(mode))["reloaded"]
-    now = client.others().objects
+    now = client.others(()).objects
     assert now[ZONE, "public"]["rules_str"] == [BAN]
     assert now[ZONE, "public"]["sources"] == ["198.51.100.0/24"]
     assert now[ZONE, "internal"]["services"] == ["ssh"]
@@ -423,8 +436,8 @@ def test_what_runs_only_in_the_nics_zone_runs_in_ours():
     client, store = managed_host(), CountingStore()
     client.run_only("internal", rules_str=[BAN])
     run(client, store, wanted("segregated"))
-    assert client.runtime_objects()[ZONE, "k3s-cluster"]["rules_str"] == [BAN]
-    assert "rules_str" not in client.permanent_objects()[ZONE, "k3s-cluster"]
+    assert client.runtime_settings((ZONE, "k3s-cluster"))["rules_str"] == [BAN]
+    assert "rules_str" not in client.permanent_settings((ZONE, "k3s-cluster"))
     assert not run(client, store, wanted("segregated"))["changed"]
 
 
@@ -437,13 +450,148 @@ def test_a_reload_that_flushes_kubernetes_takes_consent():
     before = client.snapshot()
     for check_mode in (True, False):
         with pytest.raises(FirewalldError) as error:
-            run(client, store, wanted(), check_mode=check_mode)
+            run(client, store, wanted(), check_mode=check_mode, kubernetes=lambda: ["k3s-server"])
+        assert "k3s-server" in str(error.value)
         assert "KUBE-SERVICES" in str(error.value)
+        assert "up to 2 seconds" in str(error.value)
         assert "k3s_firewall_allow_disruptive_reload" in str(error.value)
+        assert "k3s-killall.sh" in str(error.value)
     assert client.snapshot() == before
-    assert run(client, store, wanted(), allow_disruptive_reload=True)["reloaded"]
+    consent = {"allow_disruptive_reload": True, "kubernetes": lambda: ["k3s-server"]}
+    assert run(client, store, wanted(), **consent)["reloaded"]
     # A change of members needs no reload, and so no consent.
-    assert not run(client, store, wanted(agents=2))["reloaded"]
+    assert not run(client, store, wanted(agents=2), kubernetes=lambda: ["k3s-server"])["reloaded"]
+
+
+def test_chains_of_a_kubernetes_that_does_not_run_need_no_consent():
+    client = managed_host()
+    client.tables = {"iptables-save": KUBERNETES}
+    assert run(client, CountingStore(), wanted(), kubernetes=list)["reloaded"]
+    assert client.tables == {"iptables-save": KUBERNETES}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_removal_needs_consent_while_kubernetes_runs(mode):
+    client, store = managed_host(), CountingStore()
+    run(client, store, wanted(mode))
+    before = client.snapshot()
+    running = {"kubernetes": lambda: ["containerd-shim"]}
+    with pytest.raises(FirewalldError) as error:
+        run(client, store, None, **running)
+    assert "Kubernetes runs on this node (containerd-shim)" in str(error.value)
+    assert "k3s_firewall_allow_disruptive_reload" in str(error.value)
+    assert client.snapshot() == before
+    assert run(client, store, None, **running, allow_disruptive_reload=True)["changed"]
+
+
+def test_an_ipset_that_is_no_longer_wanted_needs_no_reload():
+    client, store = managed_host(), CountingStore()
+    run(client, store, wanted(external_sources=["198.51.100.0/24"]))
+    client.tables = {"iptables-save": KUBERNETES}
+    result = run(client, store, wanted(), kubernetes=lambda: ["k3s-server"])
+    assert result["changed"]
+    assert not result["reloaded"]
+    assert (IPSET, "k3s-clients") not in client.permanent_keys()
+    # It stays in the runtime until firewalld reloads, and the next run changes nothing.
+    assert (IPSET, "k3s-clients") in client.runtime_keys()
+    assert not run(client, store, wanted())["changed"]
+    assert (IPSET, "k3s-clients") not in store.record.objects
+    # If it is wanted again before that, the runtime's ipset is used.
+    again = run(client, store, wanted(external_sources=["198.51.100.0/25"]))
+    assert not again["reloaded"]
+    assert client.runtime_settings((IPSET, "k3s-clients"))["entries"] == ["198.51.100.0/25"]
+
+
+# Ownership
+
+
+@pytest.mark.parametrize("mode", ["segregated", "segregated plain"])
+def test_a_zone_of_the_user_with_our_name_stops_the_run(mode):
+    client, store = managed_host(), CountingStore()
+    mine = {"target": "DROP", "ports": ["8443/tcp"]}
+    client.create_zone("k3s-cluster", **mine)
+    before = client.snapshot()
+    with pytest.raises(FirewalldError) as error:
+        run(client, store, wanted(mode))
+    assert "No changes were made" in str(error.value)
+    assert "zone k3s-cluster" in str(error.value)
+    assert "firewall-cmd --permanent --delete-zone=k3s-cluster" in str(error.value)
+    assert client.snapshot() == before
+    # The shared mode has no zone of that name, so the user's stays in use.
+    run(client, store, wanted("shared"))
+    assert (ZONE, "k3s-cluster") not in store.record.objects
+    result = run(client, store, None)
+    assert "zone k3s-cluster" in result["warned"][0]
+    assert client.snapshot() == before
+
+
+def test_removal_on_an_unprepared_host_leaves_objects_with_our_names():
+    client, store = managed_host(), CountingStore()
+    client.create_zone("k3s-pods", services=["ssh"])
+    before = client.snapshot()
+    result = run(client, store, None)
+    assert not result["changed"]
+    assert "zone k3s-pods" in result["warned"][0]
+    assert client.snapshot() == before
+
+
+@pytest.mark.parametrize("mode", ["shared", "segregated"])
+def test_objects_that_equal_ours_are_adopted_when_the_state_file_is_lost(mode):
+    client, store = plain_host(), CountingStore()
+    run(client, store, wanted(mode))
+    record, before = store.record, client.snapshot()
+    os.unlink(store.path)
+    assert not run(client, store, wanted(mode))["changed"]
+    assert client.snapshot() == before
+    assert store.record.objects == record.objects
+
+
+def test_an_object_that_differs_is_not_adopted():
+    client, store = plain_host(), CountingStore()
+    run(client, store, wanted(agents=1))
+    os.unlink(store.path)
+    before = client.snapshot()
+    with pytest.raises(FirewalldError, match="ipset k3s-nodes"):
+        run(client, store, wanted(agents=2))
+    assert client.snapshot() == before
+
+
+def test_every_object_is_recorded_before_it_is_created():
+    for number in range(1, 40):
+        client, store, guard = managed_host(), CountingStore(), FakeGuard()
+        client.fail_at, client.applied, client.kill = number, True, True
+        try:
+            run(client, store, wanted("segregated"), guard)
+        except Killed:
+            created = {key for key in client.permanent_keys() if key[1].startswith("k3s-")}
+            assert created <= store.record.objects
+        else:
+            return
+    raise AssertionError("the run never ended")
+
+
+# The overlay
+
+
+def test_an_overlay_interface_in_an_accepting_zone_of_the_user_stays_there():
+    client, store = managed_host(), CountingStore()
+    client.create_zone("trusted", target="ACCEPT", interfaces=["cni0"])
+    before = client.snapshot()
+    run(client, store, wanted())
+    pods = client.permanent_settings((ZONE, "k3s-pods"))
+    assert "cni0" not in pods["interfaces"]
+    assert "flannel.1" in pods["interfaces"]
+    assert not run(client, store, wanted())["changed"]
+    run(client, store, None)
+    assert client.snapshot() == before
+
+
+def test_an_overlay_interface_in_a_rejecting_zone_stops_the_run():
+    client = managed_host()
+    client.create_zone("mine", services=["ssh"], interfaces=["cni0"])
+    with pytest.raises(FirewalldError, match="--zone=mine --remove-interface=cni0"):
+        run(client, CountingStore(), wanted())
+    assert client.writes == []
 
 
 def test_what_a_reload_would_bring_for_others_stops_the_run():
@@ -460,7 +608,7 @@ def test_trouble_of_firewalld_stops_a_change_and_no_run_that_changes_nothing():
     run(client, store, wanted())
     client.what_is_wrong = "firewalld is in panic mode"
     assert not run(client, store, wanted())["changed"]
-    with pytest.raises(FirewalldError, match=r"Nothing was changed\. firewalld is in panic mode"):
+    with pytest.raises(FirewalldError, match=r"No changes were made\. firewalld is in panic mode"):
         run(client, store, None)
 
 
@@ -486,7 +634,7 @@ def test_the_remedy_admits_the_port_that_ansible_came_by(port, remedy):
     run(client, store, wanted(rows=[*ROWS, row(port, source=["external"])]), connection=there)
     with pytest.raises(FirewalldError) as refused:
         run(client, store, wanted(), connection=there)
-    assert f"firewall-cmd --permanent --zone=ZONE {remedy} and the same" in str(refused.value)
+    assert f"firewall-cmd --permanent --zone=ZONE {remedy}, and the same" in str(refused.value)
 
 
 def test_a_connection_that_only_a_rule_of_ours_admits_is_not_cut():
@@ -498,7 +646,7 @@ def test_a_connection_that_only_a_rule_of_ours_admits_is_not_cut():
         for check_mode in (True, False):
             with pytest.raises(FirewalldError) as error:
                 run(client, store, without, connection=OUTSIDE, check_mode=check_mode)
-            assert "Nothing was changed" in str(error.value)
+            assert "No changes were made" in str(error.value)
             assert "from 198.51.100.9 to port 22/tcp" in str(error.value)
             assert "k3s-from-clients" in str(error.value)
     assert client.snapshot() == before
@@ -557,6 +705,7 @@ def test_a_second_run_changes_nothing_on_any_host(client, mode):
 RECORD = Record(
     bindings={"eth0": Former("internal", "work")},
     ports={"public": AddedPorts(["6443/tcp"], ["80/tcp"], True)},
+    objects=frozenset({(ZONE, "k3s-pods"), (IPSET, "k3s-nodes")}),
 )
 
 
@@ -608,31 +757,43 @@ def _no_space():
     "text",
     ["", "{", "[]", "null", "{}", '{"bindings": {"eth0": {}}, "ports": {}}', '{"bindings": 1}'],
 )
-def test_a_corrupt_record_is_named_with_what_to_do(path, text):
+def test_a_corrupt_record_counts_as_lost_and_is_kept(path, text):
     os.makedirs(os.path.dirname(path))
     with open(path, "w", encoding="utf-8") as stream:
         stream.write(text)
-    with pytest.raises(FirewalldError) as error:
-        RecordStore(path).load()
-    assert path in str(error.value)
-    assert "restore it, or remove it" in str(error.value)
+    store = RecordStore(path)
+    assert store.load() == Record()
+    assert store.problem
+    store.save(RECORD)
+    assert RecordStore(path).load() == RECORD
+    with open(f"{path}.unreadable", encoding="utf-8") as stream:
+        assert stream.read() == text
 
 
-def test_a_record_of_another_shape_is_refused(path):
+def test_a_record_of_another_shape_counts_as_lost(path):
     os.makedirs(os.path.dirname(path))
     data = {"bindings": {}, "ports": {"public": {"added": [], "unknown": 1}}}
     with open(path, "w", encoding="utf-8") as stream:
         json.dump(data, stream)
-    with pytest.raises(FirewalldError):
-        RecordStore(path).load()
+    store = RecordStore(path)
+    assert store.load() == Record()
+    assert store.problem
 
 
 def test_a_policy_of_others_on_the_nics_zone_is_refused_before_anything_changes(path):
     client, store = managed_host(), RecordStore(path)
-    client.policies_of_others = {"admin": {"internal", "HOST"}, "other": {"ANY", "HOST"}}
+    for name, zone in (("admin", "internal"), ("other", "ANY")):
+        client.create_policy(name, ingress_zones=[zone], egress_zones=["HOST"])
+    client.create_policy("off", ingress_zones=["public"], egress_zones=["HOST"], disable=True)
     with pytest.raises(
-        FirewalldError, match=r"Nothing was changed\. The firewalld policies admin,"
+        FirewalldError, match=r"No changes were made\. The firewalld policies admin name"
     ):
         run(client, store, wanted("segregated"))
     assert client.writes == []
     run(client, store, wanted("shared"))
+
+
+def test_a_disabled_policy_of_others_does_not_stop_the_run():
+    client = managed_host()
+    client.create_policy("off", ingress_zones=["internal"], egress_zones=["HOST"], disable=True)
+    assert run(client, CountingStore(), wanted("segregated"))["changed"]

@@ -267,8 +267,8 @@ def target_present(
             kept[interface] = former
 
     ports = _target_ports(state, record, interface_ports, permanent, runtime)
-    objects = owned_keys(permanent)
-    return Target(permanent, runtime, Record(bindings=kept, ports=ports, objects=objects))
+    created = owned_keys(permanent)
+    return Target(permanent, runtime, Record(bindings=kept, ports=ports, objects=created))
 
 
 def target_absent(state: State, record: Record) -> Target:

@@ -173,8 +173,8 @@ options:
     description:
       - Zones that hold the interfaces on which pods' packets arrive. The interfaces need not exist.
       - They start as a copy of the default zone, which takes these packets otherwise. An interface
-        that the user has bound to a zone with the target C(ACCEPT), such as C(trusted), stays there.
-        The module fails if one is bound to another zone.
+        that the user has bound to a zone with the target C(ACCEPT), such as C(trusted), stays
+        there. The module fails if one is bound to another zone.
     type: list
     elements: dict
     default: []

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._files import FileCopy
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_plan import (
     BINDING,
     IPSET,
@@ -17,8 +18,10 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_pla
     Record,
     State,
     changes,
-    is_ours,
+    conflicts,
+    owned_keys,
     printable,
+    runtime_changes,
     subtract_ports,
     target_absent,
     target_present,
@@ -41,14 +44,8 @@ POLICIES = [
 CLUSTER_ZONE = {"name": "k3s-cluster", "interface": "eth0", "ports": []}
 ETH0 = [{"interface": "eth0", "ports": ["6443/tcp", "10000-30000/tcp"]}]
 OURS = [(IPSET, "k3s-nodes"), (ZONE, "k3s-cluster"), (POLICY, "k3s-from-nodes")]
-THEIRS = [
-    (IPSET, "nodes"),
-    (ZONE, "public"),
-    (ZONE, "my-k3s-zone"),
-    (POLICY, "k3sfrom"),
-    (BINDING, "k3s-eth0"),
-    (PORTS, "k3s-zone"),
-]
+NOT_OWNED = [(BINDING, "k3s-eth0"), (PORTS, "k3s-zone")]
+OVERLAY = [{"name": "k3s-pods", "interfaces": ["flannel.1", "cni0"]}]
 
 
 def state(permanent="", runtime="", ports=None, **others):
@@ -66,9 +63,9 @@ def state(permanent="", runtime="", ports=None, **others):
     return State(**given)
 
 
-def present(of, record=None, zones=(), interface_ports=(), source_zones=()):
+def present(of, record=None, zones=(), interface_ports=(), overlay_zones=()):
     return target_present(
-        of, record or Record(), IPSETS, POLICIES, zones, source_zones, interface_ports
+        of, record or Record(), IPSETS, POLICIES, zones, overlay_zones, interface_ports
     )
 
 
@@ -93,22 +90,29 @@ def test_what_is_new_comes_before_what_goes():
 
 
 def test_equal_states_need_no_steps():
-    objects = {key: {"x": [1]} for key in OURS + THEIRS}
+    objects = {key: {"x": [1]} for key in OURS + NOT_OWNED}
     assert changes(objects, {key: dict(value) for key, value in objects.items()}) == []
 
 
-@pytest.mark.parametrize("key", THEIRS)
-def test_nothing_of_others_is_ever_removed(key):
-    assert not is_ours(key)
+@pytest.mark.parametrize("key", NOT_OWNED)
+def test_bindings_and_ports_are_never_removed(key):
+    assert owned_keys([key]) == frozenset()
     assert changes({key: {}}, {}) == []
 
 
-KEYS = st.sampled_from(OURS + THEIRS)
+def test_an_unwanted_ipset_stays_in_the_runtime():
+    before = {key: {} for key in OURS}
+    assert (IPSET, "k3s-nodes") in [change.key for change in changes(before, {})]
+    kept = [change.key for change in runtime_changes(before, {})]
+    assert kept == [(POLICY, "k3s-from-nodes"), (ZONE, "k3s-cluster")]
+
+
+KEYS = st.sampled_from(OURS + NOT_OWNED)
 OBJECTS = st.dictionaries(KEYS, st.dictionaries(st.sampled_from("ab"), st.integers(0, 2)))
 
 
 @given(OBJECTS, OBJECTS)
-def test_the_steps_lead_from_one_state_to_the_other_and_spare_others(before, after):
+def test_the_steps_lead_from_one_state_to_the_other(before, after):
     objects = dict(before)
     for change in changes(before, after):
         assert objects.get(change.key) == change.before
@@ -116,7 +120,8 @@ def test_the_steps_lead_from_one_state_to_the_other_and_spare_others(before, aft
             del objects[change.key]
         else:
             objects[change.key] = change.after
-    assert objects == {**{key: one for key, one in before.items() if not is_ours(key)}, **after}
+    kept = {key: one for key, one in before.items() if key in NOT_OWNED}
+    assert objects == {**kept, **after}
     assert changes(objects, after) == []
 
 
@@ -215,7 +220,7 @@ def test_plain_ports_are_added_to_those_of_the_former_zone():
 
 
 def test_the_record_says_how_the_interface_was_bound():
-    profile = Profile("/etc/x.nmconnection", "text")
+    profile = Profile("uuid", "/etc/x.nmconnection", FileCopy("/etc/x.nmconnection", b"text"))
     found = state("internal", "work", zones={"work": {}}, profiles={"eth0": profile})
     target = present(found, zones=[CLUSTER_ZONE])
     assert target.record.bindings == {"eth0": Former("internal", "work", profile)}
@@ -225,18 +230,20 @@ def test_a_second_run_keeps_the_record_of_the_first():
     record = Record(bindings={"eth0": Former("internal", "internal")})
     found = state("k3s-cluster", "k3s-cluster", zones={"internal": {"services": ["ssh"]}})
     target = present(found, record, zones=[CLUSTER_ZONE])
-    assert target.record == record
+    assert target.record.bindings == record.bindings
     assert target.permanent[ZONE, "k3s-cluster"] == {"services": ["ssh"]}
 
 
-def test_without_a_record_our_own_zone_says_nothing_of_the_time_before():
+def test_without_a_record_the_former_zone_is_the_default_one():
     found = state("k3s-cluster", "k3s-cluster", zones={"public": {"services": ["ssh"]}})
     target = present(found, zones=[CLUSTER_ZONE])
     assert target.record.bindings == {"eth0": Former("", "")}
 
 
 def test_absent_gives_back_each_binding_of_its_own_configuration():
-    record = Record(bindings={"eth0": Former("internal", "work")})
+    record = Record(
+        bindings={"eth0": Former("internal", "work")}, objects=frozenset({(ZONE, "k3s-cluster")})
+    )
     target = target_absent(state("k3s-cluster", "k3s-cluster"), record)
     assert target.permanent == {(BINDING, "eth0"): {"zone": "internal"}}
     assert target.runtime == {(BINDING, "eth0"): {"zone": "work"}}
@@ -335,13 +342,21 @@ def test_plain_ports_never_go_to_a_zone_of_ours_that_is_about_to_go():
 
 NAMES = st.text("abcz-019", min_size=1, max_size=8)
 PORT_LISTS = st.lists(st.sampled_from(["80/tcp", "53/udp", "1-9/tcp"]), unique=True)
+PROFILES = st.builds(
+    Profile,
+    uuid=NAMES,
+    path=NAMES,
+    file=st.builds(FileCopy, path=NAMES, content=st.none() | st.binary(max_size=9)),
+    digest=NAMES,
+)
 RECORDS = st.builds(
     Record,
     bindings=st.dictionaries(
         NAMES,
-        st.builds(Former, NAMES, NAMES, st.none() | st.builds(Profile, path=NAMES, text=NAMES)),
+        st.builds(Former, NAMES, NAMES, st.none() | PROFILES),
         max_size=3,
     ),
+    objects=st.frozensets(st.tuples(st.sampled_from([IPSET, ZONE, POLICY]), NAMES), max_size=4),
     ports=st.dictionaries(
         NAMES, st.builds(AddedPorts, PORT_LISTS, PORT_LISTS, st.booleans()), max_size=3
     ),
@@ -384,7 +399,7 @@ def ingress_of(sources, policies=None):
 
 
 @pytest.mark.parametrize("bound", ["192.0.2.0/24", "192.0.2.11", "128.0.0.0/1", "192.0.2.9/24"])
-def test_nodes_that_a_zone_of_the_user_takes_as_sources_are_admitted_there(bound):
+def test_a_users_zone_that_holds_nodes_as_sources_admits_them(bound):
     assert ingress_of({"internal": [bound]}) == {
         "k3s-from-nodes": ["internal", "k3s-cluster"],
         "k3s-from-clients": ["k3s-external"],
@@ -392,12 +407,20 @@ def test_nodes_that_a_zone_of_the_user_takes_as_sources_are_admitted_there(bound
 
 
 @pytest.mark.parametrize(
-    "bound", ["10.9.1.0/24", "2001:db8::/32", "ipset:mine", "02:00:00:00:00:01"]
+    "bound", ["198.51.100.0/24", "2001:db8::/32", "ipset:mine", "02:00:00:00:00:01"]
 )
-def test_clients_that_a_zone_of_the_user_takes_as_sources_are_admitted_there(bound):
+def test_no_zone_of_the_user_is_opened_to_any_client(bound):
     assert ingress_of({"work": [bound]}) == {
         "k3s-from-nodes": ["k3s-cluster"],
-        "k3s-from-clients": ["k3s-external", "work"],
+        "k3s-from-clients": ["k3s-external"],
+    }
+
+
+def test_a_users_zone_that_holds_named_clients_admits_them():
+    rules = ['rule family="ipv4" source ipset="k3s-clients" port accept']
+    policies = [policy("k3s-from-clients", "k3s-external", rules)]
+    assert ingress_of({"work": ["10.9.1.0/24"], "home": ["10.8.0.0/16"]}, policies) == {
+        "k3s-from-clients": ["k3s-external", "work"]
     }
 
 
@@ -406,30 +429,97 @@ def test_a_policy_of_any_zone_needs_no_other():
     assert ingress_of({"internal": ["192.0.2.0/24"]}, policies) == {"k3s-from-nodes": ["ANY"]}
 
 
+def routed(of, record=None, zones=()):
+    """Return the ingress zones of a policy for packets that arrive on eth0."""
+    policies = [{**policy("k3s-routed-pods", "", ["r"]), "ingress_zones": []}]
+    policies[0]["ingress_interfaces"] = ["eth0"]
+    target = target_present(of, record or Record(), (), policies, zones, (), ())
+    return target.permanent[POLICY, "k3s-routed-pods"]["ingress_zones"]
+
+
+def test_a_policy_for_an_interface_names_the_zone_that_holds_it():
+    assert routed(state(runtime="internal")) == ["internal"]
+    assert routed(state(runtime="internal"), zones=[CLUSTER_ZONE]) == ["k3s-cluster"]
+
+
+def test_a_policy_for_an_interface_in_no_zone_names_any():
+    # Before 2.0 a policy for the default zone does not apply to it.
+    assert routed(state()) == ["ANY"]
+
+
+def test_a_policy_for_an_interface_that_leaves_our_zone_names_the_former_one():
+    record = Record(
+        bindings={"eth0": Former("work", "work")}, objects=frozenset({(ZONE, "k3s-cluster")})
+    )
+    assert routed(state("k3s-cluster", "k3s-cluster"), record) == ["work"]
+
+
 def test_where_zones_end_early_policies_come_first():
     target = present(state(ends_early=True))
     assert target.permanent[POLICY, "k3s-from-nodes"]["priority"] == -1010
 
 
-PODS = [{"name": "k3s-pods", "sources": ["10.42.0.0/16"]}]
+# Pods
+
 PUBLIC = {
     "services": ["ssh"],
     "forward": True,
+    "ingress_priority": 10,
     "sources": ["198.51.100.0/24"],
     "interfaces": ["eth0"],
 }
 
 
-def test_pods_get_a_zone_where_policies_pass_over_the_default_one():
-    of = state(passes_over_default=True, zones={"public": PUBLIC})
-    target = present(of, source_zones=PODS)
-    zone = {"services": ["ssh"], "sources": ["10.42.0.0/16"]}
+def test_the_zone_of_pods_copies_the_default_zone_and_holds_the_overlay():
+    target = present(state(zones={"public": PUBLIC}), overlay_zones=OVERLAY)
+    zone = {"services": ["ssh"], "interfaces": ["cni0", "flannel.1"]}
     assert target.permanent[ZONE, "k3s-pods"] == zone
     assert target.runtime[ZONE, "k3s-pods"] == zone
-    assert (ZONE, "k3s-pods") not in present(state(), source_zones=PODS).permanent
+    assert (ZONE, "k3s-pods") in target.record.objects
 
 
-@pytest.mark.parametrize("bound", ["10.42.0.0/16", "10.0.0.0/8", "10.42.7.0/24"])
-def test_pods_that_the_user_has_bound_to_a_zone_stay_there(bound):
-    of = state(passes_over_default=True, zones={"public": PUBLIC}, sources={"trusted": [bound]})
-    assert (ZONE, "k3s-pods") not in present(of, source_zones=PODS).permanent
+def test_an_interface_that_a_zone_of_the_user_accepts_stays_there():
+    of = state(zones={"public": PUBLIC}, taken={"cni0": "trusted"})
+    target = present(of, overlay_zones=OVERLAY)
+    assert target.permanent[ZONE, "k3s-pods"]["interfaces"] == ["flannel.1"]
+
+
+# Ownership
+
+
+def conflicting(permanent, runtime, record=None):
+    of = state()
+    of.permanent.update(permanent)
+    of.runtime.update(runtime)
+    return conflicts(of, present(of), record or Record())
+
+
+NODES = (IPSET, "k3s-nodes")
+WANTED = {"type": "hash:ip", "family": "inet", "entries": ["192.0.2.1"]}
+OTHER = {**WANTED, "entries": ["203.0.113.1"]}
+FROM_NODES = (POLICY, "k3s-from-nodes")
+
+
+def test_objects_that_do_not_exist_do_not_conflict():
+    assert conflicting({}, {}) == []
+
+
+def test_an_object_that_differs_and_is_not_recorded_conflicts():
+    assert conflicting({NODES: OTHER}, {NODES: OTHER}) == [NODES]
+    assert conflicting({NODES: WANTED}, {NODES: OTHER}) == [NODES]
+
+
+def test_an_object_that_differs_and_is_recorded_does_not_conflict():
+    record = Record(objects=frozenset({NODES}))
+    assert conflicting({NODES: OTHER}, {NODES: OTHER}, record) == []
+
+
+def test_an_object_that_equals_what_is_wanted_is_adopted():
+    assert conflicting({NODES: WANTED}, {NODES: WANTED}) == []
+    # Not reloaded yet.
+    assert conflicting({NODES: WANTED}, {}) == []
+
+
+def test_an_ipset_that_only_the_runtime_has_is_a_leftover():
+    assert conflicting({}, {NODES: OTHER}) == []
+    assert conflicting({}, {FROM_NODES: {"target": "DROP"}}) == [FROM_NODES]

@@ -60,7 +60,7 @@ def shared(nodes=NODES, ports=("6443", "10000-30000")):
             policy("k3s-from-clients", 1030, "ANY", ['rule port port="443" protocol="tcp" accept']),
         ],
         "zones": [],
-        "source_zones": [{"name": "k3s-pods", "sources": ["10.42.0.0/16"]}],
+        "overlay_zones": [{"name": "k3s-pods", "interfaces": ["cni0", "flannel.1"]}],
         "interface_ports": [],
     }
 

@@ -39,7 +39,7 @@ def test_stopped_firewalld_gets_its_permanent_configuration(node, playbook):
     told = prepare(playbook, "--check", "--diff")
     assert told.returncode == 0, told.output
     assert "firewalld, permanent" in told.output
-    assert "firewalld, running" not in told.output
+    assert "firewalld, runtime" not in told.output
     run = prepare(playbook)
     assert run.returncode == 0, run.output
     assert run.changed("agent1") == 1
@@ -70,7 +70,7 @@ def assert_refused(node, playbook, *words):
     for arguments in ([], ["--check"]):
         run = prepare(playbook, *arguments)
         assert run.returncode != 0
-        for word in ("Nothing was changed", *words):
+        for word in ("No changes were made", *words):
             assert word in one_line(run)
     after = node.run("find /etc/firewalld /var/lib/k3s-network -type f | sort | xargs sha256sum")
     assert after == before
@@ -95,7 +95,7 @@ def test_panic_mode_is_refused(node):
     )
     node.wait_for("! firewall-cmd -q --query-panic && grep -q failed /var/tmp/told")
     told = json.loads(node.run("cat /var/tmp/told"))
-    assert "Nothing was changed. firewalld is in panic mode" in told["failed"]
+    assert "No changes were made. firewalld is in panic mode" in told["failed"]
     assert "firewall-cmd --panic-off" in told["failed"]
 
 
@@ -122,7 +122,7 @@ def test_full_disk_is_refused_before_anything_changes(node, playbook):
     before = node.snapshot()
     run = prepare(playbook)
     assert run.returncode != 0
-    assert "Nothing was changed" in one_line(run)
+    assert "No changes were made" in one_line(run)
     assert "No space left on device" in one_line(run)
     assert node.snapshot() == before
     node.run("rm /etc/firewalld/full")

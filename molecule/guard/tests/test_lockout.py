@@ -68,9 +68,11 @@ def test_a_change_that_would_cut_ssh_is_refused(node, playbook):
             run = playbook(name, "--tags", "firewall", *HERE, *mode, **extra)
             assert run.returncode != 0, run.output
             text = one_line(run)
-            assert "Nothing was changed. The connection by which Ansible came" in text
-            assert "to port 22/tcp, would no longer be admitted" in text
-            assert "What admits it now: policy k3s-from-clients" in text
+            assert (
+                "No changes were made. The change would block Ansible's own SSH connection" in text
+            )
+            assert "to port 22/tcp" in text
+            assert "It is admitted now by: policy k3s-from-clients" in text
             assert "firewall-cmd --permanent --zone=ZONE --add-service=ssh" in text
         assert node.run(SNAPSHOT) == before
 

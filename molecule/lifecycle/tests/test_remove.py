@@ -108,7 +108,7 @@ def test_policy_of_the_user_on_the_nics_zone_is_not_broken_silently(pristine, pl
     before = pristine.run("nft list ruleset")
     run = prepare(playbook, *ONE, **SEGREGATED)
     assert run.returncode != 0
-    assert "Nothing was changed. The firewalld policies admin" in " ".join(run.output.split())
+    assert "No changes were made. The firewalld policies admin" in " ".join(run.output.split())
     assert run.changed("server1") == 0
     assert pristine.run("nft list ruleset") == before
     succeed(prepare(playbook, *ONE))

@@ -23,6 +23,7 @@ PORTS = range(1, 41)
 CLIENT = "198.51.100.200"
 CLIENT_V6 = "2001:db8:c::200"
 POD = "10.42.3.4"
+NICS = ("cluster", "external")
 
 
 @dataclass(frozen=True)
@@ -136,6 +137,8 @@ def packets(draw, cluster, destination):
     senders = [(one["group"], one["address"], destination["cluster_interface"]) for one in others]
     client = CLIENT if version == 4 else CLIENT_V6
     senders += [("pod", POD, "cni0"), ("external", client, destination["external_interface"])]
+    # A pod's address proves nothing on another interface.
+    senders += [("forged", POD, destination[f"{which}_interface"]) for which in NICS]
     kind, source, interface = draw(st.sampled_from(senders))
     return Packet(
         kind,

@@ -94,7 +94,7 @@ CHECKPOINT = Checkpoint(
     permanent={(ZONE, "k3s-cluster"): {"services": ["ssh"]}},
     runtime={(IPSET, "k3s-nodes"): {"type": "hash:ip", "family": "inet", "entries": []}},
     record=Record(),
-    later=Record(bindings={"eth0": Former("", "public", Profile("/etc/eth0", "zone="))}),
+    later=Record(bindings={"eth0": Former("", "public", Profile("uuid", "/etc/eth0", FileCopy("/etc/eth0", b"zone=")))}),
     others=Others(interfaces={"eth0": "public"}),
     files=(FileCopy("/etc/firewalld/zones/public.xml", b"\xff\0", 0o644),),
 )

@@ -59,6 +59,8 @@ def lets_in(wanted, packet: Packet) -> bool:
         if protocol == packet.protocol and _holds(port, packet.port):
             return True
     zone = zones[packet.interface]["name"] if packet.interface in zones else "elsewhere"
+    for overlay in wanted["overlay_zones"]:
+        zone = overlay["name"] if packet.interface in overlay["interfaces"] else zone
     return any(
         _rule_accepts(RULE.fullmatch(rule), ipsets_of(wanted), packet)
         for policy in wanted["policies"]
@@ -97,6 +99,7 @@ def test_a_server_admits_etcd_from_servers_and_the_api_from_all_nodes():
         "name": "k3s-from-nodes",
         "priority": 1010,
         "ingress_zones": ["ANY"],
+        "ingress_interfaces": [],
         "egress_zones": ["HOST"],
         "rules": [
             'rule family="ipv4" source ipset="k3s-servers" '
@@ -204,8 +207,15 @@ def test_a_cluster_of_both_families_has_a_rule_for_each():
     ]
 
 
-def test_pods_are_admitted_by_their_network():
+def test_pods_are_admitted_by_the_overlay_and_their_network():
     wanted = firewall_wanted(topology(rows=[row(6379, source=["pod"])]), "server1")
+    assert wanted["overlay_zones"] == [
+        {
+            "name": "k3s-pods",
+            "interfaces": ["cni0", "flannel.1", "flannel-wg", "flannel-wg-v6", "flannel-v6.1"],
+        }
+    ]
+    assert policies_of(wanted)["k3s-from-pods"]["ingress_zones"] == ["k3s-pods"]
     assert policies_of(wanted)["k3s-from-pods"]["rules"] == [
         'rule family="ipv4" source address="10.42.0.0/16" port port="6379" protocol="tcp" accept'
     ]
@@ -219,13 +229,14 @@ def test_an_ipv6_overlay_is_admitted_as_such():
     ]
 
 
-def test_the_overlay_passes_from_anywhere_to_anywhere():
+def test_the_overlay_passes_from_its_interfaces_to_anywhere():
     wanted = firewall_wanted(topology(rows=[]), "server1")
     assert wanted["policies"] == [
         {
             "name": "k3s-overlay",
             "priority": -1010,
-            "ingress_zones": ["ANY"],
+            "ingress_zones": ["k3s-pods"],
+            "ingress_interfaces": [],
             "egress_zones": ["ANY"],
             "rules": [
                 'rule family="ipv4" source address="10.42.0.0/16" accept',
@@ -233,6 +244,25 @@ def test_the_overlay_passes_from_anywhere_to_anywhere():
             ],
         }
     ]
+
+
+@pytest.mark.parametrize("make_node", [node, segregated])
+def test_pods_without_encapsulation_pass_from_the_cluster_nic_to_pods(make_node):
+    routed = {**make_node(), "overlay_interfaces": ["cni0", "eth0"]}
+    wanted = firewall_wanted(topology([routed, AGENT], rows=[]), "server1")
+    assert wanted["overlay_zones"] == [{"name": "k3s-pods", "interfaces": ["cni0"]}]
+    assert policies_of(wanted)["k3s-routed-pods"] == {
+        "name": "k3s-routed-pods",
+        "priority": -1020,
+        "ingress_zones": [],
+        "ingress_interfaces": ["eth0"],
+        "egress_zones": ["k3s-pods"],
+        "rules": [
+            'rule family="ipv4" source address="10.42.0.0/16" accept',
+            'rule family="ipv4" source ipset="k3s-nodes" accept',
+        ],
+    }
+    assert ipsets_of(wanted)["k3s-nodes"] == ["192.0.2.11", "192.0.2.21"]
 
 
 def test_a_row_from_agents_of_a_cluster_without_any_admits_nobody():
@@ -315,4 +345,7 @@ def test_no_two_policies_share_a_priority():
 
 
 def test_only_what_is_forwarded_comes_before_the_rules_of_a_zone():
-    assert {name for name, priority in PRIORITIES.items() if priority < 0} == {"k3s-overlay"}
+    assert {name for name, priority in PRIORITIES.items() if priority < 0} == {
+        "k3s-overlay",
+        "k3s-routed-pods",
+    }

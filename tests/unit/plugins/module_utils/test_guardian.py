@@ -51,10 +51,10 @@ class TracedNode(Node):
         super().reset()
         open(self.log, "w", encoding="utf-8").close()
 
-    def go_back(self, client, checkpoint, interrupted):
+    def roll_back(self, client, checkpoint, interrupted):
         with open(self.log, "a", encoding="utf-8") as stream:
             stream.write(f"{checkpoint.identity} {interrupted}\n")
-        _go_back(client, checkpoint, interrupted)
+        _roll_back(client, checkpoint, interrupted)
 
     def taken_back(self):
         """Return whether each try to take a change back was told that it was broken off."""
@@ -69,7 +69,7 @@ class TracedNode(Node):
         _guardian.main(["rollback.pyz", *options, self.paths.directory])
 
 
-_go_back = _firewalld_write.go_back
+_roll_back = _firewalld_write.roll_back
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def node(tmp_path, monkeypatch):
     monkeypatch.setattr(_guardian, "_STEP", 0.005)
     stopped = SimpleNamespace(is_running=lambda: False, load_profile=lambda _path: None)
     monkeypatch.setattr(_firewalld_open, "open_firewalld", lambda _run_command: stopped)
-    monkeypatch.setattr(_firewalld_write, "go_back", node.go_back)
+    monkeypatch.setattr(_firewalld_write, "roll_back", node.roll_back)
     # What it is made of is the matter of the guard's tests.
     monkeypatch.setattr(_guard, "program", lambda: b"")
     monkeypatch.setattr(os, "fsync", lambda _handle: None)
@@ -166,10 +166,10 @@ def test_the_record_of_what_was_before_stays(node):
 def test_space_is_free_again_by_the_time_files_are_written_back(node, monkeypatch):
     node.begin()
 
-    def go_back(*_arguments):
+    def roll_back(*_arguments):
         assert not os.path.exists(node.paths.reserve)
 
-    monkeypatch.setattr(_firewalld_write, "go_back", go_back)
+    monkeypatch.setattr(_firewalld_write, "roll_back", roll_back)
     assert ended(started(node.main)) == 0
 
 
@@ -177,10 +177,10 @@ def test_a_change_can_not_be_confirmed_any_more_while_it_is_taken_back(node, mon
     node.await_confirmation(node.begin(), 0)
     confirm = confirm_command(IDENTITY, node.paths.directory)
 
-    def go_back(*_arguments):
+    def roll_back(*_arguments):
         assert subprocess.run(["sh", "-c", confirm], check=False, timeout=10).returncode == 1
 
-    monkeypatch.setattr(_firewalld_write, "go_back", go_back)
+    monkeypatch.setattr(_firewalld_write, "roll_back", roll_back)
     assert ended(started(node.main)) == 0
 
 

@@ -138,7 +138,7 @@ def read_state(client: Readable, record: Record, wanted: Optional[Wanted]) -> St
         },
         ends_early=wanted is not None and _ends_early(client, default_zone, users),
         sources={zone: held["sources"] for zone, held in users.items() if held["sources"]},
-        taken=_taken(client, overlay, permanent, users, own_zones),
+        taken=_taken(client, overlay, permanent, _without(users, default_zone), own_zones),
         foreign_policies=_foreign_policies(client, managed) if interfaces else {},
         builtin_zones=frozenset(zone for zone in port_zones if client.is_builtin(zone)),
         profiles={
@@ -146,6 +146,11 @@ def read_state(client: Readable, record: Record, wanted: Optional[Wanted]) -> St
             for interface in interfaces - set(record.bindings)
         },
     )
+
+
+def _without(zones: ActiveZones, default_zone: str) -> ActiveZones:
+    # Software that names no zone puts an interface there, so it is nobody's choice.
+    return {zone: held for zone, held in zones.items() if zone != default_zone}
 
 
 def _ends_early(client: Readable, default_zone: str, users: ActiveZones) -> bool:

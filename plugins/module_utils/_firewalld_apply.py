@@ -161,7 +161,7 @@ def ensure(
         "warned": warned,
     }
     if broken:
-        names = ", ".join(files for key in broken for files in [" ".join(key)])
+        names = ", ".join(" ".join(key) for key in broken)
         warned.append(
             f"firewalld cannot read files of this collection ({names}), for example after a power "
             "loss; they are written again"
@@ -221,10 +221,10 @@ def _warn_of_record(store: RecordStore) -> list[str]:
 
 def _repair(open_client: Callable[[], Client], broken: Sequence[Key], record: Record) -> None:
     """Remove broken files of ours, without which firewalld accepts its configuration again."""
-    remove_broken(broken, record.objects)
+    removed = remove_broken(broken, record.objects)
     client = open_client()
     if client.is_running() and (
-        client.trouble() or not wait_until_forgotten(client.permanent_keys, broken)
+        client.trouble() or not wait_until_forgotten(client.permanent_keys, removed)
     ):
         client.reload()
 

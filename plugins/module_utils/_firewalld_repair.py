@@ -28,14 +28,16 @@ def broken_objects(owned: Collection[Key]) -> list[Key]:
     return [key for key in sorted(owned) if _is_broken(files_of(*key)[0])]
 
 
-def remove_broken(broken: Collection[Key], owned: Collection[Key]) -> None:
+def remove_broken(broken: Collection[Key], owned: Collection[Key]) -> list[Key]:
     """Remove broken files and the policies that may name their objects. Raises OSError.
 
-    The next step of the run creates all of them again.
+    Returns what was removed. The next step of the run creates all of it again.
     """
-    for key in sorted({*broken, *(key for key in owned if key[0] == POLICY)}):
+    removed = sorted({*broken, *(key for key in owned if key[0] == POLICY)})
+    for key in removed:
         for path in files_of(*key):
             remove_file(path)
+    return removed
 
 
 def wait_until_forgotten(permanent_keys: Callable[[], set[Key]], keys: Collection[Key]) -> bool:

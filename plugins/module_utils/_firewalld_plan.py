@@ -456,11 +456,14 @@ def left_policies(state: State, record: Record, zones: Sequence[Mapping[str, Any
 def _former(state: State, interface: str, ours: Collection[str]) -> Former:
     permanent = state.permanent.get((BINDING, interface), {}).get("zone", "")
     runtime = state.runtime.get((BINDING, interface), {}).get("zone", "")
-    # Without a record, a zone of ours does not tell which zone held the interface before.
+    profile = state.profiles.get(interface)
+    # Without a record, a zone of ours does not tell which zone held the interface before. If its
+    # profile names no zone, NetworkManager puts it into the default one.
+    unknown = state.default_zone if profile else ""
     return Former(
         permanent="" if permanent in ours else permanent,
-        runtime="" if runtime in ours else runtime,
-        profile=state.profiles.get(interface),
+        runtime=unknown if runtime in ours else runtime,
+        profile=profile,
     )
 
 

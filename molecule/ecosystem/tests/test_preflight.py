@@ -12,10 +12,17 @@ import pytest
 
 NODES = ("server1", "server2", "agent1")
 SNAPSHOT = (Path(__file__).parents[2] / "snapshot.sh").read_text()
+STATE = "/var/lib/k3s-network/firewalld.json"
 TIMER = "/etc/systemd/system/nm-cloud-setup.timer"
 BREAK = {
-    "server1": "systemctl stop firewalld.service",
-    "server2": """
+    "server1": """
+systemctl stop firewalld.service
+mount --bind /etc/systemd/system /etc/systemd/system
+mount -o remount,bind,ro /etc/systemd/system
+""",
+    "server2": f"""
+mv {STATE} {STATE}.away
+firewall-cmd -q --permanent --ipset=k3s-servers --add-entry=192.0.2.99
 systemctl enable -q nftables.service
 systemd-run -q --unit=preflight-holder python3 -m http.server 6443
 ip link set eth0 mtu 9000
@@ -29,8 +36,13 @@ systemctl enable -q nm-cloud-setup.timer
 """,
 }
 MEND = {
-    "server1": "systemctl start firewalld.service",
-    "server2": """
+    "server1": """
+umount /etc/systemd/system
+systemctl start firewalld.service
+""",
+    "server2": f"""
+firewall-cmd -q --permanent --ipset=k3s-servers --remove-entry=192.0.2.99
+mv {STATE}.away {STATE}
 systemctl disable -q nftables.service
 systemctl stop preflight-holder.service
 ip link set eth0 mtu 1500
@@ -91,6 +103,8 @@ def test_what_is_broken_is_named_in_one_run_and_nothing_is_changed(
         "agent1: nm-cloud-setup rewrites",
         "agent1: firewalld runs, but is masked",
         "server1: prepare would warn about the firewall: firewalld is not running",
+        "server1: /etc/systemd/system is read-only",
+        "would create, but did not: ipset k3s-servers",
     ):
         assert words in told, done.output
 

@@ -17,7 +17,8 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._iptables_rule
 __all__ = ["Iptables", "IptablesError", "RunCommand"]
 
 _COMMANDS = {"iptables-save": "iptables-restore", "ip6tables-save": "ip6tables-restore"}
-# Seconds to wait for another program that changes rules, such as kube-proxy.
+# Seconds to wait for another program that changes rules, such as kube-proxy. Without it, the
+# legacy variant waits without end (1.8.9) or fails at once, depending on its version.
 _WAIT = "--wait=10"
 
 

@@ -183,13 +183,12 @@ def roll_back(client: Writer, checkpoint: Checkpoint, interrupted: bool) -> None
         except FirewalldError as error:
             # A truncated file, for example; the next step restores the files.
             problem = error
-    for path in restore_all(checkpoint.files):
-        client.load_profile(path)
+    restore_all(checkpoint.files, client.load_profile)
     if client.is_running():
         if problem is not None:
             reload_and_restore_others(client, managed)
             write(client, checkpoint.permanent, checkpoint.runtime, managed)
-            restore_all(checkpoint.files)
+            restore_all(checkpoint.files, client.load_profile)
         if interrupted:
             restore_others(client, checkpoint.others, managed)
         verify(client, checkpoint.permanent, checkpoint.runtime, managed, moved=True)

@@ -30,7 +30,7 @@ description:
     without one. What others have in the running configuration alone is given back after a reload.
   - Before it changes anything it works out whether the SSH connection that Ansible came by would
     still be admitted, and refuses where it would not.
-  - From the first step on a service of the node (C(k3s-network-guardian)) holds what to go back to.
+  - From the first step on a service of the node (C(k3s-network-guardian-ID)) holds what to go back to.
     It takes the change back where the module is killed, and where the controller does not confirm
     it over a new connection within O(confirm_timeout); a unit does so when the node starts again
     before that.

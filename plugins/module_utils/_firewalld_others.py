@@ -10,6 +10,7 @@ one alone (a ban, a container engine's interface) goes, and what waits in the pe
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +25,7 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_pla
     Settings,
 )
 
+_IPSET_OF_RULE = re.compile(r'ipset="([^"]+)"')
 # What the running firewalld can be given back without a reload.
 _RESTORABLE = RUNTIME_KEYS | {"interfaces", "sources"}
 _ORDER = (IPSET, ZONE, POLICY)
@@ -69,11 +71,17 @@ class Others:
 
 
 def reload_conflicts(permanent: Objects, running: Objects) -> list[str]:
-    """Name what a reload would bring to the running firewalld, or take from it, for good."""
+    """Name what a reload would add to the runtime configuration, or remove from it, for good.
+
+    An ipset that is only in the runtime and that nothing names was deleted already.
+    """
     found = []
+    named = _ipsets_named(running)
     for key in sorted(set(permanent) | set(running)):
         kind, name = key
         if key not in permanent:
+            if kind == IPSET and name not in named:
+                continue
             found.append(f"{kind} {name}, which is running only, would go")
         elif key not in running:
             # A zone that takes no packet and a set that no rule names change nothing.
@@ -85,6 +93,17 @@ def reload_conflicts(permanent: Objects, running: Objects) -> list[str]:
             if different:
                 found.append(f"{kind} {name} would change its {' and '.join(different)}")
     return found
+
+
+def _ipsets_named(objects: Objects) -> set[str]:
+    named: set[str] = set()
+    for settings in objects.values():
+        for rule in (*settings.get("rules_str", ()), *settings.get("rich_rules", ())):
+            named.update(_IPSET_OF_RULE.findall(rule))
+        for source in settings.get("sources", ()):
+            kind, _colon, name = source.partition(":")
+            named.update([name] if kind == "ipset" else [])
+    return named
 
 
 def restoration(before: Objects, after: Objects) -> list[Change]:

@@ -181,39 +181,6 @@ def test_what_waits_for_a_reload_is_not_brought_by_ours(node, playbook):
     node.run("firewall-cmd -q --permanent --zone=public --add-service=ssh")
 
 
-def test_a_running_kubernetes_is_not_flushed_without_consent(node, playbook):
-    node.run(
-        "iptables -t nat -N KUBE-SERVICES && iptables -t nat -I PREROUTING -j KUBE-SERVICES && "
-        "iptables -t nat -A KUBE-SERVICES -d 10.43.0.1/32 -p tcp --dport 443 -j RETURN"
-    )
-    rules = node.run("iptables -t nat -S")
-    major = int(node.run("firewall-cmd --version").split(".")[0])
-    run = prepare(playbook)
-    if major < 2:
-        assert run.returncode != 0
-        text = " ".join(run.output.split())
-        assert "KUBE-SERVICES" in text
-        assert "consent with k3s_firewall_allow_disruptive_reload: true" in text
-        assert run.changed(NODE) == 0
-        run = prepare(playbook, k3s_firewall_allow_disruptive_reload=True)
-    succeed(run)
-    assert node.run("iptables -t nat -S") == rules
-    # Changed ports and members need no reload, and no consent.
-    row = {
-        "name": "mine",
-        "port": 7777,
-        "protocol": "tcp",
-        "source": ["server"],
-        "destination": ["server", "agent"],
-    }
-    run = succeed(prepare(playbook, "-v", k3s_topology_extra_ports=[row]))
-    assert run.changed(NODE) == 1
-    assert '"reloaded": false' in run.output
-    assert node.run("iptables -t nat -S") == rules
-    if major < 2:
-        succeed(playbook("remove", "--limit", NODE, k3s_firewall_allow_disruptive_reload=True))
-
-
 @pytest.mark.also_on("bullseye")
 def test_remove_after_half_of_it_was_removed_by_hand(node, playbook):
     before = node.run(

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_others import (
+    Others,
     interfaces_to_move,
     reload_conflicts,
     restoration,
@@ -54,7 +55,6 @@ def objects(settings):
         ({}, {}, []),
         # What runs only.
         ({}, {(ZONE, "docker"): {}}, ["zone docker, which is running only, would go"]),
-        ({}, {(IPSET, "bans"): SET}, ["ipset bans, which is running only, would go"]),
         ({}, {(POLICY, "mine"): {}}, ["policy mine, which is running only, would go"]),
         # What does not run yet.
         ({(ZONE, "new"): PUBLIC}, {}, []),
@@ -89,6 +89,21 @@ def objects(settings):
             {(IPSET, "bans"): {**SET, "type": "hash:net"}},
             {(IPSET, "bans"): {**SET, "options": {"timeout": "9"}}},
             ["ipset bans would change its options and type"],
+        ),
+        # An ipset that was deleted and that nothing names.
+        ({}, {(IPSET, "old"): SET}, []),
+        (
+            {(ZONE, "public"): PUBLIC},
+            {
+                (IPSET, "old"): SET,
+                (ZONE, "public"): {**PUBLIC, "rules_str": ['rule source ipset="old" drop']},
+            },
+            ["ipset old, which is running only, would go"],
+        ),
+        (
+            {(ZONE, "public"): PUBLIC},
+            {(IPSET, "old"): SET, (ZONE, "public"): {**PUBLIC, "sources": ["ipset:old"]}},
+            ["ipset old, which is running only, would go"],
         ),
         # In the order of their names.
         (
@@ -158,7 +173,9 @@ def test_whoever_has_no_conflict_gets_all_back(permanent, running):
     restored = {**permanent}
     for change in restoration(running, permanent):
         restored[change.key] = change.after
-    assert {key: restored[key] for key in running} == running
+    # An ipset that was deleted and that nothing names stays away.
+    kept = {key: one for key, one in running.items() if key[0] != IPSET or key in permanent}
+    assert {key: restored[key] for key in kept} == kept
 
 
 @pytest.mark.parametrize(
@@ -173,11 +190,17 @@ def test_whoever_has_no_conflict_gets_all_back(permanent, running):
         # Those of ours are bound by the plan.
         ({"eth0": "k3s-cluster"}, {"eth0": "public"}, {}),
         ({"eth0": "k3s-cluster"}, {}, {}),
-        ({"eth0": "work"}, {"eth0": "k3s-cluster"}, {"eth0": "work"}),
+        ({"eth0": "work"}, {"eth0": "k3s-cluster"}, {}),
+        ({}, {"cni0": "k3s-pods"}, {}),
     ],
 )
 def test_interfaces_go_back_to_the_zones_of_others(before, after, moves):
-    assert interfaces_to_move(before, after) == moves
+    own_zones = ["k3s-cluster", "k3s-pods"]
+    found = interfaces_to_move(
+        Others(interfaces=before, own_zones=own_zones),
+        Others(interfaces=after, own_zones=own_zones),
+    )
+    assert found == moves
 
 
 # iptables

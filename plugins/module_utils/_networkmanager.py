@@ -178,6 +178,8 @@ class NetworkManager:
         now = FileCopy.take(target)
         if now.content is None:
             # Somebody has renamed or removed the file, or an earlier restore() got this far.
+            if is_known and source != target and self._load(source):
+                self._load(target)
             if is_known and self._zone(profile.uuid) != zone:
                 self._set_zone(profile.uuid, zone)
             return
@@ -187,8 +189,9 @@ class NetworkManager:
         content = with_zone(original if is_original else now.content, zone, target)
         there = FileCopy.take(source).content
         if is_known:
-            self._bind(profile.uuid, target, content, zone)
-        if source.startswith(_RUN) and is_unchanged:
+            applied = None if is_original else with_zone(original, zone, source)
+            self._bind(profile.uuid, target, content, zone, applied)
+        if source.startswith(_RUN) and (is_unchanged or there is not None):
             # Whatever generated the file may have generated another one since.
             replace(profile.file, content=with_zone(there or content, zone, source)).restore()
             there = FileCopy.take(source).content
@@ -200,6 +203,8 @@ class NetworkManager:
             if is_known:
                 self._load(target, source)
             return
+        if is_known and source.startswith(_RUN) and there is not None:
+            self._load(source)
         replace(
             profile.file if is_original and source == target else now, content=content
         ).restore()
@@ -300,11 +305,15 @@ class NetworkManager:
         if source == target:
             replace(file, content=content).restore()
 
-    def _bind(self, uuid: str, target: str, content: bytes, zone: str) -> None:
+    def _bind(
+        self, uuid: str, target: str, content: bytes, zone: str, applied: Optional[bytes] = None
+    ) -> None:
         """Make a file below /etc hold a profile with its zone, and the device follow.
 
         Reading a file again does not change an active device. A temporary change does; it is
-        written to a file below /run, which hides every other file of the profile.
+        written to a file below /run, which hides every other file of the profile. The device
+        follows only if nothing but the zone differs from what was applied to it, which is
+        C(applied) if somebody has changed the profile since.
         """
         current = self._file(uuid)
         is_hidden = current.startswith(_RUN)
@@ -312,11 +321,18 @@ class NetworkManager:
             # NetworkManager keeps what it has if it can't read a file, unless the file is gone.
             self._try(uuid, current if is_hidden else target, content, zone)
         _write(target, content)
+        hiding = {current}
+        if applied is not None and not target.startswith(_IFCFG):
+            shadow = self._shadows(uuid)[0]
+            _write(shadow, applied)
+            self._load(shadow)
+            hiding.add(shadow)
         self.run("connection", "modify", "--temporary", uuid, "connection.zone", zone)
-        hiding = {path for path in (current, self._file(uuid)) if path.startswith(_RUN)}
-        for path in sorted(hiding):
+        hiding.add(self._file(uuid))
+        hidden_by = sorted(path for path in hiding if path.startswith(_RUN))
+        for path in hidden_by:
             remove_file(path)
-        self._load(*sorted(hiding), target)
+        self._load(*hidden_by, target)
         self._check(uuid, target, zone)
 
     def _try(self, uuid: str, path: str, content: bytes, zone: str) -> None:

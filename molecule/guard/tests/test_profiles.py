@@ -9,11 +9,11 @@ import json
 import shlex
 
 import pytest
-from module_run import CODE, HERE, Node
+from module_run import ABSENT, CODE, HERE, SEGREGATED, Node
 
 NODE = "server1"
 NIC = "eth0"  # SSH uses it.
-ZONE = "k3s-cluster"
+ZONE = "profile-test"
 ETC = "/etc/NetworkManager/system-connections"
 RUN = "/run/NetworkManager/system-connections"
 LIB = "/usr/lib/NetworkManager/system-connections"
@@ -218,12 +218,14 @@ def test_profile_generated_anew_is_kept(profiles):
     """Netplan writes its profiles below /run again at each boot, and they hide those below /etc."""
     path = profiles.place(RUN)
     former = profiles.call("set", ZONE)
+    profiles.run(f"cp -p {ETC}/by-hand.nmconnection {BACKUP}/copy")
     profiles.place(RUN, "$a # generated anew")
-    profiles.run(f"cp {path} {RUN}/../anew; cp -p {path} {ETC}/by-hand.nmconnection")
+    profiles.run(f"cp -p {BACKUP}/copy {ETC}/by-hand.nmconnection")
     before = profiles.look(path)
     profiles.call("restore", "", former)
     assert profiles.look(path) == before
     assert profiles.file() == path
+    assert "by-hand" not in profiles.run(f"ls {ETC}")
 
 
 def test_bridge_of_other_software_gets_no_profile(profiles):
@@ -238,3 +240,14 @@ def test_bridge_of_other_software_gets_no_profile(profiles):
         assert profiles.call("manages")
     finally:
         profiles.run("ip link delete br-ext")
+
+
+@pytest.mark.parametrize("directory", [ETC, RUN])
+def test_module_restores_the_profile(connection, profiles, directory):
+    path = profiles.place(directory)
+    before, listed = profiles.look(path), profiles.list()
+    assert "failed" not in connection.bring_to(SEGREGATED)
+    profiles.assert_zone("k3s-cluster", "k3s-cluster")
+    assert "failed" not in connection.bring_to(ABSENT)
+    profiles.assert_zone("public", "")
+    assert (profiles.list(), profiles.look(path)) == (listed, before)

@@ -153,11 +153,13 @@ def record(name: str) -> list[dict[str, Any]]:
     """Play a scenario on this machine, and return the commands with their answers and files."""
     directory, actions = SCENARIOS[name]
     path = getattr(_networkmanager, directory) + NAME
-    for old in {*files(), _networkmanager._ETC + NAME}:
-        if os.path.exists(old):
-            os.unlink(old)
+    old = sorted({*files(), _networkmanager._ETC + NAME} - {path})
+    for one in old:
+        if os.path.exists(one):
+            os.unlink(one)
     write(path, TEXT)
-    run("nmcli", "connection", "reload")
+    # Version 1.30 takes externally connected devices over when it reads all profiles again.
+    run("nmcli", "connection", "load", path, *old)
     run("nmcli", "connection", "up", "uuid", UUID)
     commands: list[dict[str, Any]] = []
 
@@ -196,9 +198,10 @@ def main() -> None:
         run("ip", "link", "set", interface, "up")
     run("sleep", "3")
     print(json.dumps({name: record(name) for name in SCENARIOS}, indent=1))
-    for path in files():
+    left = list(files())
+    for path in left:
         os.unlink(path)
-    run("nmcli", "connection", "reload")
+    run("nmcli", "connection", "load", *left)
     for interface in (NIC, BRIDGE):
         run("ip", "link", "delete", interface)
 

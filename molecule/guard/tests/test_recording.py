@@ -1,7 +1,7 @@
 # Copyright (c) 2026 The edgeops.k3s_network authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The unit tests' recording of firewalld is what this machine's firewalld answers."""
+"""What the unit tests have recorded of firewalld holds on this machine."""
 
 from __future__ import annotations
 
@@ -36,3 +36,27 @@ def test_firewalld_answers_as_recorded():
     assert path.exists(), f"no recording of firewalld {version}; save what this run printed there"
     found = record_firewalld.differences(json.loads(path.read_text()), json.loads(played))
     assert not found, "\n".join(found)
+
+
+DO = {
+    "profile": "nmcli connection modify lab-eth1 connection.zone '{}'",
+    "running": "firewall-cmd -q --zone={} --change-interface=eth1",
+    "reload": "firewall-cmd -q --reload",
+    "restart": "systemctl restart firewalld",
+}
+ZONE = (
+    "busctl call org.fedoraproject.FirewallD1 /org/fedoraproject/FirewallD1 "
+    "org.fedoraproject.FirewallD1.zone getZoneOfInterface s eth1 | cut -d'\"' -f2"
+)
+
+
+@pytest.mark.also_on("bullseye", "trixie")
+def test_network_manager_binds_as_recorded():
+    node = Node("agent1")
+    before = node.snapshot()
+    steps = json.loads((RECORDINGS / "networkmanager-zones.json").read_text())
+    for number, step in enumerate(steps):
+        # NetworkManager tells firewalld in its own time.
+        node.run(f"{DO[step['do']].format(step.get('to'))} && sleep 1.5")
+        assert node.run(ZONE).strip() == step["zone"], (number, step)
+    assert node.snapshot() == before

@@ -193,10 +193,10 @@ class FirewalldDaemon:
     def network_manager_binds(self, interface: str, zone: str) -> None:
         """Let NetworkManager change the zone of an interface that it manages."""
         self.profiles[interface] = zone
-        if not self.running:
-            return
-        self._unbind(interface)
-        self._bind(interface, zone if zone in self._running[ZONE] else "")
+        # firewalld refuses an unknown zone, and the interface stays where it is.
+        if self.running and (not zone or zone in self._running[ZONE]):
+            self._unbind(interface)
+            self._bind(interface, zone)
 
     # On the bus
 
@@ -204,8 +204,9 @@ class FirewalldDaemon:
         """Answer a call."""
         if method.startswith(_READING):
             return self._dispatch(path, interface, method, arguments)
-        on = " ".join(self._paths.get(path, ()))
-        self.writes.append(" ".join(filter(None, [on, method, *map(str, arguments[:2])])))
+        where = self._paths.get(path, ())
+        texts = [one for one in arguments if isinstance(one, str)]
+        self.writes.append(" ".join([*where, method, *texts]))
         fails = len(self.writes) == self.fail_at
         answer = None
         if not fails or self.applied:
@@ -325,7 +326,8 @@ class FirewalldDaemon:
             self._keep(before)
         for interface, zone in self.profiles.items():
             self._unbind(interface)
-            self._bind(interface, zone if zone in self._running[ZONE] else "")
+            if not zone or zone in self._running[ZONE]:
+                self._bind(interface, zone)
 
     def _keep(self, before: Objects) -> None:
         """Keep what a reload keeps without FlushAllOnReload."""

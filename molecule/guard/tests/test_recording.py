@@ -14,7 +14,7 @@ from module_run import EPHEMERAL, HERE, Node
 
 RECORDINGS = HERE.parents[1] / "tests" / "unit" / "plugins" / "module_utils" / "recordings"
 # The file is given to Python on its standard input, and starts itself anew, so it has to be kept.
-RECORD = "f=$(mktemp) && cat > $f && timeout 240 python3 -B $f; r=$?; rm -f $f; exit $r"
+RECORD = "f=$(mktemp) && cat > $f && timeout 600 python3 -B $f; r=$?; rm -f $f; exit $r"
 
 
 @pytest.mark.also_on("bullseye", "trixie")
@@ -28,7 +28,7 @@ def test_firewalld_answers_as_recorded():
         capture_output=True,
         text=True,
         check=True,
-        timeout=300,
+        timeout=660,
     ).stdout
     # It plays on a firewalld of its own.
     assert node.snapshot() == before

@@ -114,7 +114,7 @@ class FirewalldDaemon:
         self._running: Objects = {kind: {} for kind in KINDS}
         # Policies that firewalld 0.9 does not load, though it goes on running them.
         self._hidden: set[str] = set()
-        self._properties: dict[str, Any] = {
+        self.properties: dict[str, Any] = {
             json.loads(arguments)[1]: one["answer"]
             for (on, call, arguments), one in self._answers.items()
             if on == "config" and call == f"{PROPERTIES}.Get" and "answer" in one
@@ -148,7 +148,7 @@ class FirewalldDaemon:
                 },
                 "direct": self._direct,
                 "profiles": self.profiles,
-                "properties": self._properties,
+                "properties": self.properties,
             }
         )
 
@@ -168,8 +168,8 @@ class FirewalldDaemon:
     def reset(self) -> None:
         """Start from an empty configuration."""
         self._saved = {kind: {} for kind in KINDS}
-        self._properties["FlushAllOnReload"] = "yes"
-        self._properties["DefaultZone"] = "public"
+        self.properties["FlushAllOnReload"] = "yes"
+        self.properties["DefaultZone"] = "public"
         self._paths.clear()
         self.reboot()
 
@@ -245,8 +245,8 @@ class FirewalldDaemon:
             return ".".join(map(str, self.version))
         if path == PATH and name == "state":
             return "FAILED" if self._failed else "RUNNING"
-        if path == f"{PATH}/config" and name in self._properties:
-            return self._properties[name]
+        if path == f"{PATH}/config" and name in self.properties:
+            return self.properties[name]
         if path in self._paths and name in ("builtin", "default"):
             kind, own = self._paths[path]
             overridden = own in self._saved[kind] and own in self._stock[kind]
@@ -256,18 +256,18 @@ class FirewalldDaemon:
         raise _no_property(name)
 
     def _set_property(self, path: str, interface: str, name: str, value: Any) -> None:
-        if path != f"{PATH}/config" or name not in self._properties:
+        if path != f"{PATH}/config" or name not in self.properties:
             raise _no_property(name)
-        self._properties[name] = value
+        self.properties[name] = value
 
     # Main
 
     def _main_get_default_zone(self) -> str:
-        return self._properties["DefaultZone"]
+        return self.properties["DefaultZone"]
 
     def _main_set_default_zone(self, zone: str) -> None:
         self._find(ZONE, zone)
-        old, self._properties["DefaultZone"] = self._properties["DefaultZone"], zone
+        old, self.properties["DefaultZone"] = self.properties["DefaultZone"], zone
         for interface in sorted(self._default_interfaces):
             _remove(self._running[ZONE][old]["interfaces"], interface)
             # From 2.0 on, only NetworkManager adds its own again.
@@ -299,7 +299,7 @@ class FirewalldDaemon:
                 for name, settings in self._permanent(kind).items():
                     self._check(kind, name, settings)
         self.reloads += 1
-        self._load(flush=self._properties["FlushAllOnReload"] == "yes")
+        self._load(flush=self.properties["FlushAllOnReload"] == "yes")
         if self._failed:
             text = "conflicting intervals specified" if self._checks_all else _EXISTS
             raise error("COMMAND_FAILED", _NFTABLES + text)
@@ -429,7 +429,7 @@ class FirewalldDaemon:
         for name, settings in self._running[ZONE].items():
             bound = {key: list(settings[key]) for key in ("interfaces", "sources")}
             if self.version >= (2, 0):
-                if any(bound.values()) or name == self._properties["DefaultZone"]:
+                if any(bound.values()) or name == self.properties["DefaultZone"]:
                     found[name] = bound
             elif any(bound.values()):
                 found[name] = {key: value for key, value in bound.items() if value}
@@ -454,7 +454,7 @@ class FirewalldDaemon:
         return self._holder("sources", source, self._running)
 
     def _zone_add_interface(self, zone: str, interface: str) -> str:
-        name = zone or self._properties["DefaultZone"]
+        name = zone or self.properties["DefaultZone"]
         self._find(ZONE, name)
         holder = self._holder("interfaces", interface, self._running)
         if holder == name:
@@ -466,7 +466,7 @@ class FirewalldDaemon:
         return name
 
     def _zone_change_zone_of_interface(self, zone: str, interface: str) -> str:
-        name = zone or self._properties["DefaultZone"]
+        name = zone or self.properties["DefaultZone"]
         self._find(ZONE, name)
         if self._holder("interfaces", interface, self._running) != name:
             self._unbind(interface)
@@ -503,7 +503,7 @@ class FirewalldDaemon:
         return zone
 
     def _bind(self, interface: str, zone: str) -> None:
-        name = zone or self._properties["DefaultZone"]
+        name = zone or self.properties["DefaultZone"]
         self._running[ZONE][name]["interfaces"].append(interface)
         if not zone:
             self._default_interfaces.add(interface)

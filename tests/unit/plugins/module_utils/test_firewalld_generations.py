@@ -153,18 +153,24 @@ def test_stock_policies_that_are_disabled_do_not_matter(host):
     assert set(host.daemon.runtime(IPSET)) >= {"k3s-nodes"}
 
 
-@pytest.mark.parametrize("key", ["ingress_priority", "egress_priority"])
-def test_priority_that_the_user_set_back_is_reset(host, key):
-    if host.daemon.version < (2, 0):
-        pytest.skip("zones have priorities since firewalld 2.0")
-    host.daemon.save(ZONE, "public", **{key: 10})
-    host.daemon.reboot()
+@pytest.mark.parametrize(
+    ("since", "kind", "name", "key", "value"),
+    [
+        ((2, 0), ZONE, "k3s-pods", "ingress_priority", 10),
+        ((2, 0), ZONE, "k3s-pods", "egress_priority", -5),
+        ((2, 4), POLICY, "k3s-from-nodes", "disable", True),
+        ((0, 9), ZONE, "k3s-pods", "masquerade", True),
+    ],
+)
+def test_setting_that_someone_changed_is_reset(host, since, kind, name, key, value):
+    if host.daemon.version < since:
+        pytest.skip(f"this firewalld does not know {key}")
     host.prepare(wanted("shared"))
-    host.daemon.save(ZONE, "public", **{key: 0})
+    before = host.daemon.snapshot()
+    host.daemon.save(kind, name, **{key: value})
     host.daemon.reboot()
-    host.prepare(wanted("shared"))
-    assert host.daemon.runtime(ZONE)["k3s-pods"][key] == 0
-    assert not host.prepare(wanted("shared"))["changed"]
+    assert host.prepare(wanted("shared"))["changed"]
+    assert host.daemon.snapshot() == before
 
 
 def test_kept_ipsets_do_not_fail_removal_without_flush(host):

@@ -61,6 +61,7 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_rep
     wait_until_forgotten,
 )
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_warnings import (
+    generated_profiles,
     left_objects,
     shadowing_zones,
 )
@@ -151,7 +152,7 @@ def ensure(
     if wanted is None:
         warned += left_objects(client.permanent_keys(), record)
     else:
-        warned += shadowing_zones(state, wanted)
+        warned += [*shadowing_zones(state, wanted), *generated_profiles(target.record)]
     result: dict[str, Any] = {
         "changed": bool(permanent or runtime or broken),
         "reloaded": False,

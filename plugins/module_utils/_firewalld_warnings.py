@@ -35,6 +35,18 @@ def left_objects(keys: Collection[Key], record: Record) -> list[str]:
     ]
 
 
+def generated_profiles(record: Record) -> list[str]:
+    """Name profiles that software generates at each boot, which then lack the zone."""
+    return [
+        f"The connection profile of {interface}, {former.profile.path}, is generated at each boot, "
+        "for example by netplan, and replaces the zone that this run sets. Set connection.zone "
+        "where the profile is generated (netplan: networkmanager, passthrough), or run prepare "
+        "after each boot"
+        for interface, former in sorted(record.bindings.items())
+        if former.profile is not None and former.profile.path.startswith("/run/")
+    ]
+
+
 def shadowing_zones(state: State, wanted: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
     """Name zones of the user's whose sources take packets before the zone of their interface.
 

@@ -124,7 +124,7 @@ def test_lost_state_file_and_another_wanted_state_is_refused(node):
     state = node.run(f"cat {STATE}")
     node.run(f"rm {STATE}")
     refused(node, shared([*NODES, "192.0.2.13"]), "ipset k3s-nodes", STATE)
-    node.run(f"cat > {STATE}", state)
+    node.run(f"mkdir -p -m 700 $(dirname {STATE}); umask 077; cat > {STATE}", state)
 
 
 # Settings that somebody changed

@@ -25,18 +25,18 @@ description:
     held the NIC, so that what was admitted there still is.
   - A change counts as done only when all files that were written are on disk. A file of this
     collection that is broken all the same is written again by the next run.
-  - firewalld activates new policies, ipsets and zones only by a reload; the module reloads where
-    that is needed and only there. Changed rules and members go into the running configuration
-    without one. What others have in the running configuration alone is given back after a reload.
-  - Before it changes anything it works out whether the SSH connection that Ansible came by would
-    still be admitted, and refuses where it would not.
-  - From the first step on a service of the node (C(k3s-network-guardian-ID)) holds what to go back to.
-    It takes the change back where the module is killed, and where the controller does not confirm
-    it over a new connection within O(confirm_timeout); a unit does so when the node starts again
-    before that.
+  - firewalld activates new policies, ipsets and zones only by a reload; the module reloads it only
+    if that is needed. Changed rules and members need no reload. After a reload, the module restores
+    what others have only in the runtime configuration.
+  - The module fails before it changes anything if the change would block the SSH connection that
+    Ansible uses.
+  - From the first step on, a service of the node (C(k3s-network-guardian-ID)) holds the state to
+    roll back to. It rolls back if the module is killed, or if the controller does not confirm the
+    change over a new connection within O(confirm_timeout). If the node restarts before that, a
+    unit rolls back.
   - One run at a time changes a node; another one waits.
-  - Where firewalld does not run, the permanent configuration is written, and the module warns that
-    it becomes active when firewalld starts.
+  - If firewalld does not run, the module writes the permanent configuration and warns that it
+    becomes active when firewalld starts.
 author: The edgeops.k3s_network authors (@edgeops)
 requirements:
   - firewalld 0.9 or newer
@@ -55,9 +55,9 @@ attributes:
 options:
   confirm_timeout:
     description:
-      - Seconds within which the controller has to confirm the change over a new connection; the
-        node takes it back, running and permanent, when it does not.
-      - V(0) makes the change final as soon as it is applied and read back.
+      - Seconds to wait for the controller to confirm the change over a new SSH connection before
+        the node rolls it back.
+      - V(0) disables the rollback; the change is final as soon as it is applied and verified.
     type: int
     default: 60
   allow_disruptive_reload:
@@ -75,9 +75,10 @@ options:
     default: false
   state:
     description:
-      - Whether the objects shall be there or everything of ours be gone.
-      - With V(absent), NICs go back to the zones that held them before, and ports that were added
-        to a zone of the user's are taken out of it.
+      - V(present) creates and changes the objects, V(absent) removes everything that this collection
+        created.
+      - With V(absent), NICs return to the zones that held them before, and ports that were added to
+        a zone of the user's are removed from it.
     type: str
     choices: [present, absent]
     default: present
@@ -220,7 +221,7 @@ EXAMPLES = r"""
         rules:
           - rule family="ipv4" source ipset="k3s-servers" port port="6443" protocol="tcp" accept
 
-- name: Take everything of ours out of firewalld
+- name: Remove everything that this collection created in firewalld
   edgeops.k3s_network.firewalld_state:
     state: absent
 """

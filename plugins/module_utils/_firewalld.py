@@ -263,7 +263,7 @@ class Firewalld:
             kind: [_bare(one) for one in self._call(".direct", names[0])]
             for kind, names in _DIRECT.items()
         }
-        own_zones = sorted(name for kind, name in owned if kind == ZONE)
+        own_zones = tuple(sorted(name for kind, name in owned if kind == ZONE))
         return Others(objects, interfaces, direct, self._flushed_tables(direct), own_zones)
 
     def file_paths(self, keys: Sequence[Key], profiles: Mapping[str, Profile]) -> list[str]:

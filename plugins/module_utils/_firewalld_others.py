@@ -45,7 +45,7 @@ class Others:
     direct: Direct = field(default_factory=dict)
     tables: Mapping[str, str] = field(default_factory=dict)
     """What iptables-save and ip6tables-save print, if a reload would flush it."""
-    own_zones: Sequence[str] = ()
+    own_zones: tuple[str, ...] = ()
     """The zones of this collection."""
 
     def to_dict(self) -> dict[str, Any]:
@@ -66,7 +66,7 @@ class Others:
             interfaces=data["interfaces"],
             direct=data["direct"],
             tables=data["tables"],
-            own_zones=data["own_zones"],
+            own_zones=tuple(data["own_zones"]),
         )
 
 

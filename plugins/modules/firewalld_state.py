@@ -75,8 +75,8 @@ options:
     default: false
   state:
     description:
-      - V(present) creates and changes the objects, V(absent) removes everything that this collection
-        created.
+      - V(present) creates and changes the objects, V(absent) removes everything that this
+        collection created.
       - With V(absent), NICs return to the zones that held them before, and ports that were added to
         a zone of the user's are removed from it.
     type: str

@@ -209,7 +209,7 @@ class FakeFirewalld:
         for (kind, name), one in self._runtime.items():
             if kind == ZONE:
                 interfaces.update(dict.fromkeys(one.get("interfaces", []), name))
-        own_zones = [name for kind, name in owned if kind == ZONE]
+        own_zones = tuple(name for kind, name in owned if kind == ZONE)
         return copy.deepcopy(Others(objects, interfaces, self.direct, self.tables, own_zones))
 
     def file_paths(self, keys: Sequence[Key], profiles: Mapping[str, Profile]) -> list[str]:

@@ -46,7 +46,8 @@ SETTINGS = st.dictionaries(
 OBJECTS = st.dictionaries(
     st.tuples(st.sampled_from([IPSET, ZONE, POLICY]), TEXTS), SETTINGS, max_size=3
 )
-FORMERS = st.builds(Former, TEXTS, TEXTS, st.none() | st.builds(Profile, TEXTS, TEXTS))
+PROFILES = st.builds(Profile, TEXTS, TEXTS, st.builds(FileCopy, TEXTS, st.binary(max_size=9)))
+FORMERS = st.builds(Former, TEXTS, TEXTS, st.none() | PROFILES)
 RECORDS = st.builds(
     Record,
     bindings=st.dictionaries(TEXTS, FORMERS, max_size=2),
@@ -89,12 +90,13 @@ CHECKPOINTS = st.builds(
     files=FILES,
 )
 
+PROFILE = Profile("uuid", "/etc/eth0", FileCopy("/etc/eth0", b"zone="))
 CHECKPOINT = Checkpoint(
     identity=IDENTITY,
     permanent={(ZONE, "k3s-cluster"): {"services": ["ssh"]}},
     runtime={(IPSET, "k3s-nodes"): {"type": "hash:ip", "family": "inet", "entries": []}},
     record=Record(),
-    later=Record(bindings={"eth0": Former("", "public", Profile("uuid", "/etc/eth0", FileCopy("/etc/eth0", b"zone=")))}),
+    later=Record(bindings={"eth0": Former("", "public", PROFILE)}),
     others=Others(interfaces={"eth0": "public"}),
     files=(FileCopy("/etc/firewalld/zones/public.xml", b"\xff\0", 0o644),),
 )

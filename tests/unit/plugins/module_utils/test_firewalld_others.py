@@ -195,7 +195,7 @@ def test_whoever_has_no_conflict_gets_all_back(permanent, running):
     ],
 )
 def test_interfaces_go_back_to_the_zones_of_others(before, after, moves):
-    own_zones = ["k3s-cluster", "k3s-pods"]
+    own_zones = ("k3s-cluster", "k3s-pods")
     found = interfaces_to_move(
         Others(interfaces=before, own_zones=own_zones),
         Others(interfaces=after, own_zones=own_zones),

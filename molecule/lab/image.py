@@ -59,6 +59,8 @@ VM_RECIPE = (
     *RECIPE,
     # The kernel is the release's own: the index of the security archive may be ahead of its files.
     "--include=linux-image-cloud-amd64/{suite},ifupdown",
+    # sid's default, dracut, ignores the settings below.
+    "--include=initramfs-tools",
     # With all modules and a better compression the initramfs would take minutes to unpack where the
     # processor is emulated. Written before the package that reads it is there.
     '--essential-hook=cd "$1"; mkdir -p etc/initramfs-tools/conf.d '

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import signal
@@ -35,14 +34,19 @@ class Instance:
         self.root = directory / "root"
         self.log = directory / "console.log"
         self.record = directory / "keeper.pid"
+        self.disk = directory / "disk"
 
     def prepare(self, tree: Path, machine: Machine, keys: Path) -> None:
         """Mount an overlay over the tree and write into it what makes this machine of it."""
         for layer in LAYERS:
             (self.directory / layer).mkdir(parents=True, exist_ok=True)
-        layers = f"lowerdir={tree},upperdir={self.directory}/upper,workdir={self.directory}/work"
-        run("mount", "-t", "overlay", "-o", layers, self.unit, self.root)
+        self.mount_overlay(tree, self.directory)
         furnish(self.root, tree, machine, keys)
+
+    def mount_overlay(self, tree: Path, place: Path) -> None:
+        """Mount the overlay whose own layers are in a place."""
+        layers = f"lowerdir={tree},upperdir={place}/upper,workdir={place}/work"
+        run("mount", "-t", "overlay", "-o", layers, self.unit, self.root)
 
     def keep(self, command: list[str], machine: Machine, network: Network) -> None:
         """Have a keeper run the command that is the machine; does not wait for it."""
@@ -53,9 +57,11 @@ class Instance:
             "cgroup": None if systemd_is_init() else self.cgroup,
         }
         (self.directory / "plan.json").write_text(json.dumps(plan, indent=2))
-        self._start_keeper([sys.executable, "-B", str(KEEPER), str(self.directory)])
+        self.start_keeper()
 
-    def _start_keeper(self, argv: list[str]) -> None:
+    def start_keeper(self) -> None:
+        """Switch the machine on as it was set up; does not wait for it."""
+        argv = [sys.executable, "-B", str(KEEPER), str(self.directory)]
         if systemd_is_init():
             # There the cgroups are systemd's: it has to hand one over, and ends what is in it.
             run(
@@ -99,16 +105,9 @@ class Instance:
             wait_until(lambda: not self.runs(), seconds=5)
 
     def unmount(self) -> None:
-        """Take the overlay away; a second call finds nothing to do."""
-
-        def unmounted() -> bool:
-            if os.path.ismount(self.root):
-                subprocess.run(["umount", str(self.root)], check=False, capture_output=True)
-            return not os.path.ismount(self.root)
-
-        # The kernel lets go of what a killed process held a moment after its end.
-        if not wait_until(unmounted, seconds=5):
-            raise LabError(f"{self.root} is still in use")
+        """Unmount the overlay and what a disk needs; a second call finds nothing to do."""
+        for place in (self.root, self.disk, self.directory):
+            unmount(place)
 
     def forget(self) -> None:
         """Remove what is there of the machine, its log aside."""
@@ -126,3 +125,23 @@ class Instance:
             return "(never started)"
         lines = [line for line in TERMINAL_CODES.sub("", text).splitlines() if line.strip()]
         return "\n".join(lines[-20:])
+
+
+def mounted(place: Path) -> bool:
+    """Whether something is mounted there."""
+    # os.path.ismount denies it if the file system has been shut down.
+    mounts = Path("/proc/self/mounts").read_text().splitlines()
+    return str(place) in {line.split()[1] for line in mounts}
+
+
+def unmount(place: Path) -> None:
+    """Unmount what is mounted at a place, if anything is."""
+
+    def unmounted() -> bool:
+        if mounted(place):
+            subprocess.run(["umount", str(place)], check=False, capture_output=True)
+        return not mounted(place)
+
+    # The kernel lets go of what a killed process held a moment after its end.
+    if not wait_until(unmounted, seconds=5):
+        raise LabError(f"{place} is still in use")

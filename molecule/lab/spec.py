@@ -51,6 +51,7 @@ class Machine:
     vm: bool
     network: str
     services: bool
+    disk: bool
 
     @property
     def flavour(self) -> str:
@@ -117,7 +118,7 @@ def shortcut(suite: str, servers: int, agents: int, clients: int, nics: int) -> 
 
 
 def _machine(index: int, entry: dict[str, Any]) -> Machine:
-    known = {"name", "groups", "nics", "default_route", "vm", "network", "services"}
+    known = {"name", "groups", "nics", "default_route", "vm", "network", "services", "disk"}
     _only(entry, known, "a machine")
     name = str(entry.get("name", ""))
     # With the suffix of its bridge ports a name must stay within the kernel's 15 characters.
@@ -144,6 +145,11 @@ def _machine(index: int, entry: dict[str, Any]) -> Machine:
         raise LabError(f"{name}: services is true or false")
     if services and vm:
         raise LabError(f"{name}: a machine with vm: true has no services")
+    disk = entry.get("disk", False)
+    if not isinstance(disk, bool):
+        raise LabError(f"{name}: disk is true or false")
+    if disk and vm:
+        raise LabError(f"{name}: a machine with vm: true has a disk anyway")
     network = entry.get("network", "networkmanager")
     if network not in list(MANAGERS):
         raise LabError(f"{name}: network is one of {', '.join(MANAGERS)}")
@@ -160,7 +166,13 @@ def _machine(index: int, entry: dict[str, Any]) -> Machine:
         for number, bridge in enumerate(bridges)
     )
     return Machine(
-        name=name, groups=tuple(groups), nics=nics, vm=vm, network=network, services=services
+        name=name,
+        groups=tuple(groups),
+        nics=nics,
+        vm=vm,
+        network=network,
+        services=services,
+        disk=disk,
     )
 
 

@@ -14,6 +14,9 @@ that `reset` cuts; `network: networkd` or `ifupdown` has another than NetworkMan
 NICs. QEMU uses KVM where that has booted a kernel, and emulates the processor elsewhere, so that a
 boot takes a minute or two; K3S_LAB_ACCEL (kvm or tcg) overrules that.
 
+The files of a container of which the spec says `disk: true` are on an ext4 file system of its own,
+which loses what was not synced when `reset` cuts the power.
+
 A container of which the spec says `services: true` has real servers installed (etcd, Redis, nginx,
 tgt), none of which starts by itself.
 
@@ -231,7 +234,7 @@ def exec_command(args: argparse.Namespace) -> None:
 
 
 def reset_command(args: argparse.Namespace) -> None:
-    """Cut the power of a virtual machine and give it back."""
+    """Cut the power of a machine with a disk and give it back; what was not synced is lost."""
     _machine, instance = Lab(args.name).running(args.machine)
     instance.reset()
 

@@ -17,6 +17,10 @@ NODES_TO_NODES = {
     *(("tcp", port) for port in (6379, 9093, 9095, 8086)),
     ("udp", 8472),
 }
+# On their own node; Flannel masquerades pods towards other nodes.
+API_PORT = 6443
+PODS_TO_SERVERS = {("tcp", API_PORT)}
+PODS_TO_NODES = {("tcp", port) for port in (10250, 6379, 9093, 9095, 8086)}
 OUTSIDE_TO_NODES = {
     *(("tcp", port) for port in (80, 443, 9095, 6379, 8125)),
     ("udp", 8125),
@@ -38,3 +42,8 @@ def admitted(source: str, destination: str) -> set[tuple[str, int]]:
             if source.startswith("server"):
                 ports |= SERVERS_TO_SERVERS
     return ports
+
+
+def pods_admitted(destination: str) -> set[tuple[str, int]]:
+    """Return what a pod may reach on its own node, besides what anyone outside reaches."""
+    return PODS_TO_NODES | (PODS_TO_SERVERS if destination.startswith("server") else set())

@@ -4,7 +4,8 @@
 """Pods without a K3s: what Flannel and the CNI's bridge plugin make of nodes, made by hand.
 
 A pod is a network namespace with an address of the pods' network, behind the bridge cni0; VXLAN
-devices on port 8472 join the nodes' bridges. None of these devices is given a firewalld zone.
+devices on port 8472, or routes as of Flannel's backend host-gw, join the nodes' bridges. The zone
+of the overlay's interfaces is the collection's business: nothing here tells firewalld of them.
 """
 
 from __future__ import annotations
@@ -17,15 +18,20 @@ from typing import Any
 
 import guide
 
-# The guide's rows for pods, besides what anyone reaches.
-PODS_TO_NODES = {("tcp", port) for port in (6379, 9093, 9095, 8086)}
 # Where pods listen; no row of the guide's has it.
 POD_PORT = 7777
+PODS_TO_NODES = guide.PODS_TO_NODES
 # The endpoint of the service "kubernetes".
-API_PORT = 6443
+API_PORT = guide.API_PORT
 EVERY_WAY = {"tcp", "udp", "icmp"}
 # firewalld before 1.0 forwards every ping.
 ALWAYS = {"icmp"}
+
+# Addresses and ports, and the endpoints that they lead to.
+Endpoints = Mapping[tuple[str, int], tuple[str, int]]
+
+# Returns when the unit has sent READY=1.
+START = "systemd-run -q --collect --service-type=notify"
 
 _SETTINGS = "net.ipv4.ip_forward net.bridge.bridge-nf-call-iptables"
 _NETWORKMANAGER = "/run/NetworkManager/conf.d"
@@ -41,16 +47,22 @@ nmcli general reload conf
 ip link add cni0 type bridge forward_delay 0
 ip address add 10.42.$number.1/24 dev cni0
 ip link set cni0 up
+"""
+_VXLAN = """
 ip link add flannel.1 address 0a:58:0a:2a:$(printf %02x $number):00 \
     type vxlan id 1 local $address dev eth0 dstport 8472 nolearning
 ip address add 10.42.$number.0/32 dev flannel.1
 ip link set flannel.1 up
 """
-_PEER = """
+_VXLAN_PEER = """
 mac=0a:58:0a:2a:$(printf %02x $number):00
 ip neighbour replace 10.42.$number.0 lladdr $mac dev flannel.1 nud permanent
 bridge fdb append $mac dev flannel.1 dst $address
 ip route add 10.42.$number.0/24 via 10.42.$number.0 dev flannel.1 onlink
+"""
+# Flannel's backend host-gw.
+_NATIVE_PEER = """
+ip route add 10.42.$number.0/24 via $address dev eth0
 """
 _POD = """
 ip netns add $pod
@@ -66,6 +78,7 @@ for pod in $(ip netns list | cut -d' ' -f1); do
   ip link delete $pod
   ip netns delete $pod
 done
+ip route flush root 10.42.0.0/16
 for link in flannel.1 cni0; do ip link delete $link; done
 sysctl -qp /run/overlay.sysctl
 # It would put a pod that it still knows into a zone, for longer than there is the pod.
@@ -77,7 +90,8 @@ nmcli general reload conf
 
 # Tells who asks it what its own name is, and from which address it was asked.
 _LISTENER = """
-import os, selectors, socket, sys
+import os, selectors, socket, struct, sys
+IP_PKTINFO = 8
 ready = selectors.DefaultSelector()
 for port in sys.argv[2:]:
     for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
@@ -86,6 +100,8 @@ for port in sys.argv[2:]:
         held.bind(("", int(port)))
         if kind == socket.SOCK_STREAM:
             held.listen()
+        else:
+            held.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
         ready.register(held, selectors.EVENT_READ)
 socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(b"READY=1", os.environ["NOTIFY_SOCKET"])
 while True:
@@ -96,8 +112,11 @@ while True:
             with connection:
                 connection.sendall(f"{sys.argv[1]} {peer[0]}".encode())
         else:
-            peer = held.recvfrom(100)[1]
-            held.sendto(f"{sys.argv[1]} {peer[0]}".encode(), peer)
+            _data, [(level, kind, info)], _flags, peer = held.recvmsg(100, 100)
+            # The answer leaves from the address that was asked.
+            info = struct.pack("i4s4x", 0, info[4:8])
+            answer = f"{sys.argv[1]} {peer[0]}".encode()
+            held.sendmsg([answer], [(level, kind, info)], 0, peer)
 """
 # Prints who has answered where: "tcp/80 pod12 10.42.3.2".
 _ASKER = """
@@ -136,11 +155,14 @@ class _Namespace:
 
 
 @contextlib.contextmanager
-def pods(nodes: Sequence[Any], answering: bool = True) -> Iterator[dict[str, list[Any]]]:
+def pods(
+    nodes: Sequence[Any], answering: bool = True, native: bool = False
+) -> Iterator[dict[str, list[Any]]]:
     """Join nodes by an overlay and hand out two pods of each, by the node's name.
 
     Pods are Machines. They answer on POD_PORT, and the nodes on the ports that pods may reach,
-    unless services of theirs hold these already: C(answering) is False then.
+    unless services of theirs hold these already: C(answering) is False then. C(native) routes over
+    eth0 instead of VXLAN.
     """
     addresses = {number: node.address() for number, node in enumerate(nodes, 1)}
     made: dict[str, list[Any]] = {}
@@ -148,13 +170,16 @@ def pods(nodes: Sequence[Any], answering: bool = True) -> Iterator[dict[str, lis
         for number, node in enumerate(nodes, 1):
             hosts = {f"pod{number}{host}": host for host in (2, 3)}
             parts = [_filled(_NODE, number=number, address=addresses[number])]
+            parts += [] if native else [_VXLAN]
             for peer in addresses.keys() - {number}:
-                parts.append(_filled(_PEER, number=peer, address=addresses[peer]))
+                script = _NATIVE_PEER if native else _VXLAN_PEER
+                parts.append(_filled(script, number=peer, address=addresses[peer]))
             for pod, host in hosts.items():
                 parts.append(_filled(_POD, number=number, pod=pod, host=host))
             node.run("".join(parts))
             if answering:
-                _listen(node, "", node.name, [*(port for _tcp, port in PODS_TO_NODES), API_PORT])
+                ports = guide.PODS_TO_NODES | guide.PODS_TO_SERVERS
+                _listen(node, "", node.name, sorted(port for _tcp, port in ports))
             for pod in hosts:
                 _listen(node, f"ip netns exec {pod}", pod, [POD_PORT])
             made[node.name] = [
@@ -165,6 +190,27 @@ def pods(nodes: Sequence[Any], answering: bool = True) -> Iterator[dict[str, lis
     finally:
         for node in nodes:
             node.host.run(_NOTHING)
+
+
+@contextlib.contextmanager
+def listening(machine: Any, ports: Iterable[int]) -> Iterator[None]:
+    """Answer on ports of a machine, over TCP and over UDP."""
+    try:
+        _listen(machine, "", machine.name, ports)
+        yield
+    finally:
+        machine.host.run(f"systemctl stop overlay-{machine.name}")
+
+
+@contextlib.contextmanager
+def port_open(machine: Any, port: int) -> Iterator[None]:
+    """Open a port in the running firewall of a machine that is not a node."""
+    ports = f"{{add}}-port={port}/tcp {{add}}-port={port}/udp"
+    machine.run(f"firewall-cmd -q {ports.format(add='--add')}")
+    try:
+        yield
+    finally:
+        machine.host.run(f"firewall-cmd -q {ports.format(add='--remove')}")
 
 
 def answers(
@@ -190,18 +236,9 @@ def ways(asker: Any, pod: Any) -> set[str]:
     return {protocol for protocol, _port in found}
 
 
-def reached(pod: Any, address: str) -> set[tuple[str, int]]:
-    """Return the ports of the guide's, of a node's address, to which a pod finds an open path."""
-    states = pod.nmap(address, guide.EVERYTHING)
-    found = {one for one, state in states.items() if state in ("open", "closed")}
-    # Of a datagram that comes through to a port that Flannel holds, nmap sees nothing.
-    assert {states[one] for one in guide.EVERYTHING - found} == {"filtered"}, states
-    return found
-
-
 def filters_bridges(node: Any) -> bool:
     """Whether what crosses a bridge of the node's passes its firewall."""
-    return node.run("sysctl -en net.bridge.bridge-nf-call-iptables").strip() == "1"
+    return bool(node.run("sysctl -en net.bridge.bridge-nf-call-iptables").strip() == "1")
 
 
 @contextlib.contextmanager
@@ -222,25 +259,37 @@ def without_rules(node: Any, policy: str, word: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def services(
-    nodes: Sequence[Any], endpoints: Mapping[tuple[str, int], tuple[str, int]]
+    nodes: Sequence[Any], endpoints: Endpoints, masqueraded: Endpoints | None = None
 ) -> Iterator[None]:
-    """Do what kube-proxy and Flannel do: services lead to endpoints, pods leave as their node."""
+    """Do what kube-proxy and Flannel do: services lead to endpoints, pods leave as their node.
+
+    C(masqueraded) leads to endpoints as if the node itself sent the packets, as node ports do. The
+    nodes are numbered as those of pods() are.
+    """
     rules = "".join(
-        f"ip daddr {address} tcp dport {port} dnat to {endpoint}:{endpoint_port}; "
-        for (address, port), (endpoint, endpoint_port) in endpoints.items()
+        f"ip daddr {address} {protocol} dport {port} {mark} dnat to {endpoint}:{endpoint_port}; "
+        for mark, some in (("", endpoints), ("meta mark set 0x4000", masqueraded or {}))
+        for (address, port), (endpoint, endpoint_port) in some.items()
+        for protocol in ("tcp", "udp")
     )
     table = f"""
+    define own = 10.42.$number.0/24
     table ip overlay {{
       chain services {{ type nat hook prerouting priority -100; {rules} }}
       chain leave {{
         type nat hook postrouting priority 100;
-        ip saddr 10.42.0.0/16 ip daddr != 10.42.0.0/16 masquerade;
+        meta mark 0x4000 masquerade;
+        ip saddr 10.42.0.0/16 ip daddr 10.42.0.0/16 return;
+        ip saddr 10.42.0.0/16 ip daddr != 224.0.0.0/4 masquerade;
+        ip saddr != 10.42.0.0/16 ip daddr $own return;
+        ip saddr != 10.42.0.0/16 ip daddr 10.42.0.0/16 masquerade;
       }}
     }}
     """
     try:
-        for node in nodes:
-            node.run(f"echo {shlex.quote(table)} | nft -f -")
+        for number, node in enumerate(nodes, 1):
+            numbered = table.replace("$number", str(number))
+            node.run(f"echo {shlex.quote(numbered)} | nft -f -")
         yield
     finally:
         for node in nodes:
@@ -252,7 +301,5 @@ def _filled(script: str, **values: Any) -> str:
 
 
 def _listen(node: Any, within: str, name: str, ports: Iterable[int]) -> None:
-    # Comes back when the listener has bound its ports.
-    start = f"systemd-run -q --collect --unit=overlay-{name} --service-type=notify"
     program = f"python3 -c {shlex.quote(_LISTENER)}"
-    node.run(f"{start} {within} {program} {name} {' '.join(map(str, ports))}")
+    node.run(f"{START} --unit=overlay-{name} {within} {program} {name} {' '.join(map(str, ports))}")

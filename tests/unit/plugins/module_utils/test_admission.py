@@ -11,6 +11,7 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._admission imp
     Configuration,
     Connection,
     judge,
+    only_accepts,
     services_needed,
 )
 from hypothesis import given
@@ -641,3 +642,38 @@ def test_no_text_of_a_rule_is_too_odd(text):
         objects = configuration({"public": zone(text, rules=[odd], sources=[text])})
         judge(objects, Connection(text, 22, text))
         services_needed(objects)
+
+
+# Policies that can only admit
+
+
+@pytest.mark.parametrize(
+    ("policy", "accepts"),
+    [
+        ({"target": "CONTINUE", "rich_rules": []}, True),
+        ({"target": "CONTINUE", "rich_rules": ['rule port port="1" protocol="tcp" accept']}, True),
+        ({"target": "ACCEPT"}, True),
+        ({"target": "DROP"}, False),
+        ({"target": "REJECT"}, False),
+        ({"target": "CONTINUE", "rich_rules": ['rule service name="ssh" drop']}, False),
+        ({"target": "CONTINUE", "rich_rules": ['rule service name="ssh" reject']}, False),
+        ({"rich_rules": ['rule forward-port port="22" protocol="tcp" to-port="1"']}, False),
+        ({"rich_rules": ["nothing that can be read"]}, False),
+        ({"forward_ports": [["22", "tcp", "2222", ""]]}, False),
+    ],
+)
+def test_only_accepts_reads_target_and_rules(policy, accepts):
+    assert only_accepts(policy) is accepts
+
+
+def test_disabled_policy_has_no_effect():
+    drop = {"ingress_zones": ["ANY"], "egress_zones": ["HOST"], "target": "DROP", "priority": -5}
+    for disable, admitted in ((False, False), (True, True)):
+        found = Configuration(
+            "public",
+            {"public": {"ports": ["22/tcp"]}},
+            {"gateway": {**drop, "disable": disable}},
+            {},
+            {},
+        )
+        assert judge(found, Connection("198.51.100.9", 22, "eth0")).admitted is admitted

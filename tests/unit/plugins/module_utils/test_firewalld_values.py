@@ -177,9 +177,40 @@ def test_a_service_is_read_like_a_zone():
     assert_plain(found)
 
 
-def test_all_lists_are_written_and_those_of_interfaces_are_not():
-    zone = complete(ZONE, {"interfaces": ["eth0"], "forward_ports": [FORWARD], "ports": ["1/tcp"]})
-    assert "interfaces" not in zone
+def test_complete_writes_interfaces_only_if_they_are_given():
+    assert "interfaces" not in complete(ZONE, {})
+    assert complete(ZONE, {"interfaces": ["cni0"]})["interfaces"] == ["cni0"]
+    assert complete(ZONE, {}, {"interfaces": ["cni0"]})["interfaces"] == []
+
+
+@pytest.mark.parametrize(
+    ("before", "default"),
+    [
+        ({"ingress_priority": 10}, 0),
+        ({"egress_priority": -5}, 0),
+        ({"disable": True}, False),
+        ({"target": "DROP"}, "default"),
+        ({"some_new_list": ["x"]}, []),
+        ({"some_new_text": "x"}, ""),
+    ],
+)
+def test_complete_resets_what_is_there_and_not_wanted(before, default):
+    (key,) = before
+    whole = complete(ZONE, {}, before)
+    assert whole[key] == default
+    assert type(whole[key]) is type(default)
+    # A firewalld that does not know the key does not get it.
+    assert key not in complete(ZONE, {})
+
+
+def test_complete_keeps_what_is_wanted():
+    whole = complete(POLICY, {"priority": 1010, "target": "CONTINUE"}, {"priority": 55})
+    assert whole["priority"] == 1010
+    assert whole["target"] == "CONTINUE"
+
+
+def test_complete_writes_all_lists():
+    zone = complete(ZONE, {"forward_ports": [FORWARD], "ports": ["1/tcp"]})
     assert zone["forward_ports"] == [tuple(FORWARD)]
     assert zone["ports"] == [("1", "tcp")]
     assert (zone["services"], zone["rules_str"], zone["forward"]) == ([], [], False)

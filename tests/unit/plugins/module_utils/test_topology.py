@@ -26,9 +26,10 @@ PODS_TOO = ["agent", "pod", "server"]
 # The guide's tables, as its own words say them: port, protocol, sources, destinations.
 GUIDE = [
     ("2379-2380", "tcp", ["server"], ["server"]),
-    ("6443", "tcp", NODES, ["server"]),
+    # Not in the guide's table: pods of the node itself, which Flannel does not masquerade.
+    ("6443", "tcp", PODS_TOO, ["server"]),
     ("8472", "udp", NODES, NODES),
-    ("10250", "tcp", NODES, NODES),
+    ("10250", "tcp", PODS_TOO, NODES),
     ("5001", "tcp", NODES, ["server"]),
     ("9500-9503", "tcp", NODES, NODES),
     ("8500-8504", "tcp", NODES, NODES),
@@ -587,3 +588,29 @@ def test_booleans_that_are_none_are_refused_by_the_users_name(variable):
     (problem,) = judge_settings(settings(**{variable: "maybe"}))[1]
     assert f"k3s_firewall_{variable} is 'maybe'; it is true or false" in problem
     assert not judge_settings(settings(**{variable: "no"}))[1]
+
+
+# The interfaces of the overlay
+
+
+@pytest.mark.parametrize("name", ["", "a b", "x/y", "cni+", "lo", "sixteen-letters-", "a:b"])
+def test_overlay_interface_that_is_no_name_is_refused(name):
+    problems = judge_hosts(settings(), [host(overlay_interfaces=["cni0", name])])
+    only(problems, "server1", "k3s_topology_overlay_interfaces", repr(name))
+
+
+def test_overlay_interfaces_that_are_empty_are_refused():
+    problems = judge_hosts(settings(), [host(overlay_interfaces=[])])
+    only(problems, "k3s_topology_overlay_interfaces is empty", "leave it unset")
+
+
+def test_external_interface_as_overlay_interface_is_refused():
+    apart = {"mode": "segregated", "cluster_interface": "eth0", "external_interface": "eth1"}
+    one = host(**apart, overlay_interfaces=["cni0", "eth1"])
+    only(judge_hosts(settings(), [one]), "'eth1', the external interface")
+    assert judge_hosts(settings(), [host(**apart, overlay_interfaces=["cni0", "eth0"])]) == []
+
+
+def test_overlay_interfaces_are_part_of_the_node():
+    one = host(overlay_interfaces=["cni0", "eth0", "cni0"])
+    assert build(settings(), [one])["nodes"][0]["overlay_interfaces"] == ["cni0", "eth0"]

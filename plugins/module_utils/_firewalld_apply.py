@@ -194,7 +194,15 @@ def ensure(
     try:
         # First of all, so that whatever ends this run, no object of ours is without a record.
         store.save(checkpoint.later)
-        result["reloaded"] = write(client, target.permanent, target.runtime, owned, others, leaving)
+        result["reloaded"] = write(
+            client,
+            target.permanent,
+            target.runtime,
+            owned,
+            others,
+            leaving,
+            keep_ipsets=wanted is not None,
+        )
         restore_builtin_zones(client, record, target.record)
         moved = any(change.key[0] == BINDING for change in (*permanent, *runtime))
         verify(client, target.permanent, target.runtime, owned, moved)

@@ -66,11 +66,13 @@ def write(
     managed: Collection[Key],
     others: Optional[Others] = None,
     profiles: Optional[Mapping[str, Profile]] = None,
+    keep_ipsets: bool = True,
 ) -> bool:
     """Apply both targets; return whether firewalld was reloaded. Raises FirewalldError.
 
     C(managed) are the objects that this collection owns or wants, C(others) is what others have
     now, if that was read already, and C(profiles) are those to restore as NICs leave our zones.
+    C(keep_ipsets) avoids a reload that would only remove unwanted ipsets from the runtime.
 
     New objects become active before an interface is bound to them (NetworkManager uses the zone at
     once), and interfaces leave what is removed first.
@@ -82,7 +84,7 @@ def write(
 
     def runtime_steps() -> list[Change]:
         current = read_objects(client, target_runtime, managed, runtime=True)
-        return runtime_changes(current, target_runtime)
+        return (runtime_changes if keep_ipsets else changes)(current, target_runtime)
 
     reloaded = False
     leaves = any(change.after is None for change in (*permanent_steps(), *runtime_steps()))
@@ -178,7 +180,7 @@ def roll_back(client: Writer, checkpoint: Checkpoint, interrupted: bool) -> None
     problem = None
     if client.is_running():
         try:
-            write(client, checkpoint.permanent, checkpoint.runtime, managed)
+            write(client, checkpoint.permanent, checkpoint.runtime, managed, keep_ipsets=False)
             restore_builtin_zones(client, checkpoint.later, checkpoint.record)
         except FirewalldError as error:
             # A truncated file, for example; the next step restores the files.

@@ -63,7 +63,8 @@ def break_everywhere(node, case, problems, do="", stride=STRIDE):
     assert node.snapshot() == old
     steps = whole["steps"]
     # What comes before is reading.
-    first = next(number for number, step in enumerate(steps, 1) if step.startswith("os.mkdir"))
+    opening = ("os.mkdir", "open /var/lib/k3s-network/")
+    first = next(number for number, step in enumerate(steps, 1) if step.startswith(opening))
     for number in range(first + OFFSET, len(steps) + 1, stride):
         told = node.bring_to(case.after, number, do)
         node.settle()

@@ -179,12 +179,13 @@ def users_port():
         node.run(TEAR_DOWN)
 
 
+@pytest.mark.also_on("trixie")
 def test_confirmed_change_after_power_loss_is_kept():
     results = []
     on_all_nodes(lose_power_after(confirmed, DELAYS_OF, True, results), results)
 
 
-@pytest.mark.also_on("trixie")
+@pytest.mark.also_on()
 def test_unconfirmed_change_after_power_loss_is_rolled_back():
     results = []
     delays = {"server1": (0,), "server2": (1,), "agent1": (6,)}

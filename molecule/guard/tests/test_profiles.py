@@ -18,8 +18,6 @@ ETC = "/etc/NetworkManager/system-connections"
 RUN = "/run/NetworkManager/system-connections"
 LIB = "/usr/lib/NetworkManager/system-connections"
 BACKUP = "/root/profiles-before-the-test"
-ON_EVERY_SUITE = [pytest.mark.also_on("bullseye"), pytest.mark.also_on("trixie")]
-pytestmark = ON_EVERY_SUITE
 
 # A user ACL as the kernel keeps it: version 2, then (tag, permissions, id) of each entry.
 ACL = (
@@ -203,6 +201,7 @@ def test_copy_is_kept_if_the_original_can_not_be_read(profiles):
     assert profiles.file() == f"{ETC}/by-hand.nmconnection"
 
 
+@pytest.mark.also_on()
 @pytest.mark.parametrize("directory", [ETC, RUN, LIB])
 def test_restore_after_an_interruption_restores_the_file(profiles, directory):
     """Each step of restore() is interrupted once."""

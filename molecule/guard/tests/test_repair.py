@@ -29,7 +29,7 @@ def node():
     yield found
     # Without the collection, which may not have repaired it.
     found.run(
-        "rm -rf /etc/firewalld/*/k3s-* /var/lib/k3s-network; systemctl restart firewalld;"
+        "rm -rf /etc/firewalld/*/k3s-* /var/lib/k3s-network; systemctl reset-failed firewalld; systemctl restart firewalld;"
         " for nic in eth0 eth1; do nmcli connection modify lab-$nic connection.zone '' &&"
         " nmcli connection up lab-$nic; done"
     )
@@ -39,7 +39,7 @@ def cut(node, path, firewalld):
     """Cut a file to nothing while firewalld is stopped; start it again or leave it stopped."""
     node.run(f"systemctl stop firewalld && truncate -s 0 {path}")
     if firewalld == "failed":
-        node.run("systemctl start firewalld")
+        node.run("systemctl reset-failed firewalld; systemctl start firewalld")
         assert node.run("firewall-cmd --state 2>&1; true").strip() == "failed"
 
 
@@ -47,7 +47,7 @@ def converges(node, wanted, snapshot):
     told = node.bring_to(wanted)
     assert "failed" not in told, told
     # A stopped one stays stopped.
-    node.run("systemctl start firewalld")
+    node.run("systemctl reset-failed firewalld; systemctl start firewalld")
     assert node.run("firewall-cmd --state 2>&1; true").strip() == "running"
     now = node.snapshot()
     # The unreadable record stays beside the new one.
@@ -74,7 +74,7 @@ def test_empty_file_before_remove_is_removed(node, kind):
     cut(node, path, "failed")
     assert "failed" not in node.bring_to(ABSENT)
     # The kernel may still have an ipset that no rule names from the start that failed.
-    node.run("systemctl restart firewalld")
+    node.run("systemctl reset-failed firewalld; systemctl restart firewalld")
     converges(node, ABSENT, bare)
 
 

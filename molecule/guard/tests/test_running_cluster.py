@@ -15,7 +15,6 @@ import k3s_rules
 import pytest
 from module_run import ABSENT, CODE, RULE, Node, policy, shared
 
-EVERYWHERE = pytest.mark.also_on("bullseye", "trixie")
 NODE, PEER = "server2", "server1"
 PORT = 6443
 CONSENT = "k3s_firewall_allow_disruptive_reload: true"
@@ -165,7 +164,6 @@ def assert_refused(node, result, before, *words):
     assert everything(node) == before
 
 
-@EVERYWHERE
 def test_flushing_reload_with_running_k3s_is_refused(flushing):
     load_rules(flushing)
     flushing.run(k3s_rules.START)
@@ -178,7 +176,6 @@ def test_flushing_reload_with_running_k3s_is_refused(flushing):
     assert_refused(flushing, change(flushing, shared()), before, "containerd-shim", *words)
 
 
-@EVERYWHERE
 def test_flushing_reload_after_killall_keeps_leftovers(flushing):
     load_rules(flushing)
     flushing.run(k3s_rules.START)
@@ -193,7 +190,6 @@ def test_flushing_reload_after_killall_keeps_leftovers(flushing):
     assert COUNTERS.sub("", flushing.run("iptables-save; ip6tables-save")) == before
 
 
-@EVERYWHERE
 @pytest.mark.parametrize("variant", ["", "-legacy"], ids=["nft", "legacy"])
 def test_flushing_reload_with_consent_keeps_rules(flushing, variant):
     load_rules(flushing, variant)
@@ -205,7 +201,6 @@ def test_flushing_reload_with_consent_keeps_rules(flushing, variant):
     assert rules(flushing, variant) == before
 
 
-@EVERYWHERE
 def test_remove_with_running_k3s_needs_consent(node):
     assert "failed" not in change(node, shared())
     load_rules(node)
@@ -224,7 +219,6 @@ def test_remove_with_running_k3s_needs_consent(node):
     assert not result["changed"]
 
 
-@EVERYWHERE
 def test_external_sources_emptied_needs_no_reload(flushing):
     everybody = shared()
     some = shared()
@@ -274,7 +268,6 @@ def connecting(client, address):
     seen.append(json.loads(out.splitlines()[-1]))
 
 
-@EVERYWHERE
 def test_members_change_without_a_rejected_connection(node, peer, machine):
     """A node joins and another leaves, 20 times."""
     address = machine(NODE).address()

@@ -113,6 +113,13 @@ def _bind(client: Writer, change: Change, profile: Optional[Profile]) -> None:
         client.restore_profile(profile, (change.after or {})["zone"])
 
 
+def _rebind(client: Writer, permanent: Objects) -> None:
+    """Bind NICs once more: an interrupted run may have written a profile that no device follows."""
+    for key, settings in permanent.items():
+        if key[0] == BINDING:
+            client.apply_permanent(Change(key, None, settings))
+
+
 def reload_and_restore_others(
     client: Writer, owned: Collection[Key], others: Optional[Others] = None
 ) -> None:
@@ -181,6 +188,7 @@ def roll_back(client: Writer, checkpoint: Checkpoint, interrupted: bool) -> None
     if client.is_running():
         try:
             write(client, checkpoint.permanent, checkpoint.runtime, managed, keep_ipsets=False)
+            _rebind(client, checkpoint.permanent)
             restore_builtin_zones(client, checkpoint.later, checkpoint.record)
         except FirewalldError as error:
             # A truncated file, for example; the next step restores the files.

@@ -29,7 +29,8 @@ def node():
     yield found
     # Without the collection, which may not have repaired it.
     found.run(
-        "rm -rf /etc/firewalld/*/k3s-* /var/lib/k3s-network; systemctl reset-failed firewalld; systemctl restart firewalld;"
+        "rm -rf /etc/firewalld/*/k3s-* /var/lib/k3s-network;"
+        " systemctl reset-failed firewalld; systemctl restart firewalld;"
         " for nic in eth0 eth1; do nmcli connection modify lab-$nic connection.zone '' &&"
         " nmcli connection up lab-$nic; done"
     )

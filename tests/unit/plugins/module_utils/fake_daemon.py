@@ -16,6 +16,7 @@ import functools
 import ipaddress
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Optional
 
@@ -206,14 +207,19 @@ class FirewalldDaemon:
             return self._dispatch(path, interface, method, arguments)
         where = self._paths.get(path, ())
         texts = [one for one in arguments if isinstance(one, str)]
-        self.writes.append(" ".join([*where, method, *texts]))
+        action = functools.partial(self._dispatch, path, interface, method, arguments)
+        return self.write(" ".join([*where, method, *texts]), action)
+
+    def write(self, name: str, action: Callable[[], Any]) -> Any:
+        """Call what changes something, and fail if its number is C(fail_at)."""
+        self.writes.append(name)
         fails = len(self.writes) == self.fail_at
         answer = None
         if not fails or self.applied:
-            answer = self._dispatch(path, interface, method, arguments)
+            answer = action()
         if fails:
             if self.kill:
-                raise Killed(self.writes[-1])
+                raise Killed(name)
             raise DBusException("org.freedesktop.DBus.Error.NoReply", "Message recipient is gone")
         return answer
 
@@ -370,8 +376,9 @@ class FirewalldDaemon:
 
     def _change(self, kind: str, name: str, settings: Settings) -> None:
         current = self._find(kind, name)
+        new = self._new(kind)
         for key in settings:
-            if key not in self._new(kind):
+            if key not in new:
                 if self._checks_all:
                     raise error("INVALID_OPTION", f"option '{key}' is not valid")
                 raise bare_error(f"dbus.String('{key}')")
@@ -762,8 +769,9 @@ class FirewalldDaemon:
         if kind == IPSET:
             self._check_ipset(settings)
             return
+        new = self._new(kind)
         for key in settings:
-            if key not in self._new(kind):
+            if key not in new:
                 raise error("INVALID_OPTION", f"option '{key}' is not valid")
         other = POLICY if kind == ZONE else ZONE
         if name in objects[other]:
@@ -771,7 +779,7 @@ class FirewalldDaemon:
                 self._refuse("NAME_CONFLICT", kind, name, f"Can't have the same name as a {other}.")
             many = {ZONE: "Zones", POLICY: "Policies"}[kind]
             raise error("NAME_CONFLICT", f"{many} can't have the same name as a {other}.")
-        whole = {**self._new(kind), **objects[kind].get(name, {}), **settings}
+        whole = {**new, **objects[kind].get(name, {}), **settings}
         for key in _KEYS[kind]:
             if key in settings and (bound or key not in ("interfaces", "sources")):
                 self._check_value(kind, name, key, settings[key], whole, objects)

@@ -2,166 +2,143 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
+"""The whole module on the recorded firewalld of each generation, over a fake D-Bus."""
+
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 
 import pytest
-from ansible_collections.edgeops.k3s_network.plugins.module_utils import _firewalld_write
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._admission import Connection
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewall_wanted import (
-    firewall_wanted,
-)
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld import FirewalldError
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_apply import (
     RecordStore,
-    ensure,
 )
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_judge import Terms
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_plan import (
-    IPSET,
-    POLICY,
-    ZONE,
     AddedPorts,
-    Change,
     Former,
     Record,
 )
-from ansible_collections.edgeops.k3s_network.tests.unit.plugins.module_utils.factories import (
-    node,
-    row,
-    segregated,
-    topology,
+from ansible_collections.edgeops.k3s_network.tests.unit.plugins.module_utils.factories import row
+from ansible_collections.edgeops.k3s_network.tests.unit.plugins.module_utils.fake_daemon import (
+    IPSET,
+    POLICY,
+    VERSIONS,
+    ZONE,
 )
-from ansible_collections.edgeops.k3s_network.tests.unit.plugins.module_utils.fake_firewalld import (
-    CountingStore,
-    FakeFirewalld,
-    FakeGuard,
-    Killed,
+from ansible_collections.edgeops.k3s_network.tests.unit.plugins.module_utils.prepared_host import (
+    HOSTS,
+    MODES,
+    ROWS,
+    Host,
+    managed_host,
+    plain_host,
+    wanted,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-ROWS = [row(6443), row(10250), row(10000, 30000), row(443, source=["external"])]
-MODES = ["shared", "plain", "segregated", "segregated plain"]
+
+@pytest.fixture(params=VERSIONS)
+def version(request):
+    return request.param
 
 
-def wanted(mode="shared", rows=None, agents=1, **others):
-    """Return what a server wants in one of the modes."""
-    server = segregated() if "segregated" in mode else node()
-    nodes = [server, *(node(f"a{n}", "agent", f"192.0.2.{20 + n}") for n in range(agents))]
-    cluster = topology(
-        nodes, ROWS if rows is None else rows, restrict_sources="plain" not in mode, **others
-    )
-    return firewall_wanted(cluster, "server1")
+@pytest.fixture(params=HOSTS)
+def host(request, version):
+    return request.param(version)
 
 
-def managed_host():
-    """Return a host whose NICs NetworkManager manages, one of them in a zone by name."""
-    return FakeFirewalld(
-        zones={
-            "public": {"services": ["ssh"], "ports": ["10250/tcp"]},
-            "internal": {"services": ["cockpit", "ssh"], "ports": ["9100/tcp"]},
-        },
-        managed={"eth0": "internal", "eth1": ""},
-    )
+@pytest.fixture
+def managed(version):
+    return managed_host(version)
 
 
-def plain_host():
-    """Return a host without NetworkManager, one of its NICs in no zone."""
-    return FakeFirewalld(zones={"work": {"services": ["ssh"]}}, bound={"eth0": "", "eth1": "work"})
+@pytest.fixture
+def plain(version):
+    return plain_host(version)
 
 
-HOSTS = [managed_host, plain_host]
-
-
-@pytest.fixture(autouse=True)
-def no_waiting(monkeypatch):
-    monkeypatch.setattr(_firewalld_write, "_SETTLE_SECONDS", 0.0)
-    monkeypatch.setattr(_firewalld_write, "_SETTLE_STEP", 0.0)
-    monkeypatch.setattr(os, "fsync", lambda _handle: None)
-
-
-def run(client, store, what, guard=None, **terms):
-    """Run the module on a host."""
-    return ensure(lambda: client, store, guard or FakeGuard(), what, Terms(**terms))
-
-
-def there_and_back(client, store, *modes):
+def there_and_back(host, *modes):
     for mode in modes:
-        run(client, store, wanted(mode))
-    run(client, store, None)
+        host.run(wanted(mode))
+    host.run(None)
 
 
-@pytest.mark.parametrize("make_host", HOSTS)
 @pytest.mark.parametrize("mode", MODES)
-def test_a_second_run_changes_nothing(make_host, mode):
-    client, store = make_host(), CountingStore()
-    assert run(client, store, wanted(mode))["changed"]
-    writes, saves = len(client.writes), store.saves
-    result = run(client, store, wanted(mode))
+def test_second_run_changes_nothing(host, mode):
+    assert host.run(wanted(mode))["changed"]
+    writes, saves = list(host.writes), host.store.saves
+    result = host.run(wanted(mode))
     assert not result["changed"]
     assert result["diff"] == []
-    assert (len(client.writes), store.saves) == (writes, saves)
+    assert (host.writes, host.store.saves) == (writes, saves)
 
 
-@pytest.mark.parametrize("make_host", HOSTS)
 @pytest.mark.parametrize("mode", MODES)
-def test_absent_gives_back_the_host_that_was_there_before(make_host, mode):
-    client, store = make_host(), CountingStore()
-    before = client.snapshot()
-    there_and_back(client, store, mode)
-    assert client.snapshot() == before
-    assert store.record == Record()
+def test_run_after_a_reboot_changes_nothing(host, mode):
+    host.run(wanted(mode))
+    host.reboot()
+    assert not host.run(wanted(mode))["changed"]
 
 
-@pytest.mark.parametrize("make_host", HOSTS)
+@pytest.mark.parametrize("mode", MODES)
+def test_absent_restores_the_host(host, mode):
+    before = host.seen()
+    there_and_back(host, mode)
+    assert host.seen() == before
+    assert host.store.record == Record()
+
+
+# Every pair of modes, on each firewalld and on each kind of host.
+@pytest.mark.parametrize(
+    ("make_host", "generation"),
+    [*((plain_host, version) for version in VERSIONS), (managed_host, "2.3.1")],
+)
 @pytest.mark.parametrize("second", MODES)
 @pytest.mark.parametrize("first", MODES)
-def test_a_change_of_mode_leads_to_the_same_as_the_mode_from_the_start(make_host, first, second):
-    client, store = make_host(), CountingStore()
-    run(client, store, wanted(first))
-    run(client, store, wanted(second))
-    other = make_host()
-    run(other, CountingStore(), wanted(second))
-    keys = ("permanent", "runtime", "profiles", "runtime_bound", "bound")
-    assert {key: client.snapshot()[key] for key in keys} == {
-        key: other.snapshot()[key] for key in keys
-    }
+def test_mode_change_equals_mode_from_the_start(make_host, generation, first, second):
+    host, other = make_host(generation), make_host(generation)
+    before = host.seen()
+    host.run(wanted(first))
+    host.run(wanted(second))
+    other.run(wanted(second))
+    now, fresh = host.seen(), other.seen()
+    assert now.pop("record").objects == fresh.pop("record").objects
+    assert now == fresh
+    host.run(None)
+    assert host.seen() == before
 
 
-def test_absent_on_an_untouched_host_does_nothing():
-    client, store = managed_host(), CountingStore()
-    assert not run(client, store, None)["changed"]
-    assert client.writes == []
+def test_absent_on_an_untouched_host_does_nothing(managed):
+    assert not managed.run(None)["changed"]
+    assert managed.writes == []
 
 
-@pytest.mark.parametrize("make_host", HOSTS)
 @pytest.mark.parametrize("mode", MODES)
-def test_check_mode_writes_nothing_and_tells_what_the_run_will_do(make_host, mode):
-    client, store = make_host(), CountingStore()
-    before = client.snapshot()
-    told = run(client, store, wanted(mode), check_mode=True)
-    assert client.writes == []
-    assert store.saves == 0
-    assert client.snapshot() == before
-    done = run(client, store, wanted(mode))
-    assert told["diff"] == done["diff"]
-    assert told["changed"] and done["changed"]
+def test_check_mode_writes_nothing_and_predicts_the_run(host, mode):
+    before = host.seen()
+    predicted = host.run(wanted(mode), check_mode=True)
+    assert host.writes == []
+    assert host.store.saves == 0
+    assert host.seen() == before
+    done = host.run(wanted(mode))
+    assert predicted["diff"] == done["diff"]
+    assert predicted["changed"] and done["changed"]
 
 
-def test_check_mode_of_absent_writes_nothing():
-    client, store = managed_host(), CountingStore()
-    run(client, store, wanted("segregated"))
-    before, writes = client.snapshot(), len(client.writes)
-    assert run(client, store, None, check_mode=True)["changed"]
-    assert client.snapshot() == before
-    assert len(client.writes) == writes
+def test_check_mode_of_absent_writes_nothing(managed):
+    managed.run(wanted("segregated"))
+    before, writes = managed.seen(), list(managed.writes)
+    assert managed.run(None, check_mode=True)["changed"]
+    assert managed.seen() == before
+    assert managed.writes == writes
 
 
-def test_the_diff_shows_both_configurations_by_name():
-    result = run(managed_host(), CountingStore(), wanted(), check_mode=True)
+def test_diff_shows_both_configurations_by_name(managed):
+    result = managed.run(wanted(), check_mode=True)
     assert [part["before_header"] for part in result["diff"]] == [
         "firewalld, permanent",
         "firewalld, runtime",
@@ -172,444 +149,343 @@ def test_the_diff_shows_both_configurations_by_name():
         assert "k3s-from-nodes" in part["after"]["policy"]
 
 
-def test_a_reload_happens_once_for_new_objects_and_is_reported():
-    client = managed_host()
-    result = run(client, CountingStore(), wanted("segregated"))
-    assert result["reloaded"]
-    assert client.reloads == 1
+def test_new_objects_take_one_reload_which_is_reported(managed):
+    assert managed.run(wanted("segregated"))["reloaded"]
+    assert managed.daemon.reloads == 1
 
 
-def test_another_node_needs_no_reload():
-    client, store = managed_host(), CountingStore()
-    run(client, store, wanted(agents=1))
-    result = run(client, store, wanted(agents=2))
+def test_another_node_needs_no_reload(managed):
+    managed.run(wanted(agents=1))
+    result = managed.run(wanted(agents=2))
     assert result["changed"]
     assert not result["reloaded"]
-    assert client.reloads == 1
-    assert "192.0.2.21" in client.runtime_settings((IPSET, "k3s-nodes"))["entries"]
+    assert managed.daemon.reloads == 1
+    assert "192.0.2.21" in managed.runtime(IPSET, "k3s-nodes")[-1]
 
 
-def test_plain_ports_alone_need_no_reload():
-    client, store = managed_host(), CountingStore()
-    run(client, store, wanted("plain", rows=ROWS[:1]))
-    result = run(client, store, wanted("plain", rows=ROWS[:3]))
+def test_plain_ports_need_no_reload(managed):
+    managed.run(wanted("plain", rows=ROWS[:1]))
+    result = managed.run(wanted("plain", rows=ROWS[:3]))
     assert result["changed"]
     assert not result["reloaded"]
-    assert client.reloads == 1
-    assert client.runtime_settings((ZONE, "internal"))["ports"] == [
-        "10000-30000/tcp",
-        "6443/tcp",
-        "9100/tcp",
+    assert managed.daemon.reloads == 1
+    assert sorted(managed.runtime(ZONE, "internal")["ports"]) == [
+        ("10000-30000", "tcp"),
+        ("6443", "tcp"),
+        ("9100", "tcp"),
     ]
-    assert client.runtime_settings((ZONE, "public"))["ports"] == ["10250/tcp"]
+    assert managed.runtime(ZONE, "public")["ports"] == [("10250", "tcp")]
 
 
-def test_an_interface_comes_into_a_zone_only_when_that_is_active():
-    client = managed_host()
-    run(client, CountingStore(), wanted("segregated"))
-    order = [client.writes.index(name) for name in ("reload", "permanent binding eth0")]
+def test_interface_enters_a_zone_once_that_is_active(managed):
+    managed.run(wanted("segregated"))
+    order = [managed.writes.index(name) for name in ("reload", "profile eth0 k3s-cluster")]
     assert order == sorted(order)
 
 
-def test_what_was_admitted_before_still_is_in_our_zones():
-    client = managed_host()
-    run(client, CountingStore(), wanted("segregated"))
-    assert client.runtime_settings((ZONE, "k3s-cluster")) == {
-        "services": ["cockpit", "ssh"],
-        "ports": ["9100/tcp"],
-    }
-    assert client.runtime_settings((ZONE, "k3s-external")) == {
-        "services": ["ssh"],
-        "ports": ["10250/tcp"],
-    }
+def test_record_has_the_digest_of_a_written_profile(managed):
+    managed.run(wanted("segregated"))
+    for former in managed.store.record.bindings.values():
+        with open(former.profile.path, "rb") as stream:
+            assert former.profile.digest == hashlib.sha256(stream.read()).hexdigest()
 
 
-def test_zones_and_rules_of_the_user_stay():
-    client, store = managed_host(), CountingStore()
-    mine = {"services": ["https"], "ports": ["1234/tcp"]}
-    client._permanent[ZONE, "mine"] = mine
-    client._permanent[POLICY, "mine"] = {
-        "ingress_zones": ["mine"],
-        "egress_zones": ["HOST"],
-        "rich_rules": [],
-    }
-    client.reboot()
-    there_and_back(client, store, *MODES)
-    assert client.snapshot()["runtime"][ZONE, "mine"] == mine
-    assert (POLICY, "mine") in client.snapshot()["runtime"]
-
-
-def test_an_object_of_ours_that_somebody_changed_is_mended():
-    client, store = managed_host(), CountingStore()
-    run(client, store, wanted())
-    good = client.snapshot()
-    key = (IPSET, "k3s-nodes")
-    current = client.permanent_settings(key)
-    client.apply_permanent(Change(key, current, {**current, "entries": []}))
-    client.reload()
-    assert run(client, store, wanted())["changed"]
-    assert client.snapshot() == good
-
-
-def test_what_reads_back_otherwise_is_named_and_taken_back():
-    client, store = managed_host(), CountingStore()
-    before = client.snapshot()
-    read = client.runtime_keys
-    client.runtime_keys = lambda: read() - {(POLICY, "k3s-from-nodes")}
-    with pytest.raises(FirewalldError) as error:
-        run(client, store, wanted())
-    assert "policy k3s-from-nodes" in str(error.value)
-    assert "was rolled back" in str(error.value)
-    assert client.snapshot() == before
-
-
-# Whatever goes wrong
-
-
-def writes_of(make_host, before_modes, last):
-    """Return how many writes the last step takes, after those before."""
-    client, store = make_host(), CountingStore()
-    for mode in before_modes:
-        run(client, store, wanted(mode))
-    start = len(client.writes)
-    run(client, store, last and wanted(last))
-    return start, len(client.writes)
-
-
-STEPS = [
-    ([], "shared"),
-    ([], "plain"),
-    ([], "segregated"),
-    (["segregated"], None),
-    (["plain"], None),
-    (["plain"], "segregated"),
-    (["segregated"], "shared"),
-]
-
-
-def broken_runs(make_host, before_modes, last, **how):
-    """Yield a host after each run that was broken at another write, with its guard."""
-    start, end = writes_of(make_host, before_modes, last)
-    assert end > start
-    for number in range(start + 1, end + 1):
-        client, store, guard = make_host(), CountingStore(), FakeGuard()
-        for mode in before_modes:
-            run(client, store, wanted(mode))
-        before = client.snapshot(), store.record
-        client.fail_at, client.applied = number, how.get("applied", False)
-        client.kill = how.get("kill", False)
-        with pytest.raises((FirewalldError, Killed)) as error:
-            run(client, store, last and wanted(last), guard, confirm_timeout=60)
-        broken_write = client.writes[number - 1]
-        client.fail_at = 0
-        yield client, store, guard, before, error, broken_write
-
-
-@pytest.mark.parametrize("applied", [False, True])
-@pytest.mark.parametrize("make_host", HOSTS)
-@pytest.mark.parametrize(("before_modes", "last"), STEPS)
-def test_a_failure_at_any_write_leaves_the_old_state(make_host, before_modes, last, applied):
-    for client, store, guard, before, error, write in broken_runs(
-        make_host, before_modes, last, applied=applied
+def test_zone_of_a_nic_admits_what_was_admitted_before(managed):
+    managed.run(wanted("segregated"))
+    keys = ("services", "ports", "rules_str", "sources", "interfaces")
+    for name, services, ports, interface in (
+        ("k3s-cluster", ["cockpit", "ssh"], [("9100", "tcp")], "eth0"),
+        ("k3s-external", ["ssh"], [("10250", "tcp")], "eth1"),
     ):
-        assert "went wrong" in str(error.value)
-        assert "was rolled back" in str(error.value)
-        now = client.snapshot()
-        for key in now:
-            assert now[key] == before[0][key], f"{key} after a failure at {write}"
-        assert store.record == before[1], write
-        assert guard.checkpoint is None
+        zone = managed.runtime(ZONE, name)
+        found = {key: zone[key] for key in keys if key in zone}
+        assert found == {"services": services, "ports": ports, "interfaces": [interface]}
 
 
-@pytest.mark.parametrize("reboot", [False, True])
-@pytest.mark.parametrize("applied", [False, True])
-@pytest.mark.parametrize("make_host", HOSTS)
-@pytest.mark.parametrize(("before_modes", "last"), STEPS)
-def test_the_guardian_takes_back_a_run_that_was_killed_at_any_write(
-    make_host, before_modes, last, applied, reboot
-):
-    for client, store, guard, before, _error, write in broken_runs(
-        make_host, before_modes, last, applied=applied, kill=True
-    ):
-        if reboot:
-            client.reboot()
-        guard.expire(client)
-        now = client.snapshot()
-        # An ipset that no rule names stays in the runtime until firewalld reloads.
-        for key in [key for key in now["runtime"] if key[0] == IPSET]:
-            if key not in now["permanent"]:
-                del now["runtime"][key]
-        for key in now:
-            assert now[key] == before[0][key], f"{key} after a kill at {write}"
-        assert store.record == before[1], write
+def test_third_interface_admits_no_clients(plain):
+    plain.run(wanted("segregated"))
+    policy = plain.runtime(POLICY, "k3s-from-clients")
+    assert "public" not in policy["ingress_zones"]
+    assert "ports" not in plain.runtime(ZONE, "public")
 
 
-@pytest.mark.parametrize("make_host", HOSTS)
-@pytest.mark.parametrize(("before_modes", "last"), STEPS)
-def test_the_next_run_converges_wherever_one_was_killed(make_host, before_modes, last):
-    whole, whole_store = make_host(), CountingStore()
-    for mode in before_modes:
-        run(whole, whole_store, wanted(mode))
-    run(whole, whole_store, last and wanted(last))
-    for client, store, guard, _before, _error, write in broken_runs(
-        make_host, before_modes, last, kill=True
-    ):
-        guard.expire(client)
-        run(client, store, last and wanted(last))
-        assert client.snapshot() == whole.snapshot(), f"after a kill at {write}"
-        assert store.record == whole_store.record
-        assert not run(client, store, last and wanted(last))["changed"]
+def test_zones_and_policies_of_the_user_stay(managed):
+    managed.daemon.save(ZONE, "mine", services=["https"], ports=[("1234", "tcp")])
+    managed.daemon.save(POLICY, "admin", ingress_zones=["mine"], egress_zones=["HOST"])
+    managed.reboot()
+    before = managed.seen()["running"]
+    there_and_back(managed, *MODES)
+    after = managed.seen()["running"]
+    for kind, name in ((ZONE, "mine"), (POLICY, "admin")):
+        assert after[kind][name] == before[kind][name]
+    assert after[ZONE]["mine"]["ports"] == [("1234", "tcp")]
 
 
-def test_a_failure_that_can_not_be_taken_back_leaves_it_to_the_guardian():
-    client, store, guard = managed_host(), CountingStore(), FakeGuard()
-    before = client.snapshot()
-    mend = client.apply_permanent, client.reload
-
-    def refuse(*_arguments):
-        client.apply_permanent = client.reload = refuse
-        raise FirewalldError("firewalld did not answer")
-
-    client.reload = refuse
-    with pytest.raises(FirewalldError) as error:
-        run(client, store, wanted("segregated"), guard)
-    assert "could not be rolled back yet" in str(error.value)
-    assert "the node keeps trying by itself" in str(error.value)
-    client.apply_permanent, client.reload = mend
-    guard.expire(client)
-    assert client.snapshot() == before
-
-
-# The confirmation
-
-
-@pytest.mark.parametrize("make_host", HOSTS)
-@pytest.mark.parametrize(("before_modes", "last"), STEPS)
-def test_a_change_that_nobody_confirms_is_taken_back(make_host, before_modes, last):
-    client, store, guard = make_host(), CountingStore(), FakeGuard()
-    for mode in before_modes:
-        run(client, store, wanted(mode))
-    before = client.snapshot(), store.record
-    result = run(client, store, last and wanted(last), guard, confirm_timeout=30)
-    assert result["confirm"] == guard.checkpoint.identity
-    assert guard.awaits == 30
-    guard.expire(client)
-    assert (client.snapshot(), store.record) == before
+@pytest.mark.parametrize(
+    ("since", "kind", "name", "key", "value"),
+    [
+        ((2, 0), ZONE, "k3s-pods", "ingress_priority", 10),
+        ((2, 0), ZONE, "k3s-pods", "egress_priority", -5),
+        ((2, 4), POLICY, "k3s-from-nodes", "disable", True),
+        ((0, 9), ZONE, "k3s-pods", "masquerade", True),
+        ((0, 9), IPSET, "k3s-nodes", "entries", []),
+    ],
+)
+def test_setting_that_someone_changed_is_reset(plain, since, kind, name, key, value):
+    if plain.version < since:
+        pytest.skip(f"this firewalld does not know {key}")
+    plain.run(wanted())
+    before = plain.seen()
+    plain.daemon.save(kind, name, **{key: value})
+    plain.reboot()
+    assert plain.run(wanted())["changed"]
+    assert plain.seen() == before
 
 
-def test_without_a_timeout_a_change_is_final_at_once():
-    client, store, guard = managed_host(), CountingStore(), FakeGuard()
-    assert "confirm" not in run(client, store, wanted(), guard, confirm_timeout=0)
-    assert guard.checkpoint is None
+# A reload that keeps what runs
 
 
-def test_a_run_that_changes_nothing_asks_for_no_confirmation():
-    client, store, guard = managed_host(), CountingStore(), FakeGuard()
-    run(client, store, wanted())
-    assert "confirm" not in run(client, store, wanted(), guard, confirm_timeout=30)
-    assert guard.checkpoint is None
+def test_kept_ipsets_do_not_fail_removal_without_flush(host):
+    host.daemon.properties["FlushAllOnReload"] = "no"
+    there_and_back(host, "shared")
+    assert not [name for name in host.daemon.permanent(IPSET) if name.startswith("k3s-")]
+    assert not host.run(None)["changed"]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_absent_restores_bindings_without_flush(host, mode):
+    host.daemon.properties["FlushAllOnReload"] = "no"
+    before = host.seen()
+    there_and_back(host, mode)
+    after = host.seen()
+    for seen in (before, after):
+        del seen["running"][IPSET]
+    assert after == before
 
 
 # What others have
 
 
 BAN = 'rule family="ipv4" source address="198.51.100.66" drop'
+LOG = ("ipv4", "filter", "INPUT", 0, ["-j", "LOG"])
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_what_runs_only_survives_the_reload(mode):
-    client, store = managed_host(), CountingStore()
-    client.run_only("public", rules_str=[BAN], sources=["198.51.100.0/24"])
-    client.run_only("internal", services=["ssh"])
-    client.direct = {"chains": [], "rules": [["ipv4", "filter", "INPUT", 0, ["-j", "LOG"]]]}
-    client.tables = {"iptables-save": "*nat"}
-    others = client.others(())
-    assert run(client, store, wanted(mode))["reloaded"]
-    now = client.others(()).objects
-    assert now[ZONE, "public"]["rules_str"] == [BAN]
-    assert now[ZONE, "public"]["sources"] == ["198.51.100.0/24"]
-    assert now[ZONE, "internal"]["services"] == ["ssh"]
-    assert (client.direct, client.tables) == (others.direct, others.tables)
+def test_what_runs_only_survives_the_reload(managed, mode):
+    managed.daemon.run_only(ZONE, "public", rules_str=[BAN], sources=["198.51.100.0/24"])
+    managed.daemon.run_only(ZONE, "internal", services=["ssh"])
+    managed.call(".direct", "addRule", *LOG)
+    managed.daemon.tables = {"iptables-save": "*nat"}
+    assert managed.run(wanted(mode))["reloaded"]
+    assert managed.runtime(ZONE, "public")["rules_str"] == [BAN]
+    assert managed.runtime(ZONE, "public")["sources"] == ["198.51.100.0/24"]
+    assert managed.runtime(ZONE, "internal")["services"] == ["ssh"]
+    assert managed.daemon.direct_rules() == [LOG]
+    assert managed.daemon.tables == {"iptables-save": "*nat"}
 
 
-def test_what_runs_only_in_the_nics_zone_runs_in_ours():
-    client, store = managed_host(), CountingStore()
-    client.run_only("internal", rules_str=[BAN])
-    run(client, store, wanted("segregated"))
-    assert client.runtime_settings((ZONE, "k3s-cluster"))["rules_str"] == [BAN]
-    assert "rules_str" not in client.permanent_settings((ZONE, "k3s-cluster"))
-    assert not run(client, store, wanted("segregated"))["changed"]
+def test_what_runs_only_in_a_nics_zone_is_copied(managed):
+    managed.daemon.run_only(ZONE, "internal", rules_str=[BAN])
+    managed.run(wanted("segregated"))
+    assert managed.runtime(ZONE, "k3s-cluster")["rules_str"] == [BAN]
+    assert "rules_str" not in managed.permanent(ZONE, "k3s-cluster")
+    assert not managed.run(wanted("segregated"))["changed"]
 
 
 KUBERNETES = "*nat\n:KUBE-SERVICES - [0:0]\n-A PREROUTING -j KUBE-SERVICES\nCOMMIT\n"
 
 
-def test_a_reload_that_flushes_kubernetes_takes_consent():
-    client, store = managed_host(), CountingStore()
-    client.tables = {"iptables-save": KUBERNETES}
-    before = client.snapshot()
-    for check_mode in (True, False):
-        with pytest.raises(FirewalldError) as error:
-            run(client, store, wanted(), check_mode=check_mode, kubernetes=lambda: ["k3s-server"])
-        assert "k3s-server" in str(error.value)
-        assert "KUBE-SERVICES" in str(error.value)
-        assert "up to 2 seconds" in str(error.value)
-        assert "k3s_firewall_allow_disruptive_reload" in str(error.value)
-        assert "k3s-killall.sh" in str(error.value)
-    assert client.snapshot() == before
-    consent = {"allow_disruptive_reload": True, "kubernetes": lambda: ["k3s-server"]}
-    assert run(client, store, wanted(), **consent)["reloaded"]
+def server_runs():
+    return ["k3s-server"]
+
+
+@pytest.mark.parametrize("has_direct_rules", [False, True])
+def test_reload_that_flushes_kubernetes_takes_consent(managed, has_direct_rules):
+    managed.daemon.tables = {"iptables-save": KUBERNETES}
+    if has_direct_rules:
+        managed.call(".direct", "addRule", *LOG)
+    before = managed.seen()
+    if has_direct_rules or managed.version < (2, 0):
+        for check_mode in (True, False):
+            with pytest.raises(FirewalldError) as error:
+                managed.run(wanted(), check_mode=check_mode, kubernetes=server_runs)
+            assert "k3s-server" in str(error.value)
+            assert "KUBE-SERVICES" in str(error.value)
+            assert "up to 2 seconds" in str(error.value)
+            assert "k3s_firewall_allow_disruptive_reload" in str(error.value)
+            assert "k3s-killall.sh" in str(error.value)
+        assert managed.seen() == before
+        consent = {"allow_disruptive_reload": True, "kubernetes": server_runs}
+    else:
+        consent = {"kubernetes": server_runs}
+    assert managed.run(wanted(), **consent)["reloaded"]
+    assert managed.daemon.tables == {"iptables-save": KUBERNETES}
     # A change of members needs no reload, and so no consent.
-    assert not run(client, store, wanted(agents=2), kubernetes=lambda: ["k3s-server"])["reloaded"]
+    assert not managed.run(wanted(agents=2), kubernetes=server_runs)["reloaded"]
 
 
-def test_chains_of_a_kubernetes_that_does_not_run_need_no_consent():
-    client = managed_host()
-    client.tables = {"iptables-save": KUBERNETES}
-    assert run(client, CountingStore(), wanted(), kubernetes=list)["reloaded"]
-    assert client.tables == {"iptables-save": KUBERNETES}
+def test_chains_of_a_stopped_kubernetes_need_no_consent(managed):
+    managed.daemon.tables = {"iptables-save": KUBERNETES}
+    assert managed.run(wanted(), kubernetes=list)["reloaded"]
+    assert managed.daemon.tables == {"iptables-save": KUBERNETES}
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_removal_needs_consent_while_kubernetes_runs(mode):
-    client, store = managed_host(), CountingStore()
-    run(client, store, wanted(mode))
-    before = client.snapshot()
+def test_removal_while_kubernetes_runs_takes_consent(managed, mode):
+    managed.run(wanted(mode))
+    before = managed.seen()
     running = {"kubernetes": lambda: ["containerd-shim"]}
     with pytest.raises(FirewalldError) as error:
-        run(client, store, None, **running)
+        managed.run(None, **running)
     assert "Kubernetes runs on this node (containerd-shim)" in str(error.value)
     assert "k3s_firewall_allow_disruptive_reload" in str(error.value)
-    assert client.snapshot() == before
-    assert run(client, store, None, **running, allow_disruptive_reload=True)["changed"]
+    assert managed.seen() == before
+    assert managed.run(None, **running, allow_disruptive_reload=True)["changed"]
 
 
-def test_an_ipset_that_is_no_longer_wanted_needs_no_reload():
-    client, store = managed_host(), CountingStore()
-    run(client, store, wanted(external_sources=["198.51.100.0/24"]))
-    client.tables = {"iptables-save": KUBERNETES}
-    result = run(client, store, wanted(), kubernetes=lambda: ["k3s-server"])
+def test_ipset_that_is_no_longer_wanted_needs_no_reload(managed):
+    managed.run(wanted(external_sources=["198.51.100.0/24"]))
+    managed.daemon.tables = {"iptables-save": KUBERNETES}
+    result = managed.run(wanted(), kubernetes=server_runs)
     assert result["changed"]
     assert not result["reloaded"]
-    assert (IPSET, "k3s-clients") not in client.permanent_keys()
+    assert "k3s-clients" not in managed.daemon.permanent(IPSET)
     # It stays in the runtime until firewalld reloads, and the next run changes nothing.
-    assert (IPSET, "k3s-clients") in client.runtime_keys()
-    assert not run(client, store, wanted())["changed"]
-    assert (IPSET, "k3s-clients") not in store.record.objects
+    assert "k3s-clients" in managed.daemon.runtime(IPSET)
+    assert not managed.run(wanted())["changed"]
+    assert (IPSET, "k3s-clients") not in managed.store.record.objects
     # If it is wanted again before that, the runtime's ipset is used.
-    again = run(client, store, wanted(external_sources=["198.51.100.0/25"]))
+    again = managed.run(wanted(external_sources=["198.51.100.0/25"]))
     assert not again["reloaded"]
-    assert client.runtime_settings((IPSET, "k3s-clients"))["entries"] == ["198.51.100.0/25"]
+    assert managed.runtime(IPSET, "k3s-clients")[-1] == ["198.51.100.0/25"]
+
+
+@pytest.mark.parametrize("zone", ["internal", "ANY"])
+def test_policy_of_the_user_on_a_nics_zone_stops_the_run(managed, zone):
+    managed.create(POLICY, "admin", ingress_zones=[zone], egress_zones=["HOST"])
+    writes = list(managed.writes)
+    if zone == "internal":
+        message = r"No changes were made\. The firewalld policies admin name"
+        with pytest.raises(FirewalldError, match=message):
+            managed.run(wanted("segregated"))
+        assert managed.writes == writes
+        managed.run(wanted("shared"))
+    else:
+        managed.run(wanted("segregated"))
+
+
+def test_disabled_policy_of_the_user_does_not_stop_the_run():
+    # Older ones cannot disable a policy.
+    managed = managed_host("2.5.2")
+    managed.create(POLICY, "off", ingress_zones=["internal"], egress_zones=["HOST"], disable=True)
+    assert managed.run(wanted("segregated"))["changed"]
+
+
+def test_stock_policies_that_are_disabled_do_not_matter(plain):
+    plain.run(wanted("segregated"))
+    assert "k3s-nodes" in plain.daemon.runtime(IPSET)
+
+
+def test_what_a_reload_would_activate_stops_the_run(managed):
+    admin = {"ingress_zones": ["ANY"], "egress_zones": ["HOST"]}
+    managed.daemon.save(POLICY, "admin", target="DROP", **admin)
+    with pytest.raises(FirewalldError, match="policy admin, which is not running yet") as error:
+        managed.run(wanted())
+    assert "firewall-cmd --reload" in str(error.value)
+    assert managed.writes == []
+
+
+def test_what_a_reload_would_change_stops_the_run(managed):
+    managed.daemon.save(ZONE, "public", target="DROP")
+    with pytest.raises(FirewalldError, match="zone public would change its target"):
+        managed.run(wanted())
+    assert managed.writes == []
+
+
+def test_panic_mode_stops_a_change_only(managed):
+    managed.run(wanted())
+    managed.daemon.panic = True
+    assert not managed.run(wanted())["changed"]
+    with pytest.raises(FirewalldError, match=r"No changes were made\. firewalld is in panic mode"):
+        managed.run(None)
 
 
 # Ownership
 
 
 @pytest.mark.parametrize("mode", ["segregated", "segregated plain"])
-def test_a_zone_of_the_user_with_our_name_stops_the_run(mode):
-    client, store = managed_host(), CountingStore()
-    mine = {"target": "DROP", "ports": ["8443/tcp"]}
-    client.create_zone("k3s-cluster", **mine)
-    before = client.snapshot()
+def test_zone_of_the_user_with_our_name_stops_the_run(managed, mode):
+    managed.create(ZONE, "k3s-cluster", target="DROP", ports=[("8443", "tcp")])
+    before = managed.seen()
     with pytest.raises(FirewalldError) as error:
-        run(client, store, wanted(mode))
+        managed.run(wanted(mode))
     assert "No changes were made" in str(error.value)
     assert "zone k3s-cluster" in str(error.value)
     assert "firewall-cmd --permanent --delete-zone=k3s-cluster" in str(error.value)
-    assert client.snapshot() == before
+    assert managed.seen() == before
     # The shared mode has no zone of that name, so the user's stays in use.
-    run(client, store, wanted("shared"))
-    assert (ZONE, "k3s-cluster") not in store.record.objects
-    result = run(client, store, None)
+    managed.run(wanted("shared"))
+    assert (ZONE, "k3s-cluster") not in managed.store.record.objects
+    result = managed.run(None)
     assert "zone k3s-cluster" in result["warned"][0]
-    assert client.snapshot() == before
+    assert managed.seen() == before
 
 
-def test_removal_on_an_unprepared_host_leaves_objects_with_our_names():
-    client, store = managed_host(), CountingStore()
-    client.create_zone("k3s-pods", services=["ssh"])
-    before = client.snapshot()
-    result = run(client, store, None)
+def test_removal_on_an_unprepared_host_leaves_our_names(managed):
+    managed.create(ZONE, "k3s-pods", services=["ssh"])
+    before = managed.seen()
+    result = managed.run(None)
     assert not result["changed"]
     assert "zone k3s-pods" in result["warned"][0]
-    assert client.snapshot() == before
+    assert managed.seen() == before
 
 
 @pytest.mark.parametrize("mode", ["shared", "segregated"])
-def test_objects_that_equal_ours_are_adopted_when_the_state_file_is_lost(mode):
-    client, store = plain_host(), CountingStore()
-    run(client, store, wanted(mode))
-    record, before = store.record, client.snapshot()
-    os.unlink(store.path)
-    assert not run(client, store, wanted(mode))["changed"]
-    assert client.snapshot() == before
-    assert store.record.objects == record.objects
+def test_equal_objects_without_a_state_file_are_adopted(plain, mode):
+    # As long as the zone that held the NIC before admits what the default zone does.
+    plain.daemon.save(ZONE, "public", services=["ssh"])
+    plain.reboot()
+    plain.run(wanted(mode))
+    before = plain.seen()
+    objects = before.pop("record").objects
+    os.unlink(plain.store.path)
+    assert not plain.run(wanted(mode))["changed"]
+    after = plain.seen()
+    assert after.pop("record").objects == objects
+    assert after == before
 
 
-def test_an_object_that_differs_is_not_adopted():
-    client, store = plain_host(), CountingStore()
-    run(client, store, wanted(agents=1))
-    os.unlink(store.path)
-    before = client.snapshot()
+def test_object_that_differs_is_not_adopted(plain):
+    plain.run(wanted(agents=1))
+    os.unlink(plain.store.path)
+    before = plain.seen()
     with pytest.raises(FirewalldError, match="ipset k3s-nodes"):
-        run(client, store, wanted(agents=2))
-    assert client.snapshot() == before
-
-
-def test_every_object_is_recorded_before_it_is_created():
-    for number in range(1, 40):
-        client, store, guard = managed_host(), CountingStore(), FakeGuard()
-        client.fail_at, client.applied, client.kill = number, True, True
-        try:
-            run(client, store, wanted("segregated"), guard)
-        except Killed:
-            created = {key for key in client.permanent_keys() if key[1].startswith("k3s-")}
-            assert created <= store.record.objects
-        else:
-            return
-    raise AssertionError("the run never ended")
+        plain.run(wanted(agents=2))
+    assert plain.seen() == before
 
 
 # The overlay
 
 
-def test_an_overlay_interface_in_an_accepting_zone_of_the_user_stays_there():
-    client, store = managed_host(), CountingStore()
-    client.create_zone("trusted", target="ACCEPT", interfaces=["cni0"])
-    before = client.snapshot()
-    run(client, store, wanted())
-    pods = client.permanent_settings((ZONE, "k3s-pods"))
+def test_overlay_interface_in_an_accepting_zone_stays(managed):
+    managed.daemon.save(ZONE, "trusted", target="ACCEPT", interfaces=["cni0"])
+    managed.reboot()
+    before = managed.seen()
+    managed.run(wanted())
+    pods = managed.permanent(ZONE, "k3s-pods")
     assert "cni0" not in pods["interfaces"]
     assert "flannel.1" in pods["interfaces"]
-    assert not run(client, store, wanted())["changed"]
-    run(client, store, None)
-    assert client.snapshot() == before
+    assert not managed.run(wanted())["changed"]
+    managed.run(None)
+    assert managed.seen() == before
 
 
-def test_an_overlay_interface_in_a_rejecting_zone_stops_the_run():
-    client = managed_host()
-    client.create_zone("mine", services=["ssh"], interfaces=["cni0"])
+def test_overlay_interface_in_a_rejecting_zone_stops_the_run(managed):
+    managed.daemon.save(ZONE, "mine", services=["ssh"], interfaces=["cni0"])
+    managed.reboot()
     with pytest.raises(FirewalldError, match="--zone=mine --remove-interface=cni0"):
-        run(client, CountingStore(), wanted())
-    assert client.writes == []
-
-
-def test_what_a_reload_would_bring_for_others_stops_the_run():
-    client, store = managed_host(), CountingStore()
-    client.add_permanent(POLICY, "admin", target="DROP", ingress_zones=["ANY"])
-    with pytest.raises(FirewalldError, match="policy admin, which is not running yet") as error:
-        run(client, store, wanted())
-    assert "firewall-cmd --reload" in str(error.value)
-    assert client.writes == []
-
-
-def test_trouble_of_firewalld_stops_a_change_and_no_run_that_changes_nothing():
-    client, store = managed_host(), CountingStore()
-    run(client, store, wanted())
-    client.what_is_wrong = "firewalld is in panic mode"
-    assert not run(client, store, wanted())["changed"]
-    with pytest.raises(FirewalldError, match=r"No changes were made\. firewalld is in panic mode"):
-        run(client, store, None)
+        managed.run(wanted())
+    assert managed.writes == []
 
 
 # The controller
@@ -618,44 +494,49 @@ def test_trouble_of_firewalld_stops_a_change_and_no_run_that_changes_nothing():
 OUTSIDE = Connection(source="198.51.100.9", port=22, interface="eth0")
 
 
+@pytest.fixture
+def without_ssh(version):
+    host = Host(version)
+    host.daemon.save(ZONE, "public", services=[], ports=[("80", "tcp")])
+    host.reboot()
+    return host
+
+
 @pytest.mark.parametrize("mode", MODES)
-def test_a_connection_that_a_zone_admits_goes_on(mode):
-    client, store = managed_host(), CountingStore()
-    assert run(client, store, wanted(mode), connection=OUTSIDE)["changed"]
-    assert run(client, store, None, connection=OUTSIDE)["changed"]
+def test_connection_that_a_zone_admits_continues(managed, mode):
+    assert managed.run(wanted(mode), connection=OUTSIDE)["changed"]
+    assert managed.run(None, connection=OUTSIDE)["changed"]
 
 
 @pytest.mark.parametrize(
     ("port", "remedy"), [(22, "--add-service=ssh"), (2222, "--add-port=2222/tcp")]
 )
-def test_the_remedy_admits_the_port_that_ansible_came_by(port, remedy):
-    client, store = FakeFirewalld(zones={"public": {"ports": ["80/tcp"]}}), CountingStore()
+def test_refusal_names_the_port_of_the_connection(without_ssh, port, remedy):
     there = Connection(source="198.51.100.9", port=port, interface="eth0")
-    run(client, store, wanted(rows=[*ROWS, row(port, source=["external"])]), connection=there)
+    rows = [*ROWS, row(port, source=["external"])]
+    without_ssh.run(wanted(rows=rows), connection=there)
     with pytest.raises(FirewalldError) as refused:
-        run(client, store, wanted(), connection=there)
+        without_ssh.run(wanted(), connection=there)
     assert f"firewall-cmd --permanent --zone=ZONE {remedy}, and the same" in str(refused.value)
 
 
-def test_a_connection_that_only_a_rule_of_ours_admits_is_not_cut():
-    client, store = FakeFirewalld(zones={"public": {"ports": ["80/tcp"]}}), CountingStore()
+def test_connection_that_only_our_rule_admits_is_not_cut(without_ssh):
     rows = [*ROWS, row(22, source=["external"])]
-    run(client, store, wanted(rows=rows), connection=OUTSIDE)
-    before = client.snapshot()
+    without_ssh.run(wanted(rows=rows), connection=OUTSIDE)
+    before = without_ssh.seen()
     for without in (wanted(), None):
         for check_mode in (True, False):
             with pytest.raises(FirewalldError) as error:
-                run(client, store, without, connection=OUTSIDE, check_mode=check_mode)
+                without_ssh.run(without, connection=OUTSIDE, check_mode=check_mode)
             assert "No changes were made" in str(error.value)
             assert "from 198.51.100.9 to port 22/tcp" in str(error.value)
             assert "k3s-from-clients" in str(error.value)
-    assert client.snapshot() == before
-    run(client, store, None)
+    assert without_ssh.seen() == before
+    without_ssh.run(None)
 
 
-def test_a_connection_that_nothing_seems_to_admit_is_let_alone():
-    client, store = FakeFirewalld(zones={"public": {"ports": ["80/tcp"]}}), CountingStore()
-    assert run(client, store, wanted(), connection=OUTSIDE)["changed"]
+def test_connection_that_nothing_admits_does_not_stop_the_run(without_ssh):
+    assert without_ssh.run(wanted(), connection=OUTSIDE)["changed"]
 
 
 # Any host, any modes
@@ -664,39 +545,34 @@ def test_a_connection_that_nothing_seems_to_admit_is_let_alone():
 @st.composite
 def hosts(draw):
     names = ["public", "internal", "work"]
-    ports = st.lists(
-        st.sampled_from(["22/tcp", "80/tcp", "6443/tcp", "10250/tcp", "53/udp", "9999-10001/tcp"]),
-        unique=True,
-        max_size=4,
-    ).map(sorted)
-    zones = {}
+    some = ["22/tcp", "80/tcp", "6443/tcp", "10250/tcp", "53/udp", "9999-10001/tcp"]
+    pairs = st.sampled_from(some).map(lambda port: tuple(port.split("/")))
+    ports = st.lists(pairs, unique=True, max_size=4)
+    bindings = {name: draw(st.sampled_from(["", *names])) for name in ("eth0", "eth1")}
+    managed = draw(st.sets(st.sampled_from(sorted(bindings))))
+    host = Host(draw(st.sampled_from(VERSIONS)), {name: bindings.pop(name) for name in managed})
     for name in names:
-        zones[name] = {"services": draw(st.sampled_from([["ssh"], ["cockpit", "ssh"]]))}
-        open_ports = draw(ports)
-        if open_ports:
-            zones[name]["ports"] = open_ports
-    managed, bound = {}, {}
-    for interface in ("eth0", "eth1"):
-        where = managed if draw(st.booleans()) else bound
-        where[interface] = draw(st.sampled_from(["", *names]))
-    return FakeFirewalld(zones=zones, managed=managed, bound=bound)
+        bound = [interface for interface, zone in bindings.items() if zone == name]
+        if bound or draw(st.booleans()):
+            services = draw(st.sampled_from([["ssh"], ["cockpit", "ssh"]]))
+            host.daemon.save(ZONE, name, services=services, ports=draw(ports), interfaces=bound)
+    host.reboot()
+    return host
 
 
-@settings(max_examples=120)
-@given(hosts(), st.lists(st.sampled_from(MODES), min_size=1, max_size=4))
-def test_absent_gives_back_any_host_after_any_modes(client, modes):
-    store = CountingStore()
-    before = client.snapshot()
-    there_and_back(client, store, *modes)
-    assert client.snapshot() == before
-    assert store.record == Record()
+@settings(max_examples=100)
+@given(hosts(), st.lists(st.sampled_from(MODES), min_size=1, max_size=3))
+def test_absent_restores_any_host_after_any_modes(host, modes):
+    before = host.seen()
+    there_and_back(host, *modes)
+    assert host.seen() == before
+    assert host.store.record == Record()
 
 
 @given(hosts(), st.sampled_from(MODES))
-def test_a_second_run_changes_nothing_on_any_host(client, mode):
-    store = CountingStore()
-    run(client, store, wanted(mode))
-    assert not run(client, store, wanted(mode))["changed"]
+def test_second_run_on_any_host_changes_nothing(host, mode):
+    host.run(wanted(mode))
+    assert not host.run(wanted(mode))["changed"]
 
 
 # The record on the node
@@ -714,16 +590,16 @@ def path(tmp_path):
     return str(tmp_path / "k3s-network" / "firewalld.json")
 
 
-def test_a_record_survives(path):
+def test_record_survives(path):
     RecordStore(path).save(RECORD)
     assert RecordStore(path).load() == RECORD
 
 
-def test_without_a_file_the_record_is_empty(path):
+def test_record_without_a_file_is_empty(path):
     assert RecordStore(path).load() == Record()
 
 
-def test_an_empty_record_leaves_neither_file_nor_directory(path):
+def test_empty_record_leaves_neither_file_nor_directory(path):
     store = RecordStore(path)
     store.save(RECORD)
     store.save(Record())
@@ -731,7 +607,7 @@ def test_an_empty_record_leaves_neither_file_nor_directory(path):
     assert not os.path.exists(os.path.dirname(path))
 
 
-def test_a_record_is_replaced_whole_and_leaves_no_other_file(path):
+def test_record_is_replaced_and_leaves_no_other_file(path):
     store = RecordStore(path)
     store.save(RECORD)
     store.save(Record(bindings={"eth1": Former("", "")}))
@@ -739,7 +615,7 @@ def test_a_record_is_replaced_whole_and_leaves_no_other_file(path):
     assert set(store.load().bindings) == {"eth1"}
 
 
-def test_a_record_that_can_not_be_written_leaves_the_old_one(path, monkeypatch):
+def test_record_that_cannot_be_written_leaves_the_old_one(path, monkeypatch):
     store = RecordStore(path)
     store.save(RECORD)
     monkeypatch.setattr(os, "replace", lambda *_paths: _no_space())
@@ -757,7 +633,7 @@ def _no_space():
     "text",
     ["", "{", "[]", "null", "{}", '{"bindings": {"eth0": {}}, "ports": {}}', '{"bindings": 1}'],
 )
-def test_a_corrupt_record_counts_as_lost_and_is_kept(path, text):
+def test_corrupt_record_counts_as_lost_and_is_kept(path, text):
     os.makedirs(os.path.dirname(path))
     with open(path, "w", encoding="utf-8") as stream:
         stream.write(text)
@@ -770,7 +646,7 @@ def test_a_corrupt_record_counts_as_lost_and_is_kept(path, text):
         assert stream.read() == text
 
 
-def test_a_record_of_another_shape_counts_as_lost(path):
+def test_record_of_another_shape_counts_as_lost(path):
     os.makedirs(os.path.dirname(path))
     data = {"bindings": {}, "ports": {"public": {"added": [], "unknown": 1}}}
     with open(path, "w", encoding="utf-8") as stream:
@@ -778,22 +654,3 @@ def test_a_record_of_another_shape_counts_as_lost(path):
     store = RecordStore(path)
     assert store.load() == Record()
     assert store.problem
-
-
-def test_a_policy_of_others_on_the_nics_zone_is_refused_before_anything_changes(path):
-    client, store = managed_host(), RecordStore(path)
-    for name, zone in (("admin", "internal"), ("other", "ANY")):
-        client.create_policy(name, ingress_zones=[zone], egress_zones=["HOST"])
-    client.create_policy("off", ingress_zones=["public"], egress_zones=["HOST"], disable=True)
-    with pytest.raises(
-        FirewalldError, match=r"No changes were made\. The firewalld policies admin name"
-    ):
-        run(client, store, wanted("segregated"))
-    assert client.writes == []
-    run(client, store, wanted("shared"))
-
-
-def test_a_disabled_policy_of_others_does_not_stop_the_run():
-    client = managed_host()
-    client.create_policy("off", ingress_zones=["internal"], egress_zones=["HOST"], disable=True)
-    assert run(client, CountingStore(), wanted("segregated"))["changed"]

@@ -430,10 +430,13 @@ def _copy(settings: Settings, record: Record, zone: str, ports: Sequence[str]) -
 
 
 def _existing(state: State, former: Former) -> Former:
-    """Return the former binding, with the default zone in place of one that is gone since."""
+    """Return the former binding, with the default zone in place of one that is gone since.
+
+    A profile of NetworkManager may name a zone that does not exist.
+    """
     gone = {former.permanent, former.runtime} - {""} - state.zone_names
     return Former(
-        permanent="" if former.permanent in gone else former.permanent,
+        permanent="" if former.permanent in gone and not former.profile else former.permanent,
         runtime="" if former.runtime in gone else former.runtime,
     )
 

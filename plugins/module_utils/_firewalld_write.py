@@ -34,7 +34,10 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_rea
     Readable,
     read_objects,
 )
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._networkmanager import Profile
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._networkmanager import (
+    NetworkManagerError,
+    Profile,
+)
 
 # NetworkManager binds its interfaces again, on its own time, after firewalld reloads; what is read
 # back has to hold for some readings in a row.
@@ -184,13 +187,13 @@ def roll_back(client: Writer, checkpoint: Checkpoint, interrupted: bool) -> None
     others had in the runtime.
     """
     managed = owned_keys(checkpoint.record.objects | checkpoint.later.objects)
-    problem = None
+    problem: Optional[Exception] = None
     if client.is_running():
         try:
             write(client, checkpoint.permanent, checkpoint.runtime, managed, keep_ipsets=False)
             _rebind(client, checkpoint.permanent)
             restore_builtin_zones(client, checkpoint.later, checkpoint.record)
-        except FirewalldError as error:
+        except (FirewalldError, NetworkManagerError, OSError) as error:
             # A truncated file, for example; the next step restores the files.
             problem = error
     restore_all(checkpoint.files, client.load_profile)

@@ -654,3 +654,13 @@ def test_record_of_another_shape_counts_as_lost(path):
     store = RecordStore(path)
     assert store.load() == Record()
     assert store.problem
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_removal_keeps_a_profile_that_names_no_existing_zone(version):
+    host = Host(version, {"eth0": "gone", "eth1": ""})
+    host.reboot()
+    before = host.seen()
+    host.run(wanted("segregated"))
+    host.run(None)
+    assert host.seen() == before

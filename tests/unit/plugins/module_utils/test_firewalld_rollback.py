@@ -202,7 +202,6 @@ def test_rollback_that_fails_at_any_write_is_repeated(version, applied):
         assert without_unnamed_ipsets(host.seen()) == killed.before, name
 
 
-@pytest.mark.xfail(reason="the runtime binding changes without NetworkManager", strict=True)
 @pytest.mark.parametrize("version", VERSIONS)
 def test_rollback_after_a_half_bound_profile_is_complete(version):
     """The first rollback has written the profile, but the device has not followed it yet."""

@@ -25,6 +25,7 @@ if [ "$command" = test ]; then
   left=$(
     ip netns list | grep -w "$lab"
     grep -F "/run/$name-$suite/" /proc/mounts
+    losetup --list --noheadings | grep -F "/run/$name-$suite/"
     pgrep -af -- "(machine|guest)=$lab-|/run/$name-$suite/"
   ) || true
   if [ -n "$left" ]; then

@@ -162,6 +162,10 @@ class Firewalld:
         """Return firewalld's version, such as C(1.3.3)."""
         return str(self._property(self._object, NAME, "version"))
 
+    def is_failed(self) -> bool:
+        """Tell whether firewalld did not accept its own configuration."""
+        return str(self._property(self._object, NAME, "state")) != "RUNNING"
+
     def trouble(self) -> str:
         """Return what keeps firewalld from taking a change, empty where nothing does."""
         if bool(self._call("", "queryPanicMode")):
@@ -169,8 +173,8 @@ class Firewalld:
                 "firewalld is in panic mode and drops every packet; end it with: "
                 "firewall-cmd --panic-off"
             )
-        state = str(self._property(self._object, NAME, "state"))
-        if state != "RUNNING":
+        if self.is_failed():
+            state = str(self._property(self._object, NAME, "state"))
             return (
                 f"firewalld is in state {state}, so it did not take its own configuration; look at "
                 "journalctl -u firewalld, mend what it names, and run: firewall-cmd --reload"
@@ -449,11 +453,12 @@ class Firewalld:
         kind: str,
         name: str,
         settings: Settings,
-        keys: Collection[str],
+        keys: frozenset[str],
         before: Optional[Settings],
     ) -> None:
         whole = complete(kind, settings, before)
-        chosen = {key: value for key, value in whole.items() if key in keys}
+        # The interfaces of a zone change one by one.
+        chosen = {key: whole[key] for key in keys & whole.keys() - {"interfaces"}}
         where, method = {
             ZONE: (".zone", "setZoneSettings2"),
             POLICY: (".policy", "setPolicySettings"),

@@ -15,7 +15,7 @@ import json
 import os
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Optional, Protocol
 
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._checkpoint import Checkpoint
@@ -23,18 +23,25 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._files import 
     FileCopy,
     make_directory,
     remove_file,
+    restore_all,
     sync,
     write_file,
 )
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld import FirewalldError
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld import (
+    FirewalldError,
+    files_of,
+)
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_judge import (
     Judged,
     Terms,
     judge_change,
+    judge_flush,
 )
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_others import Others
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_plan import (
     BINDING,
+    IPSET,
+    POLICY,
     PORTS,
     ZONE,
     Change,
@@ -45,10 +52,12 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_pla
     changes,
     conflicts,
     left_policies,
+    owned_keys,
     printable,
     runtime_changes,
     target_absent,
     target_present,
+    unbound_interfaces,
 )
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_read import (
     Wanted,
@@ -57,10 +66,10 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_rea
 )
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_repair import (
     broken_objects,
-    remove_broken,
     wait_until_forgotten,
 )
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_warnings import (
+    adopted_objects,
     generated_profiles,
     left_objects,
     shadowing_zones,
@@ -80,6 +89,7 @@ RECORD_PATH = "/var/lib/k3s-network/firewalld.json"
 class Client(Writer, Judged, Protocol):
     """What this file needs of firewalld; see _firewalld.Firewalld."""
 
+    def is_failed(self) -> bool: ...
     def written_profile(self, profile: Profile) -> Profile: ...
     def file_paths(self, keys: Sequence[Key], profiles: Mapping[str, Profile]) -> list[str]: ...
 
@@ -141,81 +151,144 @@ def ensure(
     until then was rolled back, or the text says what will.
     """
     record = store.load()
-    warned = _warn_of_record(store)
+    warned = _warn_of_record(store) if wanted is not None else []
     broken = broken_objects(record.objects)
+    repaired = _Repaired()
     if broken and not terms.check_mode:
-        _repair(open_client, broken, record)
-    client = open_client()
+        repaired = _repair(open_client, guard, broken, record, terms)
+    try:
+        plan = _plan_change(open_client(), store, record, wanted, terms, broken)
+        if plan.checkpoint is not None:
+            guard.need_writable(copy.path for copy in plan.checkpoint.files)
+            if not terms.check_mode:
+                guard.begin(plan.checkpoint)
+    except Exception:
+        # A run that is refused leaves the files that were whole.
+        restore_all(repaired.whole)
+        raise
+    client = plan.client
+    result: dict[str, Any] = {
+        "changed": bool(plan.permanent or plan.runtime or broken),
+        "reloaded": repaired.reloaded,
+        "active": client.is_running(),
+        "firewalld_version": client.version(),
+        "diff": _diff(plan.state, plan.target, plan.permanent, plan.runtime),
+        "warned": [*warned, *_warnings(plan, record, wanted, broken)],
+    }
+    if terms.check_mode:
+        return result
+    if plan.checkpoint is None:
+        if record != plan.target.record:
+            for interface, profile in plan.leaving.items():
+                client.restore_profile(profile, record.bindings[interface].permanent)
+            restore_builtin_zones(client, record, plan.target.record)
+            store.save(plan.target.record)
+        return result
+    try:
+        result["reloaded"] |= _apply(client, store, record, plan, removes=wanted is None)
+        if terms.confirm_timeout and client.is_running():
+            guard.await_confirmation(plan.checkpoint, terms.confirm_timeout)
+            result["confirm"] = plan.checkpoint.identity
+    except Exception as error:
+        text = _roll_back(open_client, guard, plan.checkpoint)
+        raise FirewalldError(f"{error}. {text}") from error
+    if "confirm" not in result:
+        guard.end()
+    return result
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """A change that passed all checks; without a checkpoint if there is nothing to change."""
+
+    client: Client
+    state: State
+    target: Target
+    permanent: Sequence[Change]
+    runtime: Sequence[Change]
+    leaving: Mapping[str, Profile]
+    """The profiles to restore, of NICs that leave our zones."""
+    checkpoint: Optional[Checkpoint] = None
+
+
+@dataclass(frozen=True)
+class _Repaired:
+    """What a repair did."""
+
+    whole: Sequence[FileCopy] = ()
+    """Files that were removed although they were whole."""
+    reloaded: bool = False
+
+
+def _plan_change(
+    client: Client,
+    store: RecordStore,
+    record: Record,
+    wanted: Optional[Wanted],
+    terms: Terms,
+    broken: Sequence[Key],
+) -> _Plan:
+    """Plan a change and check it. Raises FirewalldError."""
     state, target = _plan(client, record, wanted)
     permanent = changes(state.permanent, target.permanent)
     runtime = runtime_changes(state.runtime, target.runtime) if client.is_running() else []
-    if wanted is None:
-        warned += left_objects(client.permanent_keys(), record)
-    else:
-        warned += [*shadowing_zones(state, wanted), *generated_profiles(target.record)]
-    result: dict[str, Any] = {
-        "changed": bool(permanent or runtime or broken),
-        "reloaded": False,
-        "active": client.is_running(),
-        "firewalld_version": client.version(),
-        "diff": _diff(state, target, permanent, runtime),
-        "warned": warned,
-    }
-    if broken:
-        names = ", ".join(" ".join(key) for key in broken)
-        warned.append(
-            f"firewalld cannot read files of this collection ({names}), for example after a power "
-            "loss; they are written again"
-        )
-        if terms.check_mode:
-            return result
     leaving = {
         interface: former.profile
         for interface, former in record.bindings.items()
         if former.profile is not None and interface not in target.record.bindings
     }
-    if not (permanent or runtime):
-        if not terms.check_mode and record != target.record:
-            for interface, profile in leaving.items():
-                client.restore_profile(profile, record.bindings[interface].permanent)
-            restore_builtin_zones(client, record, target.record)
-            store.save(target.record)
-        return result
-
+    plan = _Plan(client, state, target, permanent, runtime, leaving)
+    # In check mode a broken file is still there, and firewalld may have failed because of it.
+    if not (permanent or runtime) or (broken and terms.check_mode):
+        return plan
     owned = record.objects | wanted_keys(wanted)
     others = client.others(owned)
     reloads = any(change.needs_reload for change in runtime)
     judge_change(client, state, target, owned, others, reloads, terms)
     checkpoint = _checkpoint(client, store, state, target, record, others, permanent, leaving)
-    guard.need_writable(copy.path for copy in checkpoint.files)
-    if terms.check_mode:
-        return result
-    guard.begin(checkpoint)
-    try:
-        # First of all, so that whatever ends this run, no object of ours is without a record.
-        store.save(checkpoint.later)
-        result["reloaded"] = write(
-            client,
-            target.permanent,
-            target.runtime,
-            owned,
-            others,
-            leaving,
-            keep_ipsets=wanted is not None,
+    return replace(plan, checkpoint=checkpoint)
+
+
+def _apply(client: Client, store: RecordStore, record: Record, plan: _Plan, removes: bool) -> bool:
+    """Write a change and make it durable; return whether firewalld was reloaded."""
+    assert plan.checkpoint is not None
+    target, checkpoint = plan.target, plan.checkpoint
+    owned = owned_keys(checkpoint.later.objects)
+    # First of all, so that whatever ends this run, no object of ours is without a record.
+    store.save(checkpoint.later)
+    reloaded = write(
+        client,
+        target.permanent,
+        target.runtime,
+        owned,
+        checkpoint.others,
+        plan.leaving,
+        keep_ipsets=not removes,
+    )
+    restore_builtin_zones(client, record, target.record)
+    moved = any(change.key[0] == BINDING for change in (*plan.permanent, *plan.runtime))
+    verify(client, target.permanent, target.runtime, owned, moved)
+    store.save(_with_written_profiles(client, target.record, record))
+    sync(copy.path for copy in checkpoint.files)
+    return reloaded
+
+
+def _warnings(
+    plan: _Plan, record: Record, wanted: Optional[Wanted], broken: Sequence[Key]
+) -> list[str]:
+    found = []
+    if wanted is None:
+        found += left_objects(plan.client.permanent_keys(), record)
+    else:
+        found += adopted_objects(plan.state, plan.target, record)
+        found += [*shadowing_zones(plan.state, wanted), *generated_profiles(plan.target.record)]
+    if broken:
+        names = ", ".join(" ".join(key) for key in broken)
+        found.append(
+            f"firewalld cannot read files of this collection ({names}), for example after a power "
+            "loss; they are written again"
         )
-        restore_builtin_zones(client, record, target.record)
-        moved = any(change.key[0] == BINDING for change in (*permanent, *runtime))
-        verify(client, target.permanent, target.runtime, owned, moved)
-        store.save(_with_written_profiles(client, target.record, record))
-        sync(copy.path for copy in checkpoint.files)
-        if terms.confirm_timeout and client.is_running():
-            guard.await_confirmation(checkpoint, terms.confirm_timeout)
-            result["confirm"] = checkpoint.identity
-    except Exception as error:
-        raise FirewalldError(f"{error}. {_roll_back(open_client, guard, checkpoint)}") from error
-    if "confirm" not in result:
-        guard.end()
-    return result
+    return found
 
 
 def _warn_of_record(store: RecordStore) -> list[str]:
@@ -228,14 +301,42 @@ def _warn_of_record(store: RecordStore) -> list[str]:
     ]
 
 
-def _repair(open_client: Callable[[], Client], broken: Sequence[Key], record: Record) -> None:
-    """Remove broken files of ours, without which firewalld accepts its configuration again."""
-    removed = remove_broken(broken, record.objects)
-    client = open_client()
-    if client.is_running() and (
-        client.trouble() or not wait_until_forgotten(client.permanent_keys, removed)
-    ):
-        client.reload()
+def _repair(
+    open_client: Callable[[], Client],
+    guard: Guard,
+    broken: Sequence[Key],
+    record: Record,
+    terms: Terms,
+) -> _Repaired:
+    """Remove broken files of ours, without which firewalld accepts its configuration again.
+
+    Policies go as well, since they may name what is removed; the plan creates all of it again.
+    """
+    affected = {*broken, *(key for key in record.objects if key[0] == POLICY)}
+    copies = [FileCopy.take(path) for key in sorted(affected) for path in files_of(*key)]
+    guard.need_writable(copy.path for copy in copies)
+    whole = [copy for copy in copies if not any(copy.path in files_of(*key) for key in broken)]
+    client: Optional[Client] = None
+    others = Others()
+    # One that does not run cannot be opened before the file is gone.
+    with contextlib.suppress(FirewalldError):
+        client = open_client()
+    if client is not None and client.is_running():
+        if not client.is_failed() and client.trouble():
+            raise FirewalldError(f"No changes were made. {client.trouble()}")
+        others = client.others(record.objects)
+        if client.is_failed():
+            judge_flush(others, terms)
+    for key in affected:
+        for path in files_of(*key):
+            remove_file(path)
+    if client is None or not client.is_running():
+        return _Repaired(whole)
+    if not client.is_failed() and wait_until_forgotten(client.permanent_keys, affected):
+        return _Repaired(whole)
+    client.reload()
+    client.restore_tables(others)
+    return _Repaired(whole, reloaded=True)
 
 
 def _with_written_profiles(client: Client, record: Record, before: Record) -> Record:
@@ -275,21 +376,43 @@ def _plan(client: Client, record: Record, wanted: Optional[Wanted]) -> tuple[Sta
             "collection (k3s_topology_mode segregated). Let them name ANY, disable or delete them, "
             "bind the NIC to another zone first, or set k3s_topology_mode to shared"
         )
+    unbound = unbound_interfaces(state, record, wanted["policies"], wanted["zones"])
+    if unbound:
+        raise FirewalldError(
+            f"No changes were made. No zone lists the interface {', '.join(unbound)}, on which "
+            "packets of pods arrive (k3s_topology_overlay_interfaces). Bind it to the zone that it "
+            f"is in: firewall-cmd --permanent --zone={state.default_zone} "
+            f"--change-interface={unbound[0]}; firewall-cmd --reload"
+        )
     target = target_present(state, record, **wanted)
-    unknown = conflicts(state, target, record)
+    unknown = conflicts(state, target, record, client.permanent_keys())
     if unknown:
         raise FirewalldError(
             "No changes were made. firewalld has objects that this collection would create, but "
             f"did not: {', '.join(' '.join(key) for key in unknown)}. If they are your own, give "
             "them another name. If they are left from a run whose state file "
-            f"{RECORD_PATH} was lost, delete them and run again: "
-            f"{'; '.join(_deletion(key) for key in unknown)}; firewall-cmd --reload"
+            f"{RECORD_PATH} was lost, delete everything that is left and run again: "
+            f"{'; '.join(_deletions(client, state, target, record, unknown))}"
         )
     return state, target
 
 
-def _deletion(key: Key) -> str:
-    return f"firewall-cmd --permanent --delete-{key[0]}={key[1]}"
+def _deletions(
+    client: Client, state: State, target: Target, record: Record, unknown: Sequence[Key]
+) -> list[str]:
+    """Return commands that delete objects without a record, in an order that firewalld accepts."""
+    present = client.permanent_keys()
+    gone = {*unknown, *(owned_keys(target.permanent) & present - record.objects)}
+    zones = {name for kind, name in gone if kind == ZONE}
+    commands = [
+        f"firewall-cmd --permanent --zone={state.default_zone} --change-interface={name}"
+        for (kind, name), settings in sorted(state.permanent.items())
+        if kind == BINDING and settings["zone"] in zones
+    ]
+    for kind in (POLICY, ZONE, IPSET):
+        for name in sorted(name for one, name in gone if one == kind):
+            commands.append(f"firewall-cmd --permanent --delete-{kind}={name}")
+    return [*commands, "firewall-cmd --reload"]
 
 
 def _checkpoint(

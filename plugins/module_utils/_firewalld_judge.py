@@ -37,6 +37,7 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_pla
     State,
     Target,
     changes,
+    references,
     runtime_changes,
 )
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._iptables_rules import (
@@ -90,6 +91,11 @@ def judge_change(
     trouble = client.trouble()
     if trouble:
         raise FirewalldError(f"No changes were made. {trouble}")
+    removed = {
+        step.key for step in changes(state.permanent, target.permanent) if step.after is None
+    }
+    if removed:
+        _judge_references(client, owned, removed, state.default_zone)
     if client.is_running():
         if reloads:
             _judge_reload(client, owned, others, terms)
@@ -109,7 +115,7 @@ def judge_change(
             if which or client.is_running():
                 before = _configuration(client, state.default_zone, theirs, ours, terms.connection)
                 after = _configuration(client, state.default_zone, theirs, wanted, terms.connection)
-                _judge_connection(before, after, terms.connection, which)
+                _judge_connection(before, after, terms, which)
 
 
 def _only_admits(state: State, target: Target) -> bool:
@@ -140,6 +146,11 @@ def _judge_reload(client: Judged, owned: Collection[Key], others: Others, terms:
             "Activate it with firewall-cmd --reload, keep it with firewall-cmd "
             "--runtime-to-permanent, or delete it; then run again"
         )
+    judge_flush(others, terms)
+
+
+def judge_flush(others: Others, terms: Terms) -> None:
+    """Raise FirewalldError if a reload needs consent, since it flushes rules of Kubernetes."""
     chains = sorted({chain for text in others.tables.values() for chain in kubernetes_chains(text)})
     if not chains or terms.allow_disruptive_reload:
         return
@@ -155,6 +166,23 @@ def _judge_reload(client: Judged, owned: Collection[Key], others: Others, terms:
         )
 
 
+def _judge_references(
+    client: Judged, owned: Collection[Key], removed: Collection[Key], default_zone: str
+) -> None:
+    others = {
+        key: client.permanent_settings(key) for key in client.permanent_keys() if key not in owned
+    }
+    found = references(others, removed)
+    if (ZONE, default_zone) in removed:
+        found.append(f"{default_zone} is the default zone (firewall-cmd --set-default-zone=ZONE)")
+    if found:
+        raise FirewalldError(
+            "No changes were made. firewalld would not start with objects that name what this run "
+            f"removes: {'; '.join(found)}. Change or delete them with firewall-cmd --permanent, "
+            "reload firewalld, and run again"
+        )
+
+
 def _judge_removal(terms: Terms) -> None:
     running = [] if terms.allow_disruptive_reload else terms.kubernetes()
     if running:
@@ -167,10 +195,21 @@ def _judge_removal(terms: Terms) -> None:
 
 
 def _judge_connection(
-    before: Configuration, after: Configuration, connection: Connection, which: str
+    before: Configuration, after: Configuration, terms: Terms, which: str
 ) -> None:
+    connection = terms.connection
+    assert connection is not None
     later = judge(after, connection)
     now = judge(before, connection)
+    # Without a rollback, a change that may block the connection is refused as well.
+    unsure = later.admitted is None and now.admitted is True and not terms.confirm_timeout
+    if unsure:
+        raise FirewalldError(
+            f"No changes were made. The change may block Ansible's own SSH connection, from "
+            f"{connection.source} to port {connection.port}/tcp{which} ({later.because}), and "
+            "confirm_timeout (k3s_firewall_confirm_timeout) is 0, so that the node would not roll "
+            "it back. Set it to a number of seconds such as 60"
+        )
     if later.admitted is False and now.admitted is not False:
         port = connection.port
         option = "--add-service=ssh" if port == _SSH_PORT else f"--add-port={port}/tcp"

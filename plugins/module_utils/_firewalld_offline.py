@@ -88,6 +88,10 @@ class OfflineFirewalld:
 
         return str(VERSION)
 
+    def is_failed(self) -> bool:
+        """Tell that nothing has failed: what does not run has not read its configuration."""
+        return False
+
     def trouble(self) -> str:
         """Return what keeps firewalld from taking a change, empty where nothing does."""
         return self._trouble

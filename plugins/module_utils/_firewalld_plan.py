@@ -35,7 +35,7 @@ Objects = dict[Key, Settings]
 # takes effect by a reload.
 RUNTIME_KEYS = frozenset(
     "egress_zones entries forward forward_ports icmp_block_inversion icmp_blocks ingress_zones "
-    "masquerade ports protocols rich_rules rules_str services source_ports zone".split()
+    "interfaces masquerade ports protocols rich_rules rules_str services source_ports zone".split()
 )
 # An object exists before another refers to it, and goes after it.
 _CREATION_ORDER = (IPSET, ZONE, PORTS, BINDING, POLICY)
@@ -101,7 +101,8 @@ class Record:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Record:
-        """Read the form of to_dict(). Raises KeyError or TypeError where it is another."""
+        """Read the form of to_dict(). Raises KeyError, TypeError or ValueError if it is another."""
+        _check(data)
         return cls(
             bindings={
                 name: Former(
@@ -122,6 +123,31 @@ class Record:
             ports={**self.ports, **later.ports},
             objects=self.objects | later.objects,
         )
+
+
+def _check(data: Mapping[str, Any]) -> None:
+    """Raise TypeError or KeyError if the parts of a record are not of their types."""
+
+    def need(condition: bool, what: Any) -> None:
+        if not condition:
+            raise TypeError(f"unexpected value {str(what)[:80]}")
+
+    def need_ports(ports: Any) -> None:
+        need(isinstance(ports, list), ports)
+        for port in ports:
+            need(isinstance(port, str), port)
+            _ports.parse_port(port.partition("/")[0])
+
+    for key in data["objects"]:
+        need(isinstance(key, list) and len(key) == 2, key)
+        need(key[0] in _OWNED_KINDS and isinstance(key[1], str), key)
+    for former in data["bindings"].values():
+        need(isinstance(former["permanent"], str), former)
+        need(isinstance(former["runtime"], str), former)
+    for added in data["ports"].values():
+        need_ports(added["added"])
+        need_ports(added["before"])
+        need(isinstance(added.get("builtin"), (dict, type(None))), added)
 
 
 @dataclass(frozen=True)
@@ -185,13 +211,21 @@ def owned_keys(objects: Iterable[Key]) -> frozenset[Key]:
     return frozenset(key for key in objects if key[0] in _OWNED_KINDS)
 
 
-def conflicts(state: State, target: Target, record: Record) -> list[Key]:
-    """Return wanted objects that exist, were not created by us, and differ from what we create.
+def conflicts(
+    state: State, target: Target, record: Record, permanent_keys: Collection[Key]
+) -> list[Key]:
+    """Return objects that exist, were not created by us, and stand in the way of what we create.
 
-    One that is equal is adopted. An ipset that only the runtime has is a leftover of an ipset that
-    was deleted: firewalld cannot create one without the permanent configuration.
+    One that equals what is wanted is adopted. An ipset that only the runtime has is a leftover of
+    an ipset that was deleted: firewalld cannot create one without the permanent configuration.
+    Zones and policies share their names.
     """
-    found = []
+    other_kind = {ZONE: POLICY, POLICY: ZONE}
+    found = [
+        (other_kind[kind], name)
+        for kind, name in sorted(owned_keys(target.permanent))
+        if kind in other_kind and (other_kind[kind], name) in permanent_keys
+    ]
     for key in sorted(owned_keys(target.permanent) - record.objects):
         permanent, runtime = state.permanent.get(key), state.runtime.get(key)
         if permanent is None and (runtime is None or key[0] == IPSET):
@@ -317,6 +351,37 @@ def users_zone(runtime: Objects, record: Record, interface: str) -> str:
     return "" if (ZONE, zone) in record.objects else zone
 
 
+def unbound_interfaces(
+    state: State,
+    record: Record,
+    policies: Sequence[Mapping[str, Any]],
+    zones: Sequence[Mapping[str, Any]],
+) -> list[str]:
+    """Name interfaces that policies are for and that no zone lists.
+
+    Before 2.0, a policy for the default zone does not apply to an interface that is in it only
+    because no zone lists it.
+    """
+    held = {zone["interface"] for zone in zones}
+    named = {name for policy in policies for name in policy.get("ingress_interfaces") or ()}
+    return sorted(name for name in named - held if not users_zone(state.runtime, record, name))
+
+
+def references(objects: Objects, removed: Collection[Key]) -> list[str]:
+    """Name objects of others that name objects which are to be removed, with what they name."""
+    zones = {name for kind, name in removed if kind == ZONE}
+    ipsets = {name for kind, name in removed if kind == IPSET}
+    found = []
+    for (kind, name), settings in sorted(objects.items()):
+        named = zones & {*settings.get("ingress_zones", ()), *settings.get("egress_zones", ())}
+        for rule in (*settings.get("rules_str", ()), *settings.get("rich_rules", ())):
+            named |= ipsets & set(re.findall(r'ipset="([^"]+)"', rule))
+        named |= ipsets & {source.partition(":")[2] for source in settings.get("sources", ())}
+        if named:
+            found.append(f"{kind} {name} names {', '.join(sorted(named))}")
+    return found
+
+
 def printable(objects: Objects, keys: Sequence[Key]) -> dict[str, dict[str, Settings]]:
     """Return some objects as nested dictionaries, for a diff that people read."""
     result: dict[str, dict[str, Settings]] = {}
@@ -369,8 +434,7 @@ def _ingress_zones(
     ingress = set(policy["ingress_zones"])
     held = {zone["interface"]: zone["name"] for zone in zones}
     for interface in policy.get("ingress_interfaces") or ():
-        # Before 2.0 a policy for the default zone does not apply to a NIC that no zone lists.
-        ingress.add(held.get(interface) or users_zone(state.runtime, record, interface) or "ANY")
+        ingress.add(held.get(interface) or users_zone(state.runtime, record, interface))
     if "ANY" in ingress:
         return ["ANY"]
     named = addresses_named(policy, ipsets)

@@ -136,8 +136,9 @@ def read_state(client: Readable, record: Record, wanted: Optional[Wanted]) -> St
         running_zones={
             zone: client.runtime_settings((ZONE, zone)) for zone in sorted(copied & running)
         },
-        ends_early=wanted is not None and _ends_early(client, default_zone, users),
-        sources={zone: held["sources"] for zone, held in users.items() if held["sources"]},
+        ends_early=wanted is not None
+        and _ends_early(client, {default_zone, *users, *(copied & running)}),
+        sources=_sources(client, users),
         taken=_taken(client, overlay, permanent, _without(users, default_zone), own_zones),
         foreign_policies=_foreign_policies(client, managed) if interfaces else {},
         builtin_zones=frozenset(zone for zone in port_zones if client.is_builtin(zone)),
@@ -153,12 +154,33 @@ def _without(zones: ActiveZones, default_zone: str) -> ActiveZones:
     return {zone: held for zone, held in zones.items() if zone != default_zone}
 
 
-def _ends_early(client: Readable, default_zone: str, users: ActiveZones) -> bool:
-    """Tell whether a zone in use drops or rejects before positive priorities are evaluated."""
+def _ends_early(client: Readable, zones: Collection[str]) -> bool:
+    """Tell whether a zone drops or rejects before positive priorities are evaluated.
+
+    C(zones) are those in use, and those that zones of ours copy.
+    """
     return client.version().startswith("0.") and any(
-        client.runtime_settings((ZONE, zone)).get("target") in _DROPPING
-        for zone in {default_zone, *users}
+        client.runtime_settings((ZONE, zone)).get("target") in _DROPPING for zone in zones
     )
+
+
+def _sources(client: Readable, zones: ActiveZones) -> dict[str, list[str]]:
+    """Return the addresses that zones take as sources, with those of their ipsets.
+
+    A zone that drops or rejects all packets is a ban, to which nothing is added.
+    """
+    found = {}
+    ipsets = {name for kind, name in client.runtime_keys() if kind == IPSET}
+    for zone, held in zones.items():
+        sources = list(held["sources"])
+        if not sources or client.runtime_settings((ZONE, zone)).get("target") in _DROPPING:
+            continue
+        for source in held["sources"]:
+            kind, _colon, name = source.partition(":")
+            if kind == "ipset" and name in ipsets:
+                sources += client.runtime_settings((IPSET, name))["entries"]
+        found[zone] = sources
+    return found
 
 
 def _foreign_policies(client: Readable, managed: Collection[Key]) -> dict[str, set[str]]:
@@ -191,10 +213,10 @@ def _taken(
     for name, interfaces in overlay.items():
         bound = permanent.get((ZONE, name), {}).get("interfaces", [])
         for interface in interfaces:
-            zone = _holder(interface, users)
+            zone, listed = _holder(interface, users)
             settings_of: Callable[[Key], Settings] = client.runtime_settings
             if not zone and interface not in bound:
-                zone = client.permanent_holder(interface)
+                zone, listed = client.permanent_holder(interface), interface
                 settings_of = client.permanent_settings
             if not zone or zone in own_zones:
                 continue
@@ -202,7 +224,7 @@ def _taken(
             if settings_of((ZONE, zone)).get("target") != "ACCEPT":
                 wrong.append(
                     f"{interface} is in zone {zone}: firewall-cmd --permanent --zone={zone} "
-                    f"--remove-interface={interface}, and the same without --permanent"
+                    f"--remove-interface={listed}, and the same without --permanent"
                 )
     if wrong:
         raise FirewalldError(
@@ -213,10 +235,10 @@ def _taken(
     return found
 
 
-def _holder(interface: str, zones: ActiveZones) -> str:
-    """Return the zone that holds an interface, by its name or by a pattern such as cni+."""
+def _holder(interface: str, zones: ActiveZones) -> tuple[str, str]:
+    """Return the zone that holds an interface, and the name or pattern (cni+) that it lists."""
     for zone, held in zones.items():
         for name in held["interfaces"]:
             if name == interface or (name.endswith("+") and interface.startswith(name[:-1])):
-                return zone
-    return ""
+                return zone, name
+    return "", ""

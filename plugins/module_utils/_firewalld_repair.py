@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Repair files of this collection that firewalld cannot read, such as truncated ones."""
+"""Find files of this collection that firewalld cannot read, such as truncated ones."""
 
 from __future__ import annotations
 
@@ -11,12 +11,8 @@ import time
 import xml.etree.ElementTree
 from collections.abc import Callable, Collection
 
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._files import remove_file
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld import files_of
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_plan import (
-    POLICY,
-    Key,
-)
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_plan import Key
 
 # firewalld watches its files and forgets an object whose file is removed.
 _WATCH_SECONDS = 5.0
@@ -26,18 +22,6 @@ _STEP = 0.1
 def broken_objects(owned: Collection[Key]) -> list[Key]:
     """Return the objects of this collection whose file is there and is not XML."""
     return [key for key in sorted(owned) if _is_broken(files_of(*key)[0])]
-
-
-def remove_broken(broken: Collection[Key], owned: Collection[Key]) -> list[Key]:
-    """Remove broken files and the policies that may name their objects. Raises OSError.
-
-    Returns what was removed. The next step of the run creates all of it again.
-    """
-    removed = sorted({*broken, *(key for key in owned if key[0] == POLICY)})
-    for key in removed:
-        for path in files_of(*key):
-            remove_file(path)
-    return removed
 
 
 def wait_until_forgotten(permanent_keys: Callable[[], set[Key]], keys: Collection[Key]) -> bool:

@@ -13,11 +13,28 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_pla
     Key,
     Record,
     State,
+    Target,
     addresses_named,
     overlaps,
 )
 
 _NAME_PREFIX = "k3s-"
+
+
+def adopted_objects(state: State, target: Target, record: Record) -> list[str]:
+    """Name objects that this run adopts, since they equal what it would create."""
+    adopted = sorted(
+        f"{kind} {name}"
+        for kind, name in target.record.objects - record.objects
+        if (kind, name) in state.permanent
+    )
+    if not adopted:
+        return []
+    return [
+        "The state file does not list these firewalld objects, and they equal what this collection "
+        f"creates: {', '.join(adopted)}. They are recorded as created by it from now on, and "
+        "remove deletes them"
+    ]
 
 
 def left_objects(keys: Collection[Key], record: Record) -> list[str]:

@@ -201,6 +201,7 @@ def roll_back(client: Writer, checkpoint: Checkpoint, interrupted: bool) -> None
         if problem is not None:
             reload_and_restore_others(client, managed)
             write(client, checkpoint.permanent, checkpoint.runtime, managed)
+            _rebind(client, checkpoint.permanent)
             restore_all(checkpoint.files, client.load_profile)
         if interrupted:
             restore_others(client, checkpoint.others, managed)

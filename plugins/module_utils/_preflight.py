@@ -199,6 +199,14 @@ def _units(where: tuple[str, ...], facts: Facts) -> Iterator[Finding]:
             "firewalld is neither running nor enabled",
             "systemctl enable --now firewalld, or leave that to whoever switches it on later",
         )
+    if starts("firewalld.service") and facts["strict_forward_ports"]:
+        yield Finding(
+            ERROR,
+            where,
+            "StrictForwardPorts=yes in /etc/firewalld/firewalld.conf rejects the ports that K3s "
+            "publishes (ServiceLB, NodePort, hostPort)",
+            "set StrictForwardPorts=no there, and run: firewall-cmd --reload",
+        )
     if starts("nftables.service") and facts["flushes_ruleset"]:
         yield Finding(
             ERROR,

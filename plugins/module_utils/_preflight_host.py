@@ -44,6 +44,7 @@ UNITS = (
     "ufw.service",
 )
 _SHOW = ("systemctl", "show", "--property=Id,LoadState,ActiveState,UnitFileState", *UNITS)
+_FIREWALLD = "/etc/firewalld/firewalld.conf"
 _NFTABLES = ("/etc/nftables.conf", "/etc/sysconfig/nftables.conf")
 # Where prepare, remove and K3s write.
 _WRITTEN = (
@@ -105,6 +106,7 @@ def gather(
             )
         ],
         "units": parse_units(run_command(_SHOW)),
+        "strict_forward_ports": strict_forward_ports(read_file(_FIREWALLD)),
         "flushes_ruleset": any(flushes(read_file(path)) for path in _NFTABLES),
         "networkmanager_spares_cni": any(spares_cni(read_file(path)) for path in _nm_files()),
         "missing_drivers": missing_drivers(release, read_file, os.path.exists),
@@ -166,6 +168,12 @@ def parse_units(text: str) -> dict[str, dict[str, str]]:
 def flushes(text: str) -> bool:
     """Tell whether a file of nft takes away the rules of everybody."""
     return re.search(r"^\s*flush\s+ruleset\b", text, re.MULTILINE) is not None
+
+
+def strict_forward_ports(text: str) -> bool:
+    """Tell whether firewalld rejects DNAT of other software (since 2.3)."""
+    found = re.findall(r"^\s*StrictForwardPorts\s*=\s*(\w+)", text, re.MULTILINE)
+    return bool(found) and found[-1].lower() in ("yes", "true")
 
 
 def spares_cni(text: str) -> bool:

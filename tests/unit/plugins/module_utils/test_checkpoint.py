@@ -38,6 +38,7 @@ IDENTITY = "00c0ffee00c0ffee"
 
 TEXTS = st.text(max_size=6)
 LISTS = st.lists(TEXTS, max_size=3)
+PORTS = st.lists(st.sampled_from(["80/tcp", "1-9/udp"]), max_size=2)
 SETTINGS = st.dictionaries(
     TEXTS,
     TEXTS | st.booleans() | st.integers() | LISTS | st.lists(LISTS, max_size=2),
@@ -52,7 +53,7 @@ RECORDS = st.builds(
     Record,
     bindings=st.dictionaries(TEXTS, FORMERS, max_size=2),
     ports=st.dictionaries(
-        TEXTS, st.builds(AddedPorts, LISTS, LISTS, st.none() | SETTINGS), max_size=2
+        TEXTS, st.builds(AddedPorts, PORTS, PORTS, st.none() | SETTINGS), max_size=2
     ),
 )
 OTHERS = st.builds(

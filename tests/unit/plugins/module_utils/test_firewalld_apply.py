@@ -580,7 +580,7 @@ def test_second_run_on_any_host_changes_nothing(host, mode):
 
 RECORD = Record(
     bindings={"eth0": Former("internal", "work")},
-    ports={"public": AddedPorts(["6443/tcp"], ["80/tcp"], True)},
+    ports={"public": AddedPorts(["6443/tcp"], ["80/tcp"], {"services": ["ssh"]})},
     objects=frozenset({(ZONE, "k3s-pods"), (IPSET, "k3s-nodes")}),
 )
 

@@ -21,10 +21,12 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_pla
     conflicts,
     owned_keys,
     printable,
+    references,
     runtime_changes,
     subtract_ports,
     target_absent,
     target_present,
+    unbound_interfaces,
     unite_ports,
 )
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._networkmanager import Profile
@@ -341,6 +343,7 @@ def test_plain_ports_never_go_to_a_zone_of_ours_that_is_about_to_go():
 
 
 NAMES = st.text("abcz-019", min_size=1, max_size=8)
+BUILTIN = st.none() | st.just({"services": ["ssh"]})
 PORT_LISTS = st.lists(st.sampled_from(["80/tcp", "53/udp", "1-9/tcp"]), unique=True)
 PROFILES = st.builds(
     Profile,
@@ -358,7 +361,7 @@ RECORDS = st.builds(
     ),
     objects=st.frozensets(st.tuples(st.sampled_from([IPSET, ZONE, POLICY]), NAMES), max_size=4),
     ports=st.dictionaries(
-        NAMES, st.builds(AddedPorts, PORT_LISTS, PORT_LISTS, st.booleans()), max_size=3
+        NAMES, st.builds(AddedPorts, PORT_LISTS, PORT_LISTS, BUILTIN), max_size=3
     ),
 )
 
@@ -442,9 +445,45 @@ def test_a_policy_for_an_interface_names_the_zone_that_holds_it():
     assert routed(state(runtime="internal"), zones=[CLUSTER_ZONE]) == ["k3s-cluster"]
 
 
-def test_a_policy_for_an_interface_in_no_zone_names_any():
-    # Before 2.0 a policy for the default zone does not apply to it.
-    assert routed(state()) == ["ANY"]
+def test_an_interface_in_no_zone_is_unbound():
+    policies = [{"ingress_interfaces": ["eth0"]}]
+    assert unbound_interfaces(state(), Record(), policies, ()) == ["eth0"]
+    assert unbound_interfaces(state(runtime="work"), Record(), policies, ()) == []
+    assert unbound_interfaces(state(), Record(), policies, [CLUSTER_ZONE]) == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"ingress_zones": ["k3s-cluster"]}, "k3s-cluster"),
+        ({"egress_zones": ["public", "k3s-cluster"]}, "k3s-cluster"),
+        ({"rules_str": ['rule source ipset="k3s-nodes" drop']}, "k3s-nodes"),
+        ({"rich_rules": ['rule source ipset="k3s-nodes" accept']}, "k3s-nodes"),
+        ({"sources": ["ipset:k3s-nodes", "192.0.2.1"]}, "k3s-nodes"),
+        ({"ingress_zones": ["ANY"], "sources": ["k3s-nodes"]}, None),
+    ],
+)
+def test_references_are_objects_that_name_what_is_removed(settings, named):
+    found = references({(POLICY, "mine"): settings}, OURS)
+    assert found == ([f"policy mine names {named}"] if named else [])
+
+
+BROKEN_RECORDS = [
+    {"objects": [["zone", 1]]},
+    {"objects": [["service", "x"]]},
+    {"objects": ["zone"]},
+    {"bindings": {"eth0": {"permanent": None, "runtime": "", "profile": None}}},
+    {"ports": {"public": {"added": 5, "before": []}}},
+    {"ports": {"public": {"added": "80/tcp", "before": []}}},
+    {"ports": {"public": {"added": ["x/tcp"], "before": []}}},
+    {"ports": {"public": {"added": [], "before": [], "builtin": 1}}},
+]
+
+
+@pytest.mark.parametrize("broken", BROKEN_RECORDS, ids=str)
+def test_a_record_of_other_types_is_refused(broken):
+    with pytest.raises((KeyError, TypeError, ValueError)):
+        Record.from_dict({**Record().to_dict(), **broken})
 
 
 def test_a_policy_for_an_interface_that_leaves_our_zone_names_the_former_one():
@@ -487,11 +526,11 @@ def test_an_interface_that_a_zone_of_the_user_accepts_stays_there():
 # Ownership
 
 
-def conflicting(permanent, runtime, record=None):
+def conflicting(permanent, runtime, record=None, others=()):
     of = state()
     of.permanent.update(permanent)
     of.runtime.update(runtime)
-    return conflicts(of, present(of), record or Record())
+    return conflicts(of, present(of), record or Record(), {*permanent, *others})
 
 
 NODES = (IPSET, "k3s-nodes")
@@ -518,6 +557,11 @@ def test_an_object_that_equals_what_is_wanted_is_adopted():
     assert conflicting({NODES: WANTED}, {NODES: WANTED}) == []
     # Not reloaded yet.
     assert conflicting({NODES: WANTED}, {}) == []
+
+
+def test_a_zone_with_the_name_of_a_wanted_policy_conflicts():
+    zone = (ZONE, "k3s-from-nodes")
+    assert conflicting({}, {}, others=[zone, (IPSET, "k3s-from-nodes")]) == [zone]
 
 
 def test_an_ipset_that_only_the_runtime_has_is_a_leftover():

@@ -16,7 +16,6 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_pla
 )
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_repair import (
     broken_objects,
-    remove_broken,
     wait_until_forgotten,
 )
 
@@ -50,14 +49,6 @@ def test_broken_objects_are_those_whose_file_is_not_xml(etc, content):
 def test_broken_objects_of_others_are_not_named(etc):
     (etc / "zones/public.xml").write_text("")
     assert broken_objects(OWNED) == []
-
-
-def test_remove_broken_removes_policies_as_well(etc):
-    (etc / "ipsets/k3s-nodes.xml").write_text("")
-    assert remove_broken([NODES], OWNED) == sorted([NODES, *POLICIES])
-    assert not (etc / "ipsets/k3s-nodes.xml").exists()
-    assert not (etc / "policies/k3s-from-nodes.xml").exists()
-    assert (etc / "zones/public.xml").exists()
 
 
 def test_wait_until_forgotten_asks_until_the_keys_are_gone(monkeypatch):

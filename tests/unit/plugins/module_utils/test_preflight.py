@@ -43,6 +43,7 @@ def facts(name, **others):
         "networkmanager_spares_cni": False,
         "missing_drivers": [],
         "read_only": [],
+        "strict_forward_ports": False,
         "driver_package": "the package kernel-modules",
         "rp_filter": "0",
         "held": [],
@@ -88,6 +89,7 @@ def test_nodes_without_a_fault_have_no_finding():
         ),
         ({"units": {"firewalld.service": {**LOADED, "load": "masked"}}}, "error", "masked"),
         ({"missing_drivers": ["vxlan"]}, "error", "no driver vxlan"),
+        ({"strict_forward_ports": True}, "error", "StrictForwardPorts=yes"),
         ({"read_only": ["/etc/firewalld", "/var"]}, "error", "/etc/firewalld, /var is read-only"),
         (nic(dynamic=[NODES[NAMES[0]]["address"]]), "warning", "DHCP"),
         (

@@ -118,3 +118,18 @@ def test_the_hardwares_addresses_of_this_very_host_are_found():
 def test_the_last_name_that_k3s_is_told_counts(given, expected):
     settings = [Setting(f"file {number}", "node-name", one) for number, one in enumerate(given)]
     assert host.node_name(settings) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "strict"),
+    [
+        ("", False),
+        ("StrictForwardPorts=no\n", False),
+        ("# StrictForwardPorts=yes\n", False),
+        ("DefaultZone=public\nStrictForwardPorts=yes\n", True),
+        ("StrictForwardPorts = Yes", True),
+        ("StrictForwardPorts=yes\nStrictForwardPorts=no\n", False),
+    ],
+)
+def test_strict_forward_ports_are_read_from_the_configuration(text, strict):
+    assert host.strict_forward_ports(text) is strict

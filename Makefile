@@ -88,7 +88,7 @@ test-all: test test-rest
 test-rest: $(READY)
 	-$(MAKE) --jobs=2 --keep-going $(CORES:%=.build/cores/%/ready)
 	$(MAKE) --jobs=$(JOBS) --output-sync=target LEFT_OUT='-m thorough' \
-	  $(ROUTES_REST) $(LIVE) $(ECOSYSTEM) \
+	  $(REST:%=scenario/%/guard) $(ROUTES_REST) $(LIVE) $(ECOSYSTEM) \
 	  $(foreach scenario,$(SCENARIOS),$(patsubst %,scenario/%/$(scenario),$(REST))) \
 	  sanity $(CORES:%=unit/%) docs awx
 

@@ -92,6 +92,20 @@ def active():
     return [call("zone.getActiveZones"), call("policy.getActivePolicies")]
 
 
+def whole(kind, name):
+    """Read what a reload or start made of the configuration."""
+    return [
+        get("", "state"),
+        *names(),
+        *active(),
+        *look(kind, name),
+        *look("ipset", "k3s-kept"),
+        *look("zone", "k3s-other"),
+        *look("zone", "public"),
+        call("getDefaultZone"),
+    ]
+
+
 def create(kind, name, settings):
     return config({"zone": "addZone2", "policy": "addPolicy"}[kind], name, settings)
 
@@ -145,6 +159,11 @@ POLICY = {
     "description": "described",
 }
 NODES = config("addIPSet", "k3s-nodes", ipset(["192.0.2.11", "192.0.2.12"]))
+BY_NODES = {**INPUT, "rich_rules": [RULE.format("6443")]}
+USERS_OF_NODES = (
+    ("policy", "k3s-from-nodes", BY_NODES),
+    ("zone", "k3s-cluster", {"interfaces": ["eth9"], "rules_str": [RULE.format("6443")]}),
+)
 
 SCRIPT = {
     "unknown names": [
@@ -241,6 +260,10 @@ SCRIPT = {
         config("addIPSet", "k3s-overlap", ipset(["10.0.0.0/8", "10.1.0.0/16"], "hash:net")),
         RELOAD,
         get("", "state"),
+        *names(),
+        saved("ipset", "k3s-overlap"),
+        *look("zone", "public"),
+        *look("policy", "allow-host-ipv6"),
         config("addIPSet", "k3s-other", ipset([])),
         create("zone", "k3s-cluster", {}),
         RESTART,
@@ -685,6 +708,87 @@ SCRIPT = {
         get("", "state"),
         *names(),
         *active(),
+    ],
+    "reload after the removal of an ipset in use": [
+        step
+        for flush, (kind, name, settings) in (
+            ("yes", USERS_OF_NODES[0]),
+            ("no", USERS_OF_NODES[0]),
+            ("yes", USERS_OF_NODES[1]),
+            # Not active: no interface is in the zone.
+            ("yes", ("policy", "k3s-from-nodes", {**BY_NODES, "ingress_zones": ["work"]})),
+        )
+        for step in (
+            RESET,
+            call(f"{PROPERTIES}.Set", f"{NAME}.config", "FlushAllOnReload", flush, on="config"),
+            NODES,
+            config("addIPSet", "k3s-kept", ipset(["192.0.2.99"])),
+            create("zone", "k3s-other", {"interfaces": ["eth8"], "ports": [("81", "tcp")]}),
+            create(kind, name, settings),
+            RELOAD,
+            *active(),
+            permanent("ipset", "k3s-nodes", "remove"),
+            RELOAD,
+            *whole(kind, name),
+            RELOAD,
+            get("", "state"),
+            # What the daemon accepts in this state, and what it makes of it.
+            update("zone", "k3s-other", {"services": ["ssh"]}),
+            saved("zone", "k3s-other"),
+            permanent("ipset", "k3s-kept", "addEntry", "192.0.2.98"),
+            saved("ipset", "k3s-kept"),
+            permanent("ipset", "k3s-kept", "update", ipset(["192.0.2.97"])),
+            permanent(kind, name, "remove"),
+            RELOAD,
+            *whole(kind, name),
+            RESTART,
+            *whole(kind, name),
+        )
+    ],
+    "start after the removal of an ipset in use": [
+        step
+        for kind, name, settings in USERS_OF_NODES
+        for step in (
+            RESET,
+            NODES,
+            config("addIPSet", "k3s-kept", ipset(["192.0.2.99"])),
+            create("zone", "k3s-other", {"interfaces": ["eth8"], "ports": [("81", "tcp")]}),
+            create(kind, name, settings),
+            permanent("ipset", "k3s-nodes", "remove"),
+            RESTART,
+            *whole(kind, name),
+            permanent(kind, name, "remove"),
+            RELOAD,
+            *whole(kind, name),
+        )
+    ],
+    "reload after the removal of a zone in use": [
+        step
+        for end in ("ingress_zones", "egress_zones")
+        for step in (
+            RESET,
+            create("zone", "k3s-cluster", {}),
+            create(
+                "policy",
+                "k3s-from-nodes",
+                {
+                    **POLICY,
+                    "rich_rules": [POD_RULE],
+                    "ports": [("1", "tcp")],
+                    end: ["k3s-cluster"],
+                },
+            ),
+            RELOAD,
+            permanent("zone", "k3s-cluster", "remove"),
+            RELOAD,
+            get("", "state"),
+            *names(),
+            running("policy", "k3s-from-nodes"),
+            permanent("policy", "k3s-from-nodes", "remove"),
+            RELOAD,
+            get("", "state"),
+            *names(),
+        )
     ],
     "direct rules": [
         RESET,

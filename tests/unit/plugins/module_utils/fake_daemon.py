@@ -115,6 +115,8 @@ class FirewalldDaemon:
         self._running: Objects = {kind: {} for kind in KINDS}
         # Policies that firewalld 0.9 does not load, though it goes on running them.
         self._hidden: set[str] = set()
+        # What firewalld takes for the permanent configuration after a failed reload.
+        self._left: Optional[Objects] = None
         self.properties: dict[str, Any] = {
             json.loads(arguments)[1]: one["answer"]
             for (on, call, arguments), one in self._answers.items()
@@ -160,8 +162,10 @@ class FirewalldDaemon:
         self.panic = False
         self._direct: dict[str, list[Any]] = {"Chain": [], "Rule": [], "Passthrough": []}
         self._default_interfaces.clear()
-        self._failed = False
-        self._load(flush=True)
+        # Why firewalld is in the state FAILED, and whether it runs its stock configuration.
+        self._failed: Optional[DBusException] = None
+        self._failsafe = False
+        self._load(flush=True, start=True)
 
     def stop(self) -> None:
         self.running = False
@@ -300,31 +304,36 @@ class FirewalldDaemon:
         return self._answer("getServiceSettings2", name)
 
     def _main_reload(self) -> None:
-        if self._checks_all and not self._failed:
-            for kind in (ZONE, POLICY):
-                for name, settings in self._permanent(kind).items():
-                    self._check(kind, name, settings)
+        if self._checks_all:
+            self._check_files()
         self.reloads += 1
+        before = {kind: self._permanent(kind) for kind in KINDS}
         self._load(flush=self.properties["FlushAllOnReload"] == "yes")
         if self._failed:
-            text = "conflicting intervals specified" if self._checks_all else _EXISTS
-            raise error("COMMAND_FAILED", _NFTABLES + text)
+            # firewalld clears zones and ipsets before it loads the files, and its D-Bus objects
+            # keep the cleared ones.
+            ipset = _ipset(("", "", "", "", {}, []))
+            self._left = {
+                IPSET: {name: copy.deepcopy(ipset) for name in before[IPSET]},
+                ZONE: {name: self._new(ZONE) for name in before[ZONE]},
+                POLICY: before[POLICY],
+            }
+            raise self._failed
 
-    def _load(self, flush: bool) -> None:
+    def _load(self, flush: bool, start: bool = False) -> None:
         """Make the permanent configuration the running one."""
         before, self._running = self._running, {}
-        overlap = any(
-            _overlap(settings["entries"])
-            for settings in self._saved[IPSET].values()
-            if settings["type"] == "hash:net"
-        )
-        # Newer ones merge the intervals.
-        self._failed = overlap and self.version < (2, 4)
+        self._failed, self._failsafe = None, False
+        self._left = None
         self._running = {kind: copy.deepcopy(self._permanent(kind)) for kind in KINDS}
         if not self._checks_all:
             self._hidden = {name for name in self._saved[POLICY] if not self._loads(name)}
             for name in self._hidden:
-                self._running[POLICY][name] = copy.deepcopy(self._saved[POLICY][name])
+                self._running[POLICY][name] = copy.deepcopy(self._read_part(name))
+        self._failed = self._problem()
+        if start and self._failed and self._checks_all:
+            self._failsafe = True
+            self._running = {kind: copy.deepcopy(self._stock[kind]) for kind in KINDS}
         if flush:
             self._default_interfaces.clear()
             self._direct = {kind: [] for kind in self._direct}
@@ -334,6 +343,54 @@ class FirewalldDaemon:
             self._unbind(interface)
             if not zone or zone in self._running[ZONE]:
                 self._bind(interface, zone)
+
+    def _check_files(self) -> None:
+        """Check what a reload or start would load."""
+        self._check_all({kind: {**self._stock[kind], **self._saved[kind]} for kind in KINDS})
+
+    def _check_others(self, kind: str, name: str, settings: Settings) -> None:
+        """Check all of the permanent configuration, as it would be with a write."""
+        if self._checks_all:
+            objects = {other: self._permanent(other) for other in KINDS}
+            self._check_all({**objects, kind: {**objects[kind], name: settings}})
+
+    def _check_all(self, objects: Objects) -> None:
+        for kind in (ZONE, POLICY):
+            for name, settings in objects[kind].items():
+                # The package's own are valid.
+                if settings is not self._stock[kind].get(name):
+                    self._check(kind, name, settings, objects)
+
+    def _problem(self) -> Optional[DBusException]:
+        """Return why the configuration that was loaded can't be applied, None if it can."""
+        if self._checks_all:
+            try:
+                self._check_files()
+            except DBusException as problem:
+                return problem
+        overlap = any(
+            _overlap(settings["entries"])
+            for settings in self._running[IPSET].values()
+            if settings["type"] == "hash:net"
+        )
+        # Newer ones merge the intervals.
+        if overlap and self.version < (2, 4):
+            text = "conflicting intervals specified" if self._checks_all else _EXISTS
+            return error("COMMAND_FAILED", _NFTABLES + text)
+        # What is not active is not applied.
+        zones = {*self._zone_get_active_zones(), self.properties["DefaultZone"]}
+        rules = [
+            *(rule for name in zones for rule in self._running[ZONE][name]["rules_str"]),
+            *(
+                rule
+                for name in self._policy_get_active_policies()
+                for rule in self._running[POLICY][name]["rich_rules"]
+            ),
+        ]
+        for ipset in (one for rule in rules for one in _ipsets_of(rule)):
+            if ipset not in self._running[IPSET]:
+                return error("INVALID_IPSET", ipset)
+        return None
 
     def _keep(self, before: Objects) -> None:
         """Keep what a reload keeps without FlushAllOnReload."""
@@ -353,6 +410,15 @@ class FirewalldDaemon:
         except DBusException:
             return False
         return True
+
+    def _read_part(self, policy: str) -> Settings:
+        """Return what firewalld 0.9 has read of a policy when it meets a zone that is not there."""
+        settings = self._saved[POLICY][policy]
+        read = ["version", "short", "description", "target", "priority"]
+        zones = {ZONE: self._permanent(ZONE)}
+        if all(self._knows(zone, zones) for zone in settings["ingress_zones"]):
+            read.append("ingress_zones")
+        return {**self._new(POLICY), **{key: settings[key] for key in read}}
 
     # Zones and policies that run
 
@@ -672,7 +738,9 @@ class FirewalldDaemon:
             text = f"Zone '{name}': name {size}" if self._checks_all else f"Zone of '{name}' {size}"
             raise error("INVALID_NAME", text if self._checks_all else f"{text} False")
         self._check(kind, name, settings, bound=self._checks_all)
-        self._saved[kind][name] = {**self._new(kind), **copy.deepcopy(settings)}
+        new = {**self._new(kind), **copy.deepcopy(settings)}
+        self._check_others(kind, name, new)
+        self._write(kind, name, new)
         return self._path(kind, name)
 
     def _object_get_settings(self, kind: str, name: str) -> Any:
@@ -697,7 +765,14 @@ class FirewalldDaemon:
                 ):
                     raise error("ZONE_CONFLICT", one)
         self._check(kind, name, settings)
-        self._saved[kind][name] = {**copy.deepcopy(current), **copy.deepcopy(settings)}
+        new = {**copy.deepcopy(current), **copy.deepcopy(settings)}
+        self._check_others(kind, name, new)
+        self._write(kind, name, new)
+
+    def _write(self, kind: str, name: str, settings: Settings) -> None:
+        self._saved[kind][name] = settings
+        if self._left:
+            self._left[kind][name] = settings
 
     def _object_set_ports(self, kind: str, name: str, ports: list[Any]) -> None:
         self._update(kind, name, {"ports": ports})
@@ -721,6 +796,8 @@ class FirewalldDaemon:
     def _object_add_entry(self, kind: str, name: str, entry: str) -> None:
         self._check_state()
         settings = self._permanent(kind)[name]
+        if not settings["type"]:
+            raise error("INVALID_IPSET", "ipset type '' not usable")
         _check_entry(settings, entry)
         if entry in settings["entries"]:
             raise error("ALREADY_ENABLED", entry)
@@ -748,6 +825,8 @@ class FirewalldDaemon:
                 raise bare_error("module 'firewall.errors' has no attribute 'BUILTIN_POLICY'")
             raise error(f"BUILTIN_{kind.upper()}", f"'{name}' is built-in {kind}")
         del self._saved[kind][name]
+        if self._left:
+            del self._left[kind][name]
         self._paths = {path: one for path, one in self._paths.items() if one != (kind, name)}
 
     # Checks
@@ -883,7 +962,9 @@ class FirewalldDaemon:
         return {**settings, "target": "CONTINUE", "priority": -1}
 
     def _permanent(self, kind: str) -> dict[str, Settings]:
-        if self._failed and self._checks_all:
+        if self._left:
+            return self._left[kind]
+        if self._failsafe:
             return self._stock[kind]
         whole = {**self._stock[kind], **self._saved[kind]}
         hidden = self._hidden if kind == POLICY else ()

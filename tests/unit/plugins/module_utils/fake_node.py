@@ -21,6 +21,9 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils import (
     _files,
     _networkmanager,
 )
+from ansible_collections.edgeops.k3s_network.tests.unit.plugins.module_utils.recorded_ip import (
+    as_recorded,
+)
 
 NAME = "k3s-default-route"
 KEYFILE = f"/etc/NetworkManager/system-connections/{NAME}.nmconnection"
@@ -35,6 +38,8 @@ NETDEV = f"/etc/systemd/network/10-{NAME}.netdev"
 NETWORK = f"/etc/systemd/network/10-{NAME}.network"
 SERVICES = ("NetworkManager.service", "systemd-networkd.service", "firewalld.service")
 PEER = "198.51.100.9"
+# What ip route get answers when no route leads there.
+NO_ROUTE = (2, "", "RTNETLINK answers: No route to host\n")
 ZONES = (
     "busctl --quiet call org.fedoraproject.FirewallD1 /org/fedoraproject/FirewallD1 "
     "org.fedoraproject.FirewallD1.zone"
@@ -294,7 +299,12 @@ class FakeNode:
             return 8, "", "Error: NetworkManager is not running."
         if question is not None:
             self.asked.append(line)
-            return self.failing.get(line) or (0, question(), "")
+            if line in self.failing:
+                return self.failing[line]
+            printed = question()
+            if line.startswith("ip "):
+                as_recorded(arguments, json.loads(printed or "[]"))
+            return (0, printed, "") if printed or "route get" not in line else NO_ROUTE
         self._note(line)
         if isinstance(self.failing.get(line), OSError):
             raise self.failing[line]
@@ -311,7 +321,7 @@ class FakeNode:
             "ip -json -6 route show default": lambda: json.dumps(self.ipv6_routes),
             "ip -json -4 rule show": lambda: json.dumps(self.rules),
             "ip -json -details address show": lambda: json.dumps(list(self.links.values())),
-            f"ip -json route get {PEER}": lambda: json.dumps([self.way()]),
+            f"ip -json route get {PEER}": lambda: json.dumps([self.way()]) if self.way() else "",
             f"systemctl is-active {' '.join((*SERVICES, UNIT, WATCH, ZONE_UNIT))}": self._states,
         }
         if "NetworkManager.service" in self.services:

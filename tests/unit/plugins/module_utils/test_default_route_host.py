@@ -852,7 +852,7 @@ def test_a_peer_that_was_out_of_reach_has_no_way_to_change(node):
 
 def test_a_way_that_is_lost_is_told(node, monkeypatch):
     before = node.state()
-    node.way = lambda: {"type": "unreachable"} if node.main() else {"dev": "eth0"}
+    node.way = lambda: None if node.main() else {"dev": "eth0"}
     fails(node, "led over eth0 before, and over nothing with the new route")
     assert node.state() == before
 

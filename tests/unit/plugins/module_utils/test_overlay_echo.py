@@ -11,6 +11,9 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._overlay_echo 
     find,
     vxlan_port,
 )
+from ansible_collections.edgeops.k3s_network.tests.unit.plugins.module_utils.recorded_ip import (
+    as_recorded,
+)
 
 # As iproute2 5.10 and 6.1 print it for what Flannel makes.
 LINK = {
@@ -33,8 +36,8 @@ def asked(links=(LINK,), forwarding=tuple(FORWARDING), neighbours=tuple(NEIGHBOU
     def ask(argv, _stdin):
         if argv[0] == "bridge":
             assert argv[-2:] == ["dev", "flannel.1"]
-            return list(forwarding)
-        return list(links if "link" in argv else neighbours)
+            return as_recorded(argv, list(forwarding))
+        return as_recorded(argv, list(links if "link" in argv else neighbours))
 
     return ask
 

@@ -25,6 +25,9 @@ from ansible_collections.edgeops.k3s_network.tests.unit.plugins.module_utils.loo
     listening,
     open_files,
 )
+from ansible_collections.edgeops.k3s_network.tests.unit.plugins.module_utils.recorded_ip import (
+    as_recorded,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -183,9 +186,11 @@ def test_another_answer_to_an_echo_is_not_ours():
 def test_an_interface_is_where_packets_leave():
     def ask(argv, stdin):
         if "link" in argv:
-            return [{"ifname": "eth0", "mtu": 1500}, {"ifname": "lo", "mtu": 65536}, {}]
+            links = [{"ifname": "eth0", "mtu": 1500}, {"ifname": "lo", "mtu": 65536}, {}]
+            return as_recorded(argv, links)
         assert stdin == "route get 192.0.2.1\nroute get 192.0.2.2\nroute get 127.0.0.1\n"
-        return [{"dst": "192.0.2.1", "dev": "eth0"}, {"dst": "127.0.0.1", "dev": "lo"}]
+        routes = [{"dst": "192.0.2.1", "dev": "eth0"}, {"dst": "127.0.0.1", "dev": "lo"}]
+        return as_recorded(argv, routes)
 
     assert interfaces(ask, ["192.0.2.1", "192.0.2.2", "127.0.0.1"]) == {
         "192.0.2.1": Interface("eth0", 1500),

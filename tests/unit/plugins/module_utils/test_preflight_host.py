@@ -9,6 +9,9 @@ import os
 import pytest
 from ansible_collections.edgeops.k3s_network.plugins.module_utils import _preflight_host as host
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._k3s_settings import Setting
+from ansible_collections.edgeops.k3s_network.tests.unit.plugins.module_utils.recorded_ip import (
+    as_recorded,
+)
 
 
 def test_units_that_the_host_does_not_have_are_left_out():
@@ -51,7 +54,7 @@ def test_facts_of_a_host():
         if "address" in argv:
             # Asked for a family, iproute2 leaves out the hardware's address.
             assert argv == ("ip", "-json", "address", "show")
-            return [
+            links = [
                 {"ifname": "lo", "mtu": 65536},
                 {
                     "ifname": "eth0",
@@ -64,17 +67,20 @@ def test_facts_of_a_host():
                     ],
                 },
             ]
+            return as_recorded(argv, links)
         if "-6" in argv:
-            return [
+            routes = [
                 {"dst": "default", "dev": "eth0"},
                 {"dst": "2001:db8::", "dev": "eth0", "type": "anycast"},
                 {"dst": "2001:db8:42::/56", "dev": "eth0"},
             ]
-        return [
+            return as_recorded(argv, routes)
+        routes = [
             {"dst": "default", "dev": "eth0"},
             {"dst": "192.0.2.11", "dev": "eth0", "type": "local"},
             {"dst": "10.42.7.0/24", "dev": "eth0"},
         ]
+        return as_recorded(argv, routes)
 
     files = {"/etc/machine-id": "abc\n"}
     settings = [Setting("a file", "node-name", ("edge-1",))]

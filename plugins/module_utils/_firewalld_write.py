@@ -50,6 +50,7 @@ class Writer(Readable, Protocol):
     """What writing needs of firewalld; see _firewalld.Firewalld."""
 
     def is_running(self) -> bool: ...
+    def is_failed(self) -> bool: ...
     def apply_permanent(self, change: Change) -> None: ...
     def apply_runtime(self, change: Change) -> None: ...
     def others(self, owned: Collection[Key]) -> Others: ...
@@ -190,6 +191,9 @@ def roll_back(client: Writer, checkpoint: Checkpoint, interrupted: bool) -> None
     problem: Optional[Exception] = None
     if client.is_running():
         try:
+            if client.is_failed():
+                # Its objects have lost their settings, and a change of one would write that.
+                raise FirewalldError("firewalld is in state FAILED")
             write(client, checkpoint.permanent, checkpoint.runtime, managed, keep_ipsets=False)
             _rebind(client, checkpoint.permanent)
             restore_builtin_zones(client, checkpoint.later, checkpoint.record)

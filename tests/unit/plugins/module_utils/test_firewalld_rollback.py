@@ -10,12 +10,16 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Optional
+from unittest.mock import Mock
 
 import pytest
+from ansible_collections.edgeops.k3s_network.plugins.module_utils import _firewalld_write
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._checkpoint import Checkpoint
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld import (
     Firewalld,
     FirewalldError,
 )
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_plan import Record
 from ansible_collections.edgeops.k3s_network.tests.unit.plugins.module_utils.fake_daemon import (
     IPSET,
     KINDS,
@@ -283,3 +287,22 @@ def test_run_that_changes_nothing_awaits_no_confirmation(version):
     host.run(wanted())
     assert "confirm" not in host.run(wanted(), confirm_timeout=30)
     assert host.guard.checkpoint is None
+
+
+@pytest.mark.parametrize("failed", [False, True])
+def test_rollback_of_a_failed_firewalld_restores_files_first(failed, monkeypatch):
+    """In state FAILED objects have no settings, and a change of one would write that (0.9.3)."""
+    steps = []
+    for name in ("write", "restore_all", "reload_and_restore_others"):
+        monkeypatch.setattr(
+            _firewalld_write, name, lambda *_arguments, step=name, **_named: steps.append(step)
+        )
+    for name in ("_rebind", "restore_builtin_zones", "restore_others", "verify", "sync"):
+        monkeypatch.setattr(_firewalld_write, name, lambda *_arguments, **_named: None)
+    client = Mock()
+    client.is_failed.return_value = failed
+    checkpoint = Checkpoint("id", {}, {}, Record(), Record())
+    _firewalld_write.roll_back(client, checkpoint, interrupted=True)
+    whole = ["write", "restore_all"]
+    repaired = ["restore_all", "reload_and_restore_others", "write", "restore_all"]
+    assert steps == (repaired if failed else whole)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Optional
 
@@ -71,6 +72,7 @@ _DIRECT = {
     "passthroughs": ("getAllPassthroughs", "addPassthrough", "removePassthrough"),
 }
 _RELOAD_SECONDS = 120
+_STEP = 0.1
 # firewalld has this since 2.0, and older ones to which a distribution has given the change.
 _KEEPS_IPTABLES = b"may_skip_flush_direct_backends"
 
@@ -136,12 +138,23 @@ def is_customized(key: Key) -> bool:
 class Firewalld:
     """The firewalld of this host. Raises NotRunningError where there is none on D-Bus."""
 
-    def __init__(self, network_manager: NetworkManager, iptables: Iptables) -> None:
+    def __init__(
+        self,
+        network_manager: NetworkManager,
+        iptables: Iptables,
+        restart: Optional[Callable[[], None]] = None,
+    ) -> None:
+        """C(restart) restarts the service, and returns when it is on D-Bus again."""
         import dbus  # noqa: PLC0415
 
         self._dbus = dbus
         self._iptables = iptables
         self._network_manager = network_manager
+        self._restart = restart
+        self._connect()
+
+    def _connect(self) -> None:
+        dbus = self._dbus
         with _translate("connect to firewalld"):
             self._bus = dbus.SystemBus()
             # Never let D-Bus start a firewalld that somebody stopped.
@@ -164,7 +177,7 @@ class Firewalld:
 
     def is_failed(self) -> bool:
         """Tell whether firewalld did not accept its own configuration."""
-        return str(self._property(self._object, NAME, "state")) != "RUNNING"
+        return self._state() == "FAILED"
 
     def trouble(self) -> str:
         """Return what keeps firewalld from taking a change, empty where nothing does."""
@@ -173,8 +186,8 @@ class Firewalld:
                 "firewalld is in panic mode and drops every packet; end it with: "
                 "firewall-cmd --panic-off"
             )
-        if self.is_failed():
-            state = str(self._property(self._object, NAME, "state"))
+        state = self._state()
+        if state != "RUNNING":
             return (
                 f"firewalld is in state {state}, so it did not take its own configuration; look at "
                 "journalctl -u firewalld, mend what it names, and run: firewall-cmd --reload"
@@ -370,11 +383,33 @@ class Firewalld:
         self._network_manager.load_profile(path)
 
     def reload(self) -> None:
-        """Make the permanent configuration the running one."""
+        """Make the permanent configuration the runtime one.
+
+        In state FAILED firewalld is restarted instead. There, a reload of 0.9 raises an error and
+        leaves a policy that drops all packets.
+        """
+        if self._restart is not None and self.is_failed():
+            self._restart()
+            self._connect()
+            self._wait_until_started()
+            return
         with _translate("reload firewalld"):
             self._object.reload(dbus_interface=NAME, timeout=_RELOAD_SECONDS)
 
     # Private
+
+    def _state(self) -> str:
+        return str(self._property(self._object, NAME, "state"))
+
+    def _wait_until_started(self) -> None:
+        deadline = time.monotonic() + _RELOAD_SECONDS
+        while self._state() not in ("RUNNING", "FAILED") and time.monotonic() < deadline:
+            time.sleep(_STEP)
+        if self.is_failed():
+            raise FirewalldError(
+                "firewalld does not accept its configuration after a restart; see journalctl -u "
+                "firewalld"
+            )
 
     def _change_entries(self, name: str, before: Sequence[str], after: Settings) -> None:
         """Change the members of an ipset one by one: setEntries() empties the set first."""

@@ -42,7 +42,7 @@ def open_firewalld(run_command: RunCommand) -> Union[Firewalld, OfflineFirewalld
     deadline = time.monotonic() + _PATIENCE
     while True:
         try:
-            return Firewalld(network_manager, Iptables(run_command))
+            return Firewalld(network_manager, Iptables(run_command), lambda: _restart(run_command))
         except NotRunningError:
             state = _systemctl(run_command, "is-active")
             if state not in (*_MOVING, "active"):
@@ -53,6 +53,14 @@ def open_firewalld(run_command: RunCommand) -> Union[Firewalld, OfflineFirewalld
                     "systemctl status firewalld dbus"
                 ) from None
             time.sleep(_STEP)
+
+
+def _restart(run_command: RunCommand) -> None:
+    """Restart firewalld, also if it was started too often. Returns when it is on D-Bus."""
+    run_command(["systemctl", "reset-failed", "firewalld.service"])
+    code, out, err = run_command(["systemctl", "restart", "firewalld.service"])
+    if code != 0:
+        raise FirewalldError(f"systemctl restart firewalld: {(err or out).strip()}")
 
 
 def _why_never(run_command: RunCommand) -> str:

@@ -37,7 +37,7 @@ class Host:
     def sleep(self, seconds):
         self.now += seconds
 
-    def firewalld(self, _network_manager, _iptables):
+    def firewalld(self, _network_manager, _iptables, _restart):
         if self.now < self.answers_from:
             raise NotRunningError("firewalld is not running")
         return "running"

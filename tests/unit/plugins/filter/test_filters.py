@@ -38,7 +38,7 @@ def test_each_file_holds_the_filter_of_its_name(module):
 
 def test_firewalld_wanted_returns_the_options_of_the_module():
     wanted = filter_of(firewalld_wanted)(CLUSTER, "server1")
-    assert set(wanted) == {"ipsets", "policies", "zones", "source_zones", "interface_ports"}
+    assert set(wanted) == {"ipsets", "policies", "zones", "overlay_zones", "interface_ports"}
     assert [one["name"] for one in wanted["ipsets"]] == ["k3s-nodes"]
 
 

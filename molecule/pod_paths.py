@@ -189,7 +189,7 @@ def _joined(cluster: Cluster) -> Iterator[None]:
             endpoints[f"10.43.1.{number}", SERVICE] = pod
             endpoints[f"10.43.0.{number}", SERVICE] = (addresses[node.name], overlay.API_PORT)
             published = node.address(cluster.external)
-            for address in {published, addresses[node.name]}:
+            for address in sorted({published, addresses[node.name]}):
                 endpoints[address, HOST_PORT] = pod
             masqueraded[published, NODE_PORT] = other
             masqueraded[published, NODE_PORT + 1] = pod

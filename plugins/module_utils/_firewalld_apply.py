@@ -184,7 +184,8 @@ def ensure(
             store.save(plan.target.record)
         return result
     try:
-        result["reloaded"] |= _apply(client, store, record, plan, removes=wanted is None)
+        removes = wanted is None
+        result["reloaded"] |= _apply(client, store, record, plan, plan.checkpoint, removes)
         if terms.confirm_timeout and client.is_running():
             guard.await_confirmation(plan.checkpoint, terms.confirm_timeout)
             result["confirm"] = plan.checkpoint.identity
@@ -248,10 +249,16 @@ def _plan_change(
     return replace(plan, checkpoint=checkpoint)
 
 
-def _apply(client: Client, store: RecordStore, record: Record, plan: _Plan, removes: bool) -> bool:
+def _apply(
+    client: Client,
+    store: RecordStore,
+    record: Record,
+    plan: _Plan,
+    checkpoint: Checkpoint,
+    removes: bool,
+) -> bool:
     """Write a change and make it durable; return whether firewalld was reloaded."""
-    assert plan.checkpoint is not None
-    target, checkpoint = plan.target, plan.checkpoint
+    target = plan.target
     owned = owned_keys(checkpoint.later.objects)
     # First of all, so that whatever ends this run, no object of ours is without a record.
     store.save(checkpoint.later)

@@ -115,7 +115,7 @@ def judge_change(
             if which or client.is_running():
                 before = _configuration(client, state.default_zone, theirs, ours, terms.connection)
                 after = _configuration(client, state.default_zone, theirs, wanted, terms.connection)
-                _judge_connection(before, after, terms, which)
+                _judge_connection(before, after, terms.connection, terms.confirm_timeout, which)
 
 
 def _only_admits(state: State, target: Target) -> bool:
@@ -195,14 +195,16 @@ def _judge_removal(terms: Terms) -> None:
 
 
 def _judge_connection(
-    before: Configuration, after: Configuration, terms: Terms, which: str
+    before: Configuration,
+    after: Configuration,
+    connection: Connection,
+    confirm_timeout: int,
+    which: str,
 ) -> None:
-    connection = terms.connection
-    assert connection is not None
     later = judge(after, connection)
     now = judge(before, connection)
     # Without a rollback, a change that may block the connection is refused as well.
-    unsure = later.admitted is None and now.admitted is True and not terms.confirm_timeout
+    unsure = later.admitted is None and now.admitted is True and not confirm_timeout
     if unsure:
         raise FirewalldError(
             f"No changes were made. The change may block Ansible's own SSH connection, from "

@@ -29,7 +29,7 @@ def answer(version: str, command: Sequence[str]) -> str:
 
 def unreachable(version: str) -> list[tuple[int, str, str]]:
     """Return exit code, output and error of C(ip route get) when no route leads there."""
-    return [(code, out, err) for code, out, err in _RECORDED[version]["unreachable"].values()]
+    return [tuple(answered) for answered in _RECORDED[version]["unreachable"].values()]
 
 
 def as_recorded(command: Sequence[str], made_up: list[Any]) -> list[Any]:

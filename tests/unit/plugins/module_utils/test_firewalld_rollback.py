@@ -179,7 +179,7 @@ def test_run_after_a_killed_one_converges(step):
 
 def killed_at_the_end(step):
     """Return a run that was killed after its last write."""
-    *_, killed = broken_runs(step, kill=True, applied=True)
+    killed = list(broken_runs(step, kill=True, applied=True))[-1]
     killed.host.daemon.kill = killed.host.daemon.applied = False
     return killed
 

@@ -41,21 +41,21 @@ sed -i '1i Port 22\\nPort {USERS_PORT}' /etc/ssh/sshd_config
 systemctl restart ssh
 firewall-cmd -q --permanent --zone=public --add-port={USERS_PORT}/tcp
 firewall-cmd -q --reload
-tar -C /etc -cf /root/base.tar firewalld NetworkManager/system-connections
+tar -C /etc -cf /var/tmp/base.tar firewalld NetworkManager/system-connections
 """
 # Without the collection, whose changes did not last.
 RESTORE = """
 set -e
 systemctl stop firewalld
 rm -rf /etc/firewalld /etc/NetworkManager/system-connections /var/lib/k3s-network
-tar -C /etc -xpf /root/base.tar
+tar -C /etc -xpf /var/tmp/base.tar
 sync -f /
 """
 TEAR_DOWN = f"""
 sed -i '/^Port /d' /etc/ssh/sshd_config
 systemctl restart ssh
 firewall-cmd -q --permanent --zone=public --remove-port={USERS_PORT}/tcp
-rm -f /etc/firewalld/zones/public.xml* /root/base.tar
+rm -f /etc/firewalld/zones/public.xml* /var/tmp/base.tar
 firewall-cmd -q --reload
 """
 BOOTED = "systemctl is-system-running --wait; systemctl is-active -q NetworkManager firewalld"

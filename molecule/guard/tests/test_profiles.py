@@ -17,7 +17,7 @@ ZONE = "profile-test"
 ETC = "/etc/NetworkManager/system-connections"
 RUN = "/run/NetworkManager/system-connections"
 LIB = "/usr/lib/NetworkManager/system-connections"
-BACKUP = "/root/profiles-before-the-test"
+BACKUP = "/var/tmp/profiles-before-the-test"
 
 # A user ACL as the kernel keeps it: version 2, then (tag, permissions, id) of each entry.
 ACL = (

@@ -84,7 +84,7 @@ class ZoneWanted(TypedDict):
 
 
 class OverlayZoneWanted(TypedDict):
-    """A zone of ours that holds the interfaces on which pods' packets arrive."""
+    """A zone of this collection that holds the interfaces on which pods' packets arrive."""
 
     name: str
     interfaces: list[str]

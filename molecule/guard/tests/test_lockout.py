@@ -166,7 +166,7 @@ def test_a_read_only_path_is_refused_before_a_change(bare, path):
     bare.run(f"mount --bind {path} {path} && mount -o remount,bind,ro {path}")
     try:
         told = bare.bring_to(shared())
-        # Nothing to do is no reason to fail.
+        # A run that has nothing to do succeeds.
         nothing = bare.bring_to(ABSENT)
     finally:
         bare.run(f"umount {path}")

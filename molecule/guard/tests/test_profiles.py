@@ -92,7 +92,7 @@ class Profiles:
 
 @pytest.fixture(scope="module")
 def connection():
-    """Return the node over one SSH connection, with a zone of ours."""
+    """Return the node over one SSH connection, with a zone for the test."""
     with Node.reached_once(NODE) as node:
         script = shlex.quote((HERE / "profiles_on_node.py").read_text())
         node.run(

@@ -664,3 +664,12 @@ def test_removal_keeps_a_profile_that_names_no_existing_zone(version):
     host.run(wanted("segregated"))
     host.run(None)
     assert host.seen() == before
+
+
+def test_second_segregated_run_on_a_dropping_zone_changes_nothing():
+    """On firewalld 0.9, policies come first if the zone of the NIC drops."""
+    host = Host("0.9.3", {"eth0": "internal", "eth1": ""})
+    host.create(ZONE, "internal", target="DROP", services=["ssh"])
+    host.reboot()
+    host.run(wanted("segregated"))
+    assert not host.run(wanted("segregated"))["changed"]

@@ -198,7 +198,7 @@ def _joined(cluster: Cluster) -> Iterator[None]:
 
 
 def expected(cluster: Cluster) -> Paths:
-    """Return every path with what its probes should observe: which machine answers, and to which address."""
+    """Return every path with what its probes should observe: the answering machine and address."""
     paths: Paths = {}
     addresses = _addresses(cluster)
     segregated = cluster.external != "eth0"

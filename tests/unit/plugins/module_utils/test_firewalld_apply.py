@@ -673,3 +673,40 @@ def test_second_segregated_run_on_a_dropping_zone_changes_nothing():
     host.reboot()
     host.run(wanted("segregated"))
     assert not host.run(wanted("segregated"))["changed"]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_fewer_overlay_interfaces_converge_without_a_reload(version):
+    host = plain_host(version)
+    host.daemon.properties["FlushAllOnReload"] = "no"
+    host.run(wanted())
+    fewer = wanted()
+    fewer["overlay_zones"] = [{"name": "k3s-pods", "interfaces": ["cni0"]}]
+    result = host.run(fewer)
+    assert result["changed"]
+    assert not result["reloaded"]
+    assert host.call(".zone", "getZoneOfInterface", "cni0") == "k3s-pods"
+    assert not host.run(fewer)["changed"]
+
+
+@pytest.mark.parametrize(("timeout", "refused"), [(0, True), (60, False)])
+def test_change_that_may_block_ssh_needs_a_timeout(timeout, refused):
+    host = plain_host("1.3.3")
+    change = wanted()
+    change["policies"] = [
+        {
+            "name": "k3s-from-nodes",
+            "priority": -5,
+            "ingress_zones": ["ANY"],
+            "ingress_interfaces": [],
+            "egress_zones": ["HOST"],
+            "rules": ['rule family="ipv4" destination address="192.0.2.11" drop'],
+        }
+    ]
+    terms = {"connection": Connection("198.51.100.9", 22, "eth1"), "confirm_timeout": timeout}
+    if refused:
+        with pytest.raises(FirewalldError, match="confirm_timeout"):
+            host.run(change, **terms)
+        assert host.writes == []
+    else:
+        assert host.run(change, **terms)["changed"]

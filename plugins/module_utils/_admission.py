@@ -22,6 +22,7 @@ AllowZoneDrifting of 0.9, which is off by default.
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import itertools
 import shlex
@@ -425,6 +426,7 @@ def _rules(settings: Settings) -> list[_Rule]:
     return [_rule(text) for key in ("rules_str", "rich_rules") for text in settings.get(key, ())]
 
 
+@functools.cache
 def _rule(text: str) -> _Rule:
     """Read a rich rule in any spelling of firewalld's; without elements where that fails."""
     elements: dict[str, dict[str, str]] = {"rule": {}}

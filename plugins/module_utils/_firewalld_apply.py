@@ -284,7 +284,7 @@ def _warnings(
 ) -> list[str]:
     found = []
     if wanted is None:
-        found += left_objects(plan.client.permanent_keys(), record)
+        found += left_objects(plan.state.permanent_keys, record)
     else:
         found += adopted_objects(plan.state, plan.target, record)
         found += [*shadowing_zones(plan.state, wanted), *generated_profiles(plan.target.record)]
@@ -391,24 +391,22 @@ def _plan(client: Client, record: Record, wanted: Optional[Wanted]) -> tuple[Sta
             f"--change-interface={unbound[0]}; firewall-cmd --reload"
         )
     target = target_present(state, record, **wanted)
-    unknown = conflicts(state, target, record, client.permanent_keys())
+    unknown = conflicts(state, target, record)
     if unknown:
         raise FirewalldError(
             "No changes were made. firewalld has objects that this collection would create, but "
             f"did not: {', '.join(' '.join(key) for key in unknown)}. If they are your own, give "
             "them another name. If they are left from a run whose state file "
             f"{RECORD_PATH} was lost, delete everything that is left and run again: "
-            f"{'; '.join(_deletions(client, state, target, record, unknown))}"
+            f"{'; '.join(_deletions(state, target, record, unknown))}"
         )
     return state, target
 
 
-def _deletions(
-    client: Client, state: State, target: Target, record: Record, unknown: Sequence[Key]
-) -> list[str]:
+def _deletions(state: State, target: Target, record: Record, unknown: Sequence[Key]) -> list[str]:
     """Return commands that delete objects without a record, in an order that firewalld accepts."""
-    present = client.permanent_keys()
-    gone = {*unknown, *(owned_keys(target.permanent) & present - record.objects)}
+    present = owned_keys(target.permanent) & state.permanent_keys
+    gone = {*unknown, *(present - record.objects)}
     zones = {name for kind, name in gone if kind == ZONE}
     commands = [
         f"firewall-cmd --permanent --zone={state.default_zone} --change-interface={name}"

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Optional, Protocol
@@ -31,6 +32,7 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_pla
     POLICY,
     PORTS,
     ZONE,
+    Change,
     Key,
     Objects,
     Settings,
@@ -72,7 +74,6 @@ class Judged(Protocol):
 
     def is_running(self) -> bool: ...
     def trouble(self) -> str: ...
-    def permanent_keys(self) -> set[Key]: ...
     def permanent_settings(self, key: Key) -> Settings: ...
     def permanent_zone_of(self, interface: str) -> str: ...
     def service(self, name: str) -> Optional[Settings]: ...
@@ -94,49 +95,69 @@ def judge_change(
     removed = {
         step.key for step in changes(state.permanent, target.permanent) if step.after is None
     }
+    theirs = sorted(state.permanent_keys - frozenset(owned))
+    admits = terms.connection is None or _only_admits(state, target, terms.connection.interface)
+    permanent_others: Objects = {}
+    if removed or not admits:
+        permanent_others = {key: client.permanent_settings(key) for key in theirs}
     if removed:
-        _judge_references(client, owned, removed, state.default_zone)
+        _judge_references(permanent_others, removed, state.default_zone)
     if client.is_running():
         if reloads:
-            _judge_reload(client, owned, others, terms)
+            _judge_reload(client, theirs, others, terms)
         if not target.record.objects:
             _judge_removal(terms)
-    if terms.connection is not None and not _only_admits(state, target):
-        permanent_others = {
-            key: client.permanent_settings(key)
-            for key in client.permanent_keys()
-            if key not in owned
-        }
+    if terms.connection is not None and not admits:
+        interface = terms.connection.interface
+        # NetworkManager's profile may bind it, which the permanent zones do not show.
+        zone_of = functools.cache(lambda: client.permanent_zone_of(interface))
+        service = functools.cache(client.service)
         # The permanent configuration is the one after the next start, so it counts as well.
-        for which, theirs, ours, wanted in (
+        for which, users, ours, wanted in (
             ("", _with_interfaces(others), state.runtime, target.runtime),
             (" after the next start", permanent_others, state.permanent, target.permanent),
         ):
             if which or client.is_running():
-                before = _configuration(client, state.default_zone, theirs, ours, terms.connection)
-                after = _configuration(client, state.default_zone, theirs, wanted, terms.connection)
+                before, after = (
+                    _configuration(state.default_zone, users, mine, interface, zone_of, service)
+                    for mine in (ours, wanted)
+                )
                 _judge_connection(before, after, terms.connection, terms.confirm_timeout, which)
 
 
-def _only_admits(state: State, target: Target) -> bool:
-    """Tell whether the change only adds ipsets and policies whose rules all accept."""
+def _only_admits(state: State, target: Target, interface: str) -> bool:
+    """Tell whether the change only adds what takes no packet away from an interface.
+
+    That is an ipset, a policy whose rules all accept, and a zone of other interfaces.
+    """
+
+    def adds(step: Change) -> bool:
+        after = step.after or {}
+        return step.before is None and (
+            step.key[0] == IPSET
+            or (step.key[0] == POLICY and only_accepts(after))
+            or (step.key[0] == ZONE and _holds_others(after, interface))
+        )
+
     steps = changes(state.permanent, target.permanent)
-    steps += runtime_changes(state.runtime, target.runtime)
-    return all(
-        step.before is None
-        and (step.key[0] == IPSET or (step.key[0] == POLICY and only_accepts(step.after or {})))
-        for step in steps
+    return all(map(adds, (*steps, *runtime_changes(state.runtime, target.runtime))))
+
+
+def _holds_others(zone: Settings, interface: str) -> bool:
+    return (
+        not zone.get("sources")
+        and interface not in zone.get("interfaces", ())
+        and not any(name.endswith("+") for name in zone.get("interfaces", ()))
     )
 
 
-def _judge_reload(client: Judged, owned: Collection[Key], others: Others, terms: Terms) -> None:
+def _judge_reload(client: Judged, theirs: Collection[Key], others: Others, terms: Terms) -> None:
     # What has no file under /etc is as it was when firewalld started.
     permanent = {
         key: client.permanent_settings(key)
         if is_customized(key) or key not in others.objects
         else others.objects[key]
-        for key in client.permanent_keys()
-        if key not in owned
+        for key in theirs
     }
     conflicts = reload_conflicts(permanent, others.objects)
     if conflicts:
@@ -166,12 +187,7 @@ def judge_flush(others: Others, terms: Terms) -> None:
         )
 
 
-def _judge_references(
-    client: Judged, owned: Collection[Key], removed: Collection[Key], default_zone: str
-) -> None:
-    others = {
-        key: client.permanent_settings(key) for key in client.permanent_keys() if key not in owned
-    }
+def _judge_references(others: Objects, removed: Collection[Key], default_zone: str) -> None:
     found = references(others, removed)
     if (ZONE, default_zone) in removed:
         found.append(f"{default_zone} is the default zone (firewall-cmd --set-default-zone=ZONE)")
@@ -233,9 +249,17 @@ def _with_interfaces(others: Others) -> Objects:
 
 
 def _configuration(
-    client: Judged, default_zone: str, others: Objects, ours: Objects, connection: Connection
+    default_zone: str,
+    others: Objects,
+    ours: Objects,
+    interface: str,
+    zone_of: Callable[[], str],
+    service: Callable[[str], Optional[Settings]],
 ) -> Configuration:
-    """Put together what others have and what is ours, or shall be."""
+    """Put together what others have and what is ours, or shall be.
+
+    C(zone_of) returns the zone of C(interface) at the next start.
+    """
     zones = {name: dict(one) for (kind, name), one in others.items() if kind == ZONE}
     zones.update({name: dict(one) for (kind, name), one in ours.items() if kind == ZONE})
     for (kind, name), settings in ours.items():
@@ -246,23 +270,24 @@ def _configuration(
                 zones[settings["zone"]]["interfaces"].append(name)
         elif kind == PORTS and name in zones:
             zones[name]["ports"] = list(settings["ports"])
-    if (BINDING, connection.interface) not in ours and not any(
-        connection.interface in zone.get("interfaces", []) for zone in zones.values()
+    if (BINDING, interface) not in ours and not any(
+        interface in zone.get("interfaces", []) for zone in zones.values()
     ):
-        # NetworkManager's profile may bind it, which the permanent zones do not show.
-        zone_name = client.permanent_zone_of(connection.interface)
+        zone_name = zone_of()
         if zone_name in zones:
             held = zones[zone_name].get("interfaces", [])
-            zones[zone_name]["interfaces"] = [*held, connection.interface]
+            zones[zone_name]["interfaces"] = [*held, interface]
     objects = {
         kind: {key[1]: one for key, one in {**others, **ours}.items() if key[0] == kind}
         for kind in (POLICY, IPSET)
     }
     configuration = Configuration(default_zone, zones, objects[POLICY], objects[IPSET], {})
-    return _with_services(client, configuration)
+    return _with_services(configuration, service)
 
 
-def _with_services(client: Judged, configuration: Configuration) -> Configuration:
+def _with_services(
+    configuration: Configuration, service: Callable[[str], Optional[Settings]]
+) -> Configuration:
     known: dict[str, Settings] = {}
     asked: set[str] = set()
     while True:
@@ -278,6 +303,6 @@ def _with_services(client: Judged, configuration: Configuration) -> Configuratio
             return configuration
         asked |= missing
         for name in missing:
-            settings = client.service(name)
+            settings = service(name)
             if settings is not None:
                 known[name] = settings

@@ -157,8 +157,8 @@ class State:
     permanent: Objects
     runtime: Objects
     default_zone: str
-    zone_names: frozenset[str] = frozenset()
-    """Every zone of the permanent configuration."""
+    permanent_keys: frozenset[Key] = frozenset()
+    """Every object of the permanent configuration, those of others included."""
     zones: Mapping[str, Settings] = field(default_factory=dict)
     """Permanent settings of the zones of the user's that hold an interface in question."""
     running_zones: Mapping[str, Settings] = field(default_factory=dict)
@@ -211,9 +211,7 @@ def owned_keys(objects: Iterable[Key]) -> frozenset[Key]:
     return frozenset(key for key in objects if key[0] in _OWNED_KINDS)
 
 
-def conflicts(
-    state: State, target: Target, record: Record, permanent_keys: Collection[Key]
-) -> list[Key]:
+def conflicts(state: State, target: Target, record: Record) -> list[Key]:
     """Return objects that exist, were not created by us, and stand in the way of what we create.
 
     One that equals what is wanted is adopted. An ipset that only the runtime has is a leftover of
@@ -224,7 +222,7 @@ def conflicts(
     found = [
         (other_kind[kind], name)
         for kind, name in sorted(owned_keys(target.permanent))
-        if kind in other_kind and (other_kind[kind], name) in permanent_keys
+        if kind in other_kind and (other_kind[kind], name) in state.permanent_keys
     ]
     for key in sorted(owned_keys(target.permanent) - record.objects):
         permanent, runtime = state.permanent.get(key), state.runtime.get(key)
@@ -498,7 +496,8 @@ def _existing(state: State, former: Former) -> Former:
 
     A profile of NetworkManager may name a zone that does not exist.
     """
-    gone = {former.permanent, former.runtime} - {""} - state.zone_names
+    zones = {name for kind, name in state.permanent_keys if kind == ZONE}
+    gone = {former.permanent, former.runtime} - {"", *zones}
     return Former(
         permanent="" if former.permanent in gone and not former.profile else former.permanent,
         runtime="" if former.runtime in gone else former.runtime,

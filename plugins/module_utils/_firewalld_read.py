@@ -64,17 +64,23 @@ def wanted_keys(wanted: Optional[Wanted]) -> frozenset[Key]:
 
 
 def read_objects(
-    client: Readable, like: Objects, managed: Collection[Key], runtime: bool
+    client: Readable,
+    like: Objects,
+    managed: Collection[Key],
+    runtime: bool,
+    keys: Optional[Collection[Key]] = None,
 ) -> Objects:
     """Return the managed objects, and the bindings and ports that C(like) names.
 
-    Interfaces that C(like) has as bindings do not count among those of a zone as well.
+    Interfaces that C(like) has as bindings do not count among those of a zone as well. C(keys) are
+    the names of all objects, where these were read already.
     """
-    keys = client.runtime_keys() if runtime else client.permanent_keys()
+    if keys is None:
+        keys = client.runtime_keys() if runtime else client.permanent_keys()
     settings_of = client.runtime_settings if runtime else client.permanent_settings
     zone_of = client.runtime_zone_of if runtime else client.permanent_zone_of
     objects: Objects = {}
-    for key in sorted(keys & (owned_keys(like) | frozenset(managed))):
+    for key in sorted((owned_keys(like) | frozenset(managed)).intersection(keys)):
         objects[key] = settings_of(key)
         if key[0] == ZONE:
             listed = objects[key].pop("interfaces", [])
@@ -100,7 +106,7 @@ def read_state(client: Readable, record: Record, wanted: Optional[Wanted]) -> St
         looked_up.update(policy.get("ingress_interfaces") or ())
 
     default_zone = client.default_zone()
-    permanent_keys = client.permanent_keys()
+    permanent_keys, runtime_keys = client.permanent_keys(), client.runtime_keys()
     runtime: Objects = {}
     for interface in sorted(interfaces | looked_up):
         runtime[BINDING, interface] = {"zone": client.runtime_zone_of(interface)}
@@ -114,33 +120,34 @@ def read_state(client: Readable, record: Record, wanted: Optional[Wanted]) -> St
         **{(BINDING, interface): {} for interface in interfaces},
         **{(PORTS, zone): {} for zone in port_zones},
     }
-    permanent = read_objects(client, like, managed, runtime=False)
-    runtime = {**read_objects(client, like, managed, runtime=True), **runtime}
+    permanent = read_objects(client, like, managed, runtime=False, keys=permanent_keys)
+    running = read_objects(client, like, managed, runtime=True, keys=runtime_keys)
+    runtime = {**running, **runtime}
 
     copied: set[str] = set()
     if interfaces or overlay:
         formers = {former.runtime for former in record.bindings.values()}
         formers |= {str(runtime[BINDING, interface]["zone"]) for interface in interfaces}
         copied = ({zone or default_zone for zone in formers} | {default_zone}) & zones
-    running = {zone for kind, zone in client.runtime_keys() if kind == ZONE} if copied else set()
+    running_zones = copied & {zone for kind, zone in runtime_keys if kind == ZONE}
     active = client.active_zones() if wanted is not None else {}
     users = {zone: held for zone, held in active.items() if zone not in own_zones}
     return State(
         permanent=permanent,
         runtime=runtime,
         default_zone=default_zone,
-        zone_names=frozenset(zones),
+        permanent_keys=frozenset(permanent_keys),
         zones={
             zone: client.permanent_settings((ZONE, zone)) for zone in sorted(copied | port_zones)
         },
         running_zones={
-            zone: client.runtime_settings((ZONE, zone)) for zone in sorted(copied & running)
+            zone: client.runtime_settings((ZONE, zone)) for zone in sorted(running_zones)
         },
         ends_early=wanted is not None
-        and _ends_early(client, {default_zone, *users, *(copied & running)}),
-        sources=_sources(client, users),
+        and _ends_early(client, {default_zone, *users, *running_zones}),
+        sources=_sources(client, users, runtime_keys),
         taken=_taken(client, overlay, permanent, _without(users, default_zone), own_zones),
-        foreign_policies=_foreign_policies(client, managed) if interfaces else {},
+        foreign_policies=_foreign_policies(client, permanent_keys, managed) if interfaces else {},
         builtin_zones=frozenset(zone for zone in port_zones if client.is_builtin(zone)),
         profiles={
             interface: client.profile_of(interface)
@@ -164,29 +171,30 @@ def _ends_early(client: Readable, zones: Collection[str]) -> bool:
     )
 
 
-def _sources(client: Readable, zones: ActiveZones) -> dict[str, list[str]]:
+def _sources(client: Readable, zones: ActiveZones, keys: Collection[Key]) -> dict[str, list[str]]:
     """Return the addresses that zones take as sources, with those of their ipsets.
 
     A zone that drops or rejects all packets is a ban, to which nothing is added.
     """
     found = {}
-    ipsets = {name for kind, name in client.runtime_keys() if kind == IPSET}
     for zone, held in zones.items():
         sources = list(held["sources"])
         if not sources or client.runtime_settings((ZONE, zone)).get("target") in _DROPPING:
             continue
         for source in held["sources"]:
             kind, _colon, name = source.partition(":")
-            if kind == "ipset" and name in ipsets:
+            if kind == "ipset" and (IPSET, name) in keys:
                 sources += client.runtime_settings((IPSET, name))["entries"]
         found[zone] = sources
     return found
 
 
-def _foreign_policies(client: Readable, managed: Collection[Key]) -> dict[str, set[str]]:
+def _foreign_policies(
+    client: Readable, keys: Collection[Key], managed: Collection[Key]
+) -> dict[str, set[str]]:
     """Return the zones that each policy of others names; one that is disabled has no effect."""
     found = {}
-    for key in client.permanent_keys():
+    for key in keys:
         if key[0] == POLICY and key not in managed:
             settings = client.permanent_settings(key)
             if not settings.get("disable"):

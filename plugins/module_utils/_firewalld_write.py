@@ -91,20 +91,23 @@ def write(
         return (runtime_changes if keep_ipsets else changes)(current, target_runtime)
 
     reloaded = False
-    leaves = any(change.after is None for change in (*permanent_steps(), *runtime_steps()))
+    permanent = permanent_steps()
+    leaves = any(change.after is None for change in (*permanent, *runtime_steps()))
     for leaving in (False, True) if leaves else (False,):
-        for change in permanent_steps():
+        for change in permanent_steps() if leaving else permanent:
             if change.key[0] != BINDING and (change.after is None) == leaving:
                 client.apply_permanent(change)
-        left = [change for change in runtime_steps() if (change.after is None) == leaving]
-        if any(change.needs_reload for change in left):
+        runtime = runtime_steps()
+        if any(one.needs_reload for one in runtime if (one.after is None) == leaving):
             reload_and_restore_others(client, managed, None if reloaded else others)
             reloaded = True
+            runtime = runtime_steps()
         if not leaving and any(kind == BINDING for kind, _name in target_permanent):
             for change in permanent_steps():
                 if change.key[0] == BINDING:
                     _bind(client, change, (profiles or {}).get(change.key[1]))
-        for change in runtime_steps():
+            runtime = runtime_steps()
+        for change in runtime:
             if not change.needs_reload:
                 client.apply_runtime(change)
     return reloaded

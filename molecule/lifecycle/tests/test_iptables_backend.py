@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import datagrams
 import guide
 import overlay
 import pytest
@@ -19,7 +20,6 @@ NODES = ("server1", "server2", "agent1")
 OUTSIDE = "bare1"
 TCP = {one for one in guide.EVERYTHING if one[0] == "tcp"}
 UDP = guide.EVERYTHING - TCP
-GOT = "/tmp/got"
 PATHS = [
     ("server1", "server2"),
     ("agent1", "server2"),
@@ -113,14 +113,9 @@ def tcp_paths(source, address):
 
 def udp_paths(source, destination):
     """Return the ports to which a datagram comes; nmap takes this backend's reject for open."""
-    arrived = set()
-    for protocol, port in UDP:
-        listen = f"timeout 2 nc -u -l {port} >{GOT} 2>/dev/null"
-        destination.run(f"rm -f {GOT}; ({listen} &) ; sleep 0.5")
-        source.run(f"echo knock | nc -u -w1 {destination.address()} {port} || true")
-        if destination.run(f"sleep 0.5; cat {GOT}; rm {GOT}").strip() == "knock":
-            arrived.add((protocol, port))
-    return arrived
+    ports = {port for _protocol, port in UDP}
+    arrived = datagrams.received(source, destination, destination.address(), ports)
+    return {("udp", port) for port in arrived}
 
 
 @pytest.mark.parametrize(

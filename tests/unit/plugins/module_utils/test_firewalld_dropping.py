@@ -28,9 +28,6 @@ class Client:
     def __init__(self, version="1.3.3"):
         self.version = lambda: version
 
-    def runtime_keys(self):
-        return set(SETTINGS)
-
     def runtime_settings(self, key):
         return SETTINGS[key]
 
@@ -48,7 +45,9 @@ def test_ends_early_looks_at_each_zone_that_is_copied(version, zones, early):
 
 
 def test_sources_hold_ipset_entries_and_no_dropping_zone():
-    assert _sources(Client(), ZONES) == {"work": ["ipset:nodes", "192.0.2.9", "192.0.2.1"]}
+    assert _sources(Client(), ZONES, set(SETTINGS)) == {
+        "work": ["ipset:nodes", "192.0.2.9", "192.0.2.1"]
+    }
 
 
 def test_holder_returns_the_pattern_that_the_zone_lists():

@@ -47,6 +47,7 @@ CLUSTER_ZONE = {"name": "k3s-cluster", "interface": "eth0", "ports": []}
 ETH0 = [{"interface": "eth0", "ports": ["6443/tcp", "10000-30000/tcp"]}]
 OURS = [(IPSET, "k3s-nodes"), (ZONE, "k3s-cluster"), (POLICY, "k3s-from-nodes")]
 NOT_OWNED = [(BINDING, "k3s-eth0"), (PORTS, "k3s-zone")]
+ZONES = frozenset((ZONE, name) for name in ("public", "internal", "work", "k3s-cluster"))
 OVERLAY = [{"name": "k3s-pods", "interfaces": ["flannel.1", "cni0"]}]
 
 
@@ -56,7 +57,7 @@ def state(permanent="", runtime="", ports=None, **others):
         "permanent": {(BINDING, "eth0"): {"zone": permanent}},
         "runtime": {(BINDING, "eth0"): {"zone": runtime}},
         "default_zone": "public",
-        "zone_names": frozenset({"public", "internal", "work", "k3s-cluster"}),
+        "permanent_keys": ZONES,
         **others,
     }
     for zone, open_ports in (ports or {}).items():
@@ -527,10 +528,10 @@ def test_an_interface_that_a_zone_of_the_user_accepts_stays_there():
 
 
 def conflicting(permanent, runtime, record=None, others=()):
-    of = state()
+    of = state(permanent_keys=frozenset({*permanent, *others}))
     of.permanent.update(permanent)
     of.runtime.update(runtime)
-    return conflicts(of, present(of), record or Record(), {*permanent, *others})
+    return conflicts(of, present(of), record or Record())
 
 
 NODES = (IPSET, "k3s-nodes")

@@ -164,6 +164,7 @@ class Firewalld:
             self._owner = self._bus.get_name_owner(NAME)
             self._object = self._bus.get_object(self._owner, _PATH, introspect=False)
             self._config = self._bus.get_object(self._owner, _CONFIG_PATH, introspect=False)
+            self._version = ""
 
     # Reading
 
@@ -173,7 +174,9 @@ class Firewalld:
 
     def version(self) -> str:
         """Return firewalld's version, such as C(1.3.3)."""
-        return str(self._property(self._object, NAME, "version"))
+        if not self._version:
+            self._version = str(self._property(self._object, NAME, "version"))
+        return self._version
 
     def is_failed(self) -> bool:
         """Tell whether firewalld did not accept its own configuration."""

@@ -63,8 +63,8 @@ class Terms:
     confirm_timeout: int = 0
     """Seconds until a change that nobody confirms is taken back; 0 makes it final at once."""
     allow_disruptive_reload: bool = False
-    connection: Optional[Connection] = None
-    """Ansible's own connection, None if it is not over the network."""
+    connection: Callable[[], Optional[Connection]] = lambda: None
+    """Returns Ansible's own connection, None if it is not over the network."""
     kubernetes: Callable[[], list[str]] = list
     """Returns the names of what runs of Kubernetes on this node."""
 
@@ -96,9 +96,11 @@ def judge_change(
         step.key for step in changes(state.permanent, target.permanent) if step.after is None
     }
     theirs = sorted(state.permanent_keys - frozenset(owned))
-    admits = terms.connection is None or _only_admits(state, target, terms.connection.interface)
+    connection = terms.connection()
+    if connection is not None and _only_admits(state, target, connection.interface):
+        connection = None
     permanent_others: Objects = {}
-    if removed or not admits:
+    if removed or connection is not None:
         permanent_others = {key: client.permanent_settings(key) for key in theirs}
     if removed:
         _judge_references(permanent_others, removed, state.default_zone)
@@ -107,8 +109,8 @@ def judge_change(
             _judge_reload(client, theirs, others, terms)
         if not target.record.objects:
             _judge_removal(terms)
-    if terms.connection is not None and not admits:
-        interface = terms.connection.interface
+    if connection is not None:
+        interface = connection.interface
         # NetworkManager's profile may bind it, which the permanent zones do not show.
         zone_of = functools.cache(lambda: client.permanent_zone_of(interface))
         service = functools.cache(client.service)
@@ -122,7 +124,7 @@ def judge_change(
                     _configuration(state.default_zone, users, mine, interface, zone_of, service)
                     for mine in (ours, wanted)
                 )
-                _judge_connection(before, after, terms.connection, terms.confirm_timeout, which)
+                _judge_connection(before, after, connection, terms.confirm_timeout, which)
 
 
 def _only_admits(state: State, target: Target, interface: str) -> bool:

@@ -364,7 +364,7 @@ def run(module: AnsibleModule) -> dict:
         check_mode=module.check_mode,
         confirm_timeout=timeout,
         allow_disruptive_reload=module.params["allow_disruptive_reload"],
-        connection=_connection(module),
+        connection=lambda: _connection(module),
         kubernetes=running_kubernetes,
     )
     result = bring_to_state(runner(module), wanted, terms)

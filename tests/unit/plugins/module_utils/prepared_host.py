@@ -21,6 +21,7 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils import (
     _firewalld_judge,
     _firewalld_write,
 )
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._admission import Connection
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewall_wanted import (
     firewall_wanted,
 )
@@ -134,10 +135,16 @@ class Host:
 
     # The module
 
-    def run(self, what: Optional[Mapping[str, Any]], **terms: Any) -> dict[str, Any]:
+    def run(
+        self,
+        what: Optional[Mapping[str, Any]],
+        connection: Optional[Connection] = None,
+        **others: Any,
+    ) -> dict[str, Any]:
         """Run the module."""
+        terms = Terms(connection=lambda: connection, **others)
         with self._system():
-            return ensure(self._client, self.store, self.guard, what, Terms(**terms))
+            return ensure(self._client, self.store, self.guard, what, terms)
 
     def expire(self) -> None:
         """Let the guardian roll back a change that nobody confirmed."""

@@ -267,8 +267,11 @@ class Firewalld:
         except FirewalldError:
             return None
 
-    def others(self, owned: Collection[Key]) -> Others:
-        """Return the runtime configuration of others, as far as a reload forgets it."""
+    def others(self, owned: Collection[Key], with_tables: bool = True) -> Others:
+        """Return the runtime configuration of others, as far as a reload forgets it.
+
+        C(with_tables) includes the rules of iptables, where a reload flushes them.
+        """
         interfaces: dict[str, str] = {}
         objects: Objects = {}
         for key in sorted(self.runtime_keys()):
@@ -284,7 +287,8 @@ class Firewalld:
             for kind, names in _DIRECT.items()
         }
         own_zones = tuple(sorted(name for kind, name in owned if kind == ZONE))
-        return Others(objects, interfaces, direct, self._flushed_tables(direct), own_zones)
+        tables = self._flushed_tables(direct) if with_tables else {}
+        return Others(objects, interfaces, direct, tables, own_zones)
 
     def file_paths(self, keys: Sequence[Key], profiles: Mapping[str, Profile]) -> list[str]:
         """Return the files that changing these objects and restoring profiles may write."""

@@ -158,7 +158,7 @@ class OfflineFirewalld:
         service = self._config.get_service(name)
         return normal(ZONE, self._config.get_service_config_dict(service))
 
-    def others(self, owned: Collection[Key]) -> Others:
+    def others(self, owned: Collection[Key], with_tables: bool = True) -> Others:
         """Return that nothing runs."""
         return Others()
 

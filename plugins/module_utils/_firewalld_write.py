@@ -53,7 +53,7 @@ class Writer(Readable, Protocol):
     def is_failed(self) -> bool: ...
     def apply_permanent(self, change: Change) -> None: ...
     def apply_runtime(self, change: Change) -> None: ...
-    def others(self, owned: Collection[Key]) -> Others: ...
+    def others(self, owned: Collection[Key], with_tables: bool = True) -> Others: ...
     def apply_running_of_others(self, change: Change) -> None: ...
     def restore_direct(self, before: Direct, after: Direct) -> None: ...
     def restore_tables(self, others: Others) -> None: ...
@@ -91,13 +91,16 @@ def write(
         return (runtime_changes if keep_ipsets else changes)(current, target_runtime)
 
     reloaded = False
-    permanent = permanent_steps()
-    leaves = any(change.after is None for change in (*permanent, *runtime_steps()))
-    for leaving in (False, True) if leaves else (False,):
-        for change in permanent_steps() if leaving else permanent:
+    leaves = True
+    for leaving in (False, True):
+        if not leaves:
+            break
+        permanent = permanent_steps()
+        for change in permanent:
             if change.key[0] != BINDING and (change.after is None) == leaving:
                 client.apply_permanent(change)
         runtime = runtime_steps()
+        leaves = any(change.after is None for change in (*permanent, *runtime))
         if any(one.needs_reload for one in runtime if (one.after is None) == leaving):
             reload_and_restore_others(client, managed, None if reloaded else others)
             reloaded = True
@@ -138,7 +141,7 @@ def reload_and_restore_others(
 
 def restore_others(client: Writer, before: Others, owned: Collection[Key]) -> None:
     """Restore what others had in the runtime configuration."""
-    after = client.others(owned)
+    after = client.others(owned, with_tables=False)
     for change in restoration(before.objects, after.objects):
         client.apply_running_of_others(change)
     for interface, zone in interfaces_to_move(before, after).items():

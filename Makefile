@@ -8,28 +8,13 @@ MODE ?= shared
 RUNS ?= 5
 COUNT ?= 200
 SEED ?= random
-SUITES := bookworm bullseye trixie
-REST := $(filter-out bookworm,$(SUITES))
-# The releases to come. It changes every day, so it is not part of test-all.
-NEXT := sid
+# Reads tests/matrix.yml, where it says which tests run where.
+MATRIX = $(BIN)/python tests/tools/matrix.py
 # With two, a core is idle now and then; three keep both busy.
 JOBS ?= 3
-# The longest first, so that the others run beside it.
-SCENARIOS := guard lifecycle default segregated
-# The ways by which users come are the same on each suite.
-ECOSYSTEM := scenario/bookworm/ecosystem
-# On virtual machines. NetworkManager on each suite, and the other network stacks on one.
-ROUTES := route route-networkd route-systemd
-ROUTE := scenario/bookworm/route
-ROUTES_REST := $(REST:%=scenario/%/route) scenario/trixie/route-networkd $(ROUTE) \
-  scenario/bookworm/route-systemd
-# Each suite's scenarios run with an ansible-core of their own, so that nearly all that
-# they do is seen with the oldest, the newest, and that of requirements-dev.txt, at no more cost.
-OLDEST ?= 2.16
-NEWEST ?= 2.21
-CORES := $(OLDEST) $(NEWEST)
-# With real services, which are the same on each suite.
-LIVE := scenario/bookworm/live
+# Besides the ansible-core of requirements-dev.txt, the oldest and the newest that is supported.
+CORES := $(sort $(patsubst tests/cores/%.txt,%,$(wildcard tests/cores/*.txt)))
+NEWEST := $(lastword $(CORES))
 
 # The pure functions are the same with any ansible-core; few files of module_utils import it.
 UNITS := tests/unit/plugins
@@ -70,52 +55,45 @@ demo-validate demo-prepare: $(READY) $(LINK)
 demo-down: $(READY)
 	tests/tools/demo.sh down
 
-## make test                     lint, unit tests, and the scenarios on bookworm
-.PHONY: test
-test: export PYTEST_ADDOPTS = -m 'not thorough'
-test: $(READY)
-	$(MAKE) --jobs=$(JOBS) --output-sync=target $(SCENARIOS:%=scenario/bookworm/%) $(ECOSYSTEM) \
-	  $(ROUTE) lint unit browser
+# Which tests these run is in tests/matrix.yml.
 
-## make test-all                 test, ansible-test sanity, and everything on every suite and with
-##                               the oldest and the newest ansible-core
+## make test                     what a change must pass, on bookworm
+.PHONY: test
+test: stage/test
+
+## make test-rest                what make test leaves out: other suites, virtual machines, other
+##                               versions of ansible-core, ansible-test sanity
+.PHONY: test-rest
+test-rest: cores
+	$(MAKE) stage/rest
+
+## make test-all                 test, test-rest, and what runs before a release only
 .PHONY: test-all
 test-all: test test-rest
-
-# What waits for an ansible-core would start last, and the longest of all need one. Where that can't
-# be had, the rest runs all the same.
-.PHONY: test-rest
-test-rest: $(READY)
-	-$(MAKE) --jobs=2 --keep-going $(CORES:%=.build/cores/%/ready)
-	$(MAKE) --jobs=$(JOBS) --output-sync=target LEFT_OUT='-m thorough' \
-	  $(REST:%=scenario/%/guard) $(ROUTES_REST) $(LIVE) $(ECOSYSTEM) \
-	  $(foreach scenario,$(SCENARIOS),$(patsubst %,scenario/%/$(scenario),$(REST))) \
-	  sanity $(CORES:%=unit/%) docs awx
+	$(MAKE) stage/all
 
 ## make test-newest              both topologies and the default route on Debian sid
 .PHONY: test-newest
-test-newest: $(READY)
-	$(MAKE) --jobs=$(JOBS) --output-sync=target --keep-going \
-	  $(patsubst %,scenario/$(NEXT)/%,route segregated default)
+test-newest: cores
+	$(MAKE) stage/newest
 
-# With the tests that another suite runs in test-all.
-scenario/$(NEXT)/default scenario/$(NEXT)/segregated: export K3S_TEST_STRIDE = 1
+STAGES := test rest all newest
+.PHONY: $(STAGES:%=stage/%)
+$(STAGES:%=stage/%): stage/%: $(READY) $(LINK)
+	K3S_TEST_STAGE=$* $(MAKE) --jobs=$(JOBS) --output-sync=target --keep-going \
+	  $$($(MATRIX) targets $*)
 
-## make scenario/SUITE/NAME      one scenario on one suite
-EACH := $(foreach suite,$(SUITES) $(NEXT),$(patsubst %,scenario/$(suite)/%,$(SCENARIOS) $(ROUTES) ecosystem live))
+# Where one can't be had, what needs it fails, and the rest runs all the same.
+.PHONY: cores
+cores: $(READY)
+	-$(MAKE) --jobs=2 --keep-going $(CORES:%=.build/cores/%/ready)
+
+## make scenario/SUITE/NAME      one scenario on one suite, with all of its tests
+EACH := $(foreach suite,bookworm bullseye trixie sid,$(patsubst molecule/%/molecule.yml, \
+  scenario/$(suite)/%,$(wildcard molecule/*/molecule.yml)))
 .PHONY: $(EACH)
 $(EACH): scenario/%: $(READY) $(LINK)
 	tests/tools/scenario.sh $(subst /, ,$*)
-
-# What make test has left out; the rest of it need not be seen twice.
-$(ECOSYSTEM) $(ROUTE): export PYTEST_ADDOPTS := $(or $(LEFT_OUT),$(PYTEST_ADDOPTS))
-
-define with_core
-$(filter scenario/$(1)/%,$(EACH)): export PATH := $(CURDIR)/.build/cores/$(2)/venv/bin:$(PATH)
-$(filter scenario/$(1)/%,$(EACH)): .build/cores/$(2)/ready
-endef
-$(if $(OLDEST),$(eval $(call with_core,bullseye,$(OLDEST))))
-$(if $(NEWEST),$(foreach suite,trixie $(NEXT),$(eval $(call with_core,$(suite),$(NEWEST)))))
 
 ## make lint                     what antsibull-nox checks, mypy, changelog, generated tables
 .PHONY: lint

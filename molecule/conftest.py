@@ -10,6 +10,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,10 @@ from typing import Any
 import pytest
 import testinfra
 import yaml
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "tests" / "tools"))
+
+import matrix
 
 EPHEMERAL = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"])
 INVENTORY = str(EPHEMERAL / "inventory")
@@ -83,15 +88,14 @@ class Machine:
         return states
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave out what is seen on another suite, unless K3S_TEST_STRIDE=1 asks for everything."""
-    if os.environ.get("K3S_TEST_STRIDE") == "1":
-        return
-    for item in items:
-        marker = item.get_closest_marker("also_on")
-        if marker and os.environ["K3S_LAB_SUITE"] not in ("bookworm", *marker.args):
-            seen = " and ".join(("bookworm", *marker.args))
-            item.add_marker(pytest.mark.skip(reason=f"seen on {seen}"))
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Run the test files that tests/matrix.yml names for K3S_TEST_STAGE; without that, all."""
+    stage = os.environ.get("K3S_TEST_STAGE")
+    if not stage or not collection_path.name.startswith("test_"):
+        return None
+    scenario, suite = os.environ["MOLECULE_SCENARIO_NAME"], os.environ["K3S_LAB_SUITE"]
+    # None leaves it to pytest's own rules.
+    return collection_path.name not in matrix.files(matrix.load(), stage, scenario, suite) or None
 
 
 @pytest.fixture(scope="session")

@@ -11,14 +11,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from node import CLEAN, EVERYTHING, SUITE, Node
+from node import CLEAN, Node
 
 HERE = Path(__file__).parent
-HALVES = ("bullseye", "trixie")
-REASONS = {
-    "before_backends": "ends before a backend is chosen: seen in the scenario route of one suite",
-    "once_per_backend": "seen with NetworkManager in the scenario route of the other suite",
-}
 
 
 @pytest.fixture(scope="session")
@@ -26,17 +21,6 @@ def node():
     found = Node()
     yield found
     found.close()
-
-
-def pytest_collection_modifyitems(items):
-    for marker, reason in REASONS.items():
-        marked = [item for item in items if item.get_closest_marker(marker)]
-        for number, item in enumerate(marked):
-            # Half of them on each of two suites.
-            here = EVERYTHING or HALVES[number % len(HALVES)] == SUITE
-            needed = here if Node.backend == "networkmanager" else marker != "before_backends"
-            if not needed:
-                item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @pytest.fixture(scope="session")

@@ -18,8 +18,6 @@ from pathlib import Path
 EPHEMERAL = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"])
 SCENARIO = Path(os.environ["MOLECULE_SCENARIO_DIRECTORY"]).name
 SUITE = os.environ["K3S_LAB_SUITE"]
-# Such a machine is slow, so that the scenarios share out what one of them shows, unless asked.
-EVERYTHING = os.environ.get("K3S_TEST_STRIDE") == "1"
 LAB = Path(__file__).parents[1] / "lab" / "lab.py"
 NAME = "node1"
 NIC = "eth0"

@@ -10,6 +10,11 @@ name=$2
 command=${3:-test}
 
 cd "$(dirname "$0")/../.."
+core=$(python tests/tools/matrix.py core "$suite")
+if [ -n "$core" ]; then
+  MAKEFLAGS='' make --silent ".build/cores/$core/ready"
+  export PATH="$PWD/.build/cores/$core/venv/bin:$PATH"
+fi
 export K3S_LAB_SUITE="$suite"
 export MOLECULE_GLOB='molecule/*/molecule.yml'
 # A place of its own lets one scenario run on several suites at the same time.

@@ -8,9 +8,6 @@ from __future__ import annotations
 import mutated
 import pytest
 
-# What finds them is the same everywhere.
-pytestmark = pytest.mark.also_on()
-
 
 @pytest.fixture(scope="module")
 def stage():

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import pod_tests
-import pytest
 
 FORGERS = (("client1", "eth0", "eth0"), ("server2", "eth0", "eth0"))
 
@@ -19,6 +18,5 @@ class TestNativePods(pod_tests.NativeTests):
     forgers = FORGERS
 
 
-@pytest.mark.also_on("trixie")
 class TestTrustedPods(pod_tests.TrustedTests):
     forgers = FORGERS

@@ -91,7 +91,7 @@ def reached(controller, tmp_path):
     ("ways", "pipelining"),
     [
         (ROTATED[0], False),
-        pytest.param(ROTATED[1], True, marks=pytest.mark.thorough),
+        (ROTATED[1], True),
     ],
     ids=["first", "second-pipelining"],
 )

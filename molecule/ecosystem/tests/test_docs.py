@@ -23,8 +23,6 @@ PROJECT = Path(__file__).resolve().parents[3]
 PAGES = [PROJECT / "README.md", *sorted(PROJECT.glob("docs/docsite/rst/*.rst"))]
 # They show the first run, so their machines are as they were before any.
 FIRST_RUN = {"README.md", "before_k3s.rst", "members.rst", "segregated.rst", "shared.rst"}
-# The others run with make test-all.
-QUICK = {"README.md", "shared.rst"}
 # Installs the artifact of this tree, also where it is installed already.
 INSTALL = re.compile(r"^(ansible-galaxy collection install)(?= )")
 GALAXY = re.compile(r" edgeops\.k3s_network\b")
@@ -69,13 +67,7 @@ def prepared_afterwards():
     subprocess.run(prepare, check=True, capture_output=True)
 
 
-@pytest.mark.parametrize(
-    "page",
-    [
-        pytest.param(page, marks=[] if page.name in QUICK else pytest.mark.thorough, id=page.stem)
-        for page in PAGES
-    ],
-)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_examples_of_page(page, environment, artifact, playbook, tmp_path):
     steps = examples.examples(page)
     if not any(isinstance(step, examples.Command) for step in steps):

@@ -88,7 +88,6 @@ def test_check_mode_of_a_prepared_cluster(controller, snapshots):
     assert snapshots() == before
 
 
-@pytest.mark.thorough
 def test_check_mode_of_a_cluster_that_is_not_prepared(controller, snapshots, restored):
     assert controller.play("remove", inventory=LAB_INVENTORY).returncode == 0
     before = snapshots()
@@ -174,7 +173,6 @@ def test_the_firewalls_variables_hold_after_a_topology_without_them(controller, 
     assert "198.51.100.0/24" in added_lines(run.output)
 
 
-@pytest.mark.thorough
 def test_one_v_tells_no_more_than_people_read(controller):
     run = controller.play("site", "-v", inventory=LAB_INVENTORY)
     assert run.returncode == 0, run.output
@@ -189,7 +187,6 @@ def test_one_v_tells_no_more_than_people_read(controller):
     assert run.output.count('"firewalld_version"') == len(NODES)
 
 
-@pytest.mark.thorough
 def test_three_v_tell_everything(controller):
     run = controller.play("validate", "-vvv", inventory=LAB_INVENTORY)
     assert run.returncode == 0, run.output

@@ -82,7 +82,6 @@ def test_static_ini_with_ranges_names_and_variables_that_are_text(
     assert 'port="80"' not in node.run("firewall-cmd --info-policy=k3s-from-clients")
 
 
-@pytest.mark.thorough
 def test_static_yaml_with_groups_of_other_names_and_variables_beside_it(machine, controller):
     converges(controller, inventory=INVENTORIES / "yaml" / "hosts.yml")
     rules = machine("agent1").run("firewall-cmd --info-policy=k3s-from-nodes").splitlines()
@@ -91,7 +90,6 @@ def test_static_yaml_with_groups_of_other_names_and_variables_beside_it(machine,
     assert 'ipset="k3s-servers"' in exporter[0]
 
 
-@pytest.mark.thorough
 def test_groups_constructed_of_variables_by_a_second_source(machine, controller):
     sources = [INVENTORIES / "constructed" / name for name in ("machines.yml", "constructed.yml")]
     assert controller.play("prepare", inventory=LAB_INVENTORY).returncode == 0

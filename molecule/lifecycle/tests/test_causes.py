@@ -10,7 +10,7 @@ import contextlib
 import overlay
 import pytest
 
-pytestmark = [pytest.mark.also_on(), pytest.mark.usefixtures("prepared_cluster")]
+pytestmark = pytest.mark.usefixtures("prepared_cluster")
 
 NODES = ("server1", "server2", "agent1")
 OTHERS = {"server1", "server2"}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-pytestmark = [pytest.mark.also_on(), pytest.mark.usefixtures("prepared_cluster")]
+pytestmark = pytest.mark.usefixtures("prepared_cluster")
 
 
 NODES = ("server1", "server2", "agent1")

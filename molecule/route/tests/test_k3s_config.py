@@ -5,11 +5,6 @@
 
 from __future__ import annotations
 
-import pytest
-
-# What K3s is told does not depend on the network stack.
-pytestmark = [pytest.mark.thorough, pytest.mark.before_backends]
-
 OURS = "/etc/rancher/k3s/config.yaml.d/k3s-default-route.yaml"
 # Of a K3s that runs with another address. Made by openssl, as K3s's own are made by Go.
 CERTIFICATE = "/var/lib/rancher/k3s/agent/serving-kubelet.crt"

@@ -11,15 +11,7 @@ from __future__ import annotations
 import subprocess
 
 import pytest
-from node import EPHEMERAL, EVERYTHING, NAME, SCENARIO, SUITE
-
-pytestmark = [
-    pytest.mark.thorough,
-    pytest.mark.skipif(
-        not EVERYTHING and (SCENARIO, SUITE) != ("route", "bookworm"),
-        reason="seen in the scenario route on bookworm",
-    ),
-]
+from node import EPHEMERAL, NAME
 
 USERS_PORT = 2222
 FILES = """

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import pod_tests
-import pytest
 
 
 class Segregated:
@@ -34,6 +33,5 @@ class TestNativePods(Segregated, pod_tests.NativeTests):
     pass
 
 
-@pytest.mark.also_on("bullseye")
 class TestTrustedPods(Segregated, pod_tests.TrustedTests):
     pass

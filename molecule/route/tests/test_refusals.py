@@ -1,0 +1,104 @@
+# Copyright (c) 2026 The edgeops.k3s_network authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Nodes that keep the routes that they have, and refusals: all before a backend is chosen."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from node import GATEWAY, NIC
+from told import refused, succeeded
+
+REAL = f"ip route add default via {GATEWAY} dev {NIC}"
+
+
+def test_a_real_route_is_left_alone(node, bare, route):
+    node.run(REAL)
+    before = node.snapshot()
+    succeeded(route(), changed=False)
+    assert node.snapshot() == before
+
+
+def test_several_default_routes_are_left_alone(node, bare, route):
+    node.run(f"{REAL} metric 5; {REAL} metric 7")
+    before = node.snapshot()
+    succeeded(route(), changed=False)
+    assert node.snapshot() == before
+
+
+def test_another_dummy0_is_spared_and_named(node, bare, route):
+    node.run("ip link add dummy0 type dummy; ip addr add 198.51.100.1/24 dev dummy0")
+    before = node.snapshot()
+    refused(route(), "interface dummy0", "made by hand", "198.51.100.1/24", "_interface")
+    assert node.snapshot() == before
+
+
+def test_a_route_that_is_asked_after_ours_is_not_cut_off(node, bare, route):
+    node.run(f"ip route add default via {GATEWAY} dev {NIC} table default")
+    try:
+        before = node.snapshot()
+        refused(route(), "in table default, which is asked after the table main")
+        assert node.snapshot() == before
+        assert node.way("198.51.100.7") == NIC
+    finally:
+        node.run("ip route flush table default")
+
+
+def test_an_unreachable_route_before_ours_is_named(node, bare, route):
+    node.run("ip route add unreachable default metric 7")
+    before = node.snapshot()
+    refused(route(), "unreachable default", "metric 7", "k3s_default_route_metric")
+    assert node.snapshot() == before
+
+
+@pytest.mark.parametrize("routed", [True, False])
+def test_a_node_of_ipv6_alone(node, bare, command, routed):
+    """In a network namespace, since the lab's own network is one of IPv4."""
+    node.run(
+        "ip netns add v6\n"
+        "ip -n v6 link set lo up\n"
+        "ip -n v6 link add six type veth peer name away\n"
+        "ip -n v6 link set six up\n"
+        "ip -n v6 link set away up\n"
+        "ip -n v6 address add 2001:db8::11/64 dev six nodad\n"
+        + ("ip -n v6 route add default via 2001:db8::1 dev six\n" if routed else "")
+    )
+    try:
+        told = json.loads(node.run(f"ip netns exec v6 {command}"))
+        if routed:
+            assert told["changed"] is False
+            assert told["k3s_detects"]["address"] == "2001:db8::11"
+        else:
+            assert "neither an IPv4 address nor a default route of IPv6" in told["failed"]
+    finally:
+        node.run("ip netns delete v6")
+
+
+def test_a_gateway_that_is_not_on_the_link_is_refused(node, bare, route):
+    before = node.snapshot()
+    done = route(address="203.0.113.254/32")
+    refused(done, "k3s_default_route_address is 203.0.113.254/32", "kernel refuses", "/31")
+    assert node.snapshot() == before
+
+
+def test_a_missing_driver_is_told_with_its_package(node, bare, route):
+    release = node.run("uname -r").strip()
+    driver = node.run("find /lib/modules/$(uname -r) -name 'dummy.ko*'").strip()
+    node.run(f"modprobe -r dummy; mv {driver} /var/tmp/")
+    try:
+        before = node.snapshot()
+        refused(route(), "driver 'dummy'", f"linux-image-{release}", "no reboot is needed")
+        newer = "/lib/modules/99.1.0/kernel/drivers/net"
+        node.run(
+            f"mkdir -p {newer}; cp /var/tmp/dummy.ko* {newer}/; depmod 99.1.0 2>/dev/null || "
+            "echo kernel/drivers/net/dummy.ko: >/lib/modules/99.1.0/modules.dep"
+        )
+        refused(route(), "installed for kernel 99.1.0", "a reboot into it is due")
+        assert node.snapshot() == before
+    finally:
+        node.run(
+            f"rm -rf /lib/modules/99.1.0; mv /var/tmp/dummy.ko* {driver}; modprobe dummy;"
+            " ip link delete dummy0 || true"
+        )

@@ -119,15 +119,32 @@ def most_used() -> str:
     return "\n".join([*variables({"options": chosen}, {}), ""])
 
 
-def updated(readme: pathlib.Path, text: str) -> Optional[str]:
-    """Return a README with its generated part renewed, or None where it is up to date."""
-    old = readme.read_text(encoding="utf-8")
-    before, begin, rest = old.partition(BEGIN)
+def updated(page: pathlib.Path, text: str, marker: str) -> Optional[str]:
+    """Return a page with its generated part renewed, or None where it is up to date."""
+    old = page.read_text(encoding="utf-8")
+    before, begin, rest = old.partition(marker)
     _outdated, end, after = rest.partition(END)
     if not begin or not end:
-        raise SystemExit(f"{readme}: the markers are missing: {BEGIN} and {END}")
-    new = f"{before}{BEGIN}\n\n{text}\n{END}{after}"
+        raise SystemExit(f"{page}: the markers are missing: {marker} and {END}")
+    new = f"{before}{marker}\n\n{text}\n{END}{after}"
     return None if new == old else new
+
+
+def renew(description: Optional[str], texts: dict[pathlib.Path, str], marker: str) -> int:
+    """Renew the generated part of pages, or only check it; return the exit code."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--check", action="store_true", help="write nothing; fail where outdated")
+    check = parser.parse_args().check
+    outdated = 0
+    for page, text in texts.items():
+        new = updated(page, text, marker)
+        if new is None:
+            continue
+        outdated += 1
+        print(f"{page.relative_to(ROOT)} {'is out of date' if check else 'renewed'}")
+        if not check:
+            page.write_text(new, encoding="utf-8")
+    return 1 if check and outdated else 0
 
 
 def _read(path: pathlib.Path) -> dict[str, Any]:
@@ -137,23 +154,11 @@ def _read(path: pathlib.Path) -> dict[str, Any]:
 
 def main() -> int:
     """Renew or check all READMEs."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; fail where outdated")
-    check = parser.parse_args().check
     texts = {ROOT / "README.md": most_used()}
     for specs in sorted(ROOT.glob("roles/*/meta/argument_specs.yml")):
         role = specs.parents[1]
         texts[role / "README.md"] = generated(role)
-    outdated = 0
-    for readme, text in texts.items():
-        new = updated(readme, text)
-        if new is None:
-            continue
-        outdated += 1
-        print(f"{readme.relative_to(ROOT)} {'is out of date' if check else 'renewed'}")
-        if not check:
-            readme.write_text(new, encoding="utf-8")
-    return 1 if check and outdated else 0
+    return renew(__doc__, texts, BEGIN)
 
 
 if __name__ == "__main__":

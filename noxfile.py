@@ -29,5 +29,6 @@ def changelog(session: nox.Session) -> None:
 
 @nox.session(python=False)
 def readme(session: nox.Session) -> None:
-    """Check that the READMEs have the tables that the argument specs give."""
+    """Check the tables that are generated into the READMEs and CONTRIBUTING.md."""
     session.run("python", "tests/tools/readme_tables.py", "--check")
+    session.run("python", "tests/tools/promises.py", "--check")

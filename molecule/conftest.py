@@ -89,13 +89,17 @@ class Machine:
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
-    """Run the test files that tests/matrix.yml names for K3S_TEST_STAGE; without that, all."""
-    stage = os.environ.get("K3S_TEST_STAGE")
-    if not stage or not collection_path.name.startswith("test_"):
+    """Run the files that tests/matrix.yml names for the scenario, and for K3S_TEST_STAGE if set."""
+    if not collection_path.name.startswith("test_"):
         return None
-    scenario, suite = os.environ["MOLECULE_SCENARIO_NAME"], os.environ["K3S_LAB_SUITE"]
+    named = matrix.files(
+        matrix.load(),
+        os.environ["MOLECULE_SCENARIO_NAME"],
+        os.environ.get("K3S_TEST_STAGE"),
+        os.environ["K3S_LAB_SUITE"],
+    )
     # None leaves it to pytest's own rules.
-    return collection_path.name not in matrix.files(matrix.load(), stage, scenario, suite) or None
+    return collection_path.name not in named or None
 
 
 @pytest.fixture(scope="session")

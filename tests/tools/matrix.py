@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import pathlib
 import sys
-from typing import Any
+from typing import Any, Optional
 
 import yaml
 
@@ -22,7 +22,9 @@ STAGES = ("test", "rest", "all", "newest")
 
 def load() -> dict[str, Any]:
     """Return the matrix."""
-    content: dict[str, Any] = yaml.safe_load((ROOT / "tests/matrix.yml").read_text())
+    content: dict[str, Any] = yaml.safe_load(
+        (ROOT / "tests/matrix.yml").read_text(encoding="utf-8")
+    )
     return content
 
 
@@ -43,14 +45,23 @@ def targets(matrix: dict[str, Any], stage: str) -> list[str]:
     return list(found)
 
 
-def files(matrix: dict[str, Any], stage: str, scenario: str, suite: str) -> set[str]:
-    """Return the names of the test files that a stage runs of a scenario on a suite."""
+def files(
+    matrix: dict[str, Any], scenario: str, stage: Optional[str] = None, suite: str = ""
+) -> set[str]:
+    """Return the names of the test files of a scenario, or of those that a stage runs on a suite."""
     return {
         name
         for group in matrix["groups"]
-        if group.get("scenario") == scenario and suite in group.get(stage, ())
+        if group.get("scenario") == scenario and (not stage or suite in group.get(stage, ()))
         for name in group["tests"]
     }
+
+
+def directory(scenario: str) -> pathlib.Path:
+    """Return where the tests of a scenario are; it may have those of another one."""
+    home = ROOT / "molecule" / scenario
+    settings = yaml.safe_load((home / "molecule.yml").read_text(encoding="utf-8"))
+    return (home / settings.get("verifier", {}).get("directory", "tests")).resolve()
 
 
 def main(arguments: list[str]) -> None:

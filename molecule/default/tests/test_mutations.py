@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import mutated
 import pytest
+import topology
 
 
 @pytest.fixture(scope="module")
 def stage():
-    with mutated.stage("shared") as opened:
+    with mutated.stage(topology.MODE) as opened:
         yield opened
 
 

@@ -10,7 +10,6 @@ import re
 from pathlib import Path
 
 import pytest
-import yaml
 from ansible_collections.edgeops.k3s_network.tests.tools import matrix
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -20,29 +19,20 @@ REQUIREMENTS = (ROOT / "requirements-dev.txt").read_text()
 OWN = re.search(r"^ansible-core==(\d+\.\d+)", REQUIREMENTS, re.MULTILINE)
 
 
-def files_of(scenario: str) -> set[str]:
-    """Return the names of the test files of a scenario, which may be those of another one."""
-    directory = ROOT / "molecule" / scenario
-    settings = yaml.safe_load((directory / "molecule.yml").read_text())
-    where = directory / settings.get("verifier", {}).get("directory", "tests")
-    return {path.name for path in where.glob("test_*.py")}
+SCENARIOS = sorted(path.parent.name for path in ROOT.glob("molecule/*/molecule.yml"))
 
 
-@pytest.mark.parametrize("path", sorted(ROOT.glob("molecule/*/molecule.yml")), ids=str)
-def test_each_test_file_of_a_scenario_is_in_a_group(path):
-    scenario = path.parent.name
-    named = {
-        name
-        for group in MATRIX["groups"]
-        if group.get("scenario") == scenario
-        for name in group["tests"]
-    }
-    shared = {group["scenario"] for group in MATRIX["groups"] if "scenario" in group}
-    assert scenario in shared
-    assert named <= files_of(scenario)
-    # A scenario that has the tests of another one may leave some to that one.
-    if (path.parent / "tests").is_dir():
-        assert named == files_of(scenario)
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_file_that_a_group_names_exists(scenario):
+    named = matrix.files(MATRIX, scenario)
+    assert named
+    assert named <= {path.name for path in matrix.directory(scenario).glob("test_*.py")}
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("molecule/*/tests/test_*.py")), ids=str)
+def test_file_is_in_a_group(path):
+    scenarios = [name for name in SCENARIOS if matrix.directory(name) == path.parent]
+    assert any(path.name in matrix.files(MATRIX, name) for name in scenarios)
 
 
 @pytest.mark.parametrize("group", MATRIX["groups"], ids=lambda group: group["name"])
@@ -69,5 +59,5 @@ def test_targets_are_those_of_the_stage_in_order():
     ]
     assert matrix.targets({"groups": groups}, "rest") == ["scenario/trixie/guard", "unit/2.16"]
     assert matrix.targets({"groups": groups}, "test") == ["scenario/bookworm/guard", "unit"]
-    assert matrix.files({"groups": groups}, "rest", "guard", "trixie") == {"a", "b"}
-    assert matrix.files({"groups": groups}, "test", "guard", "trixie") == set()
+    assert matrix.files({"groups": groups}, "guard", "rest", "trixie") == {"a", "b"}
+    assert matrix.files({"groups": groups}, "guard", "test", "trixie") == set()

@@ -48,7 +48,7 @@ def targets(matrix: dict[str, Any], stage: str) -> list[str]:
 def files(
     matrix: dict[str, Any], scenario: str, stage: Optional[str] = None, suite: str = ""
 ) -> set[str]:
-    """Return the names of the test files of a scenario, or of those that a stage runs on a suite."""
+    """Return the test files of a scenario, or those of them that a stage runs on a suite."""
     return {
         name
         for group in matrix["groups"]

@@ -115,6 +115,11 @@ $(CORES:%=unit/%): unit/%: .build/cores/%/ready
 browser: $(READY) $(LINK)
 	PYTHONPATH=.build $(BIN)/pytest tests/browser
 
+## make lab                      the lab itself: two of them side by side
+.PHONY: lab
+lab: $(READY)
+	$(BIN)/pytest tests/lab
+
 ## make awx                      execution environment, and the templates against a fake of AWX
 .PHONY: awx
 awx: $(READY) $(LINK) $(BENCH)/ready

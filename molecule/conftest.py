@@ -88,18 +88,16 @@ class Machine:
         return states
 
 
-def pytest_ignore_collect(collection_path: Path) -> bool | None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Run the files that tests/matrix.yml names for the scenario, and for K3S_TEST_STAGE if set."""
-    if not collection_path.name.startswith("test_"):
-        return None
     named = matrix.files(
         matrix.load(),
         os.environ["MOLECULE_SCENARIO_NAME"],
         os.environ.get("K3S_TEST_STAGE"),
         os.environ["K3S_LAB_SUITE"],
     )
-    # None leaves it to pytest's own rules.
-    return collection_path.name not in named or None
+    config.hook.pytest_deselected(items=[item for item in items if item.path.name not in named])
+    items[:] = [item for item in items if item.path.name in named]
 
 
 @pytest.fixture(scope="session")

@@ -270,6 +270,8 @@ def _zone_unit(wanted: Wanted) -> str:
         "org.fedoraproject.FirewallD1.zone"
     )
     bind = f"{zones} changeZoneOfInterface ss {ZONE} {wanted.interface}"
+    # Since 2.5, firewalld is started before D-Bus, and answers later.
+    wait = "until busctl status org.fedoraproject.FirewallD1 >/dev/null 2>&1; do sleep 0.2; done"
     # A reload forgets what is in the running configuration alone where FlushAllOnReload is set (the
     # default), and systemd is not told of a reload by firewall-cmd. There may be one until busctl
     # says that it listens.
@@ -284,6 +286,7 @@ After=firewalld.service
 [Service]
 Restart=always
 RestartSec=2
+ExecStartPre=/bin/sh -c '{wait}'
 ExecStartPre={bind}
 ExecStart=/bin/sh -c ' \\
   busctl monitor 2>&1 \\

@@ -144,7 +144,7 @@ class Firewalld:
         iptables: Iptables,
         restart: Optional[Callable[[], None]] = None,
     ) -> None:
-        """C(restart) restarts the service, and returns when it is on D-Bus again."""
+        """C(restart) restarts the service, which may be on D-Bus only later."""
         import dbus  # noqa: PLC0415
 
         self._dbus = dbus
@@ -397,7 +397,6 @@ class Firewalld:
         """
         if self._restart is not None and self.is_failed():
             self._restart()
-            self._connect()
             self._wait_until_started()
             return
         with _translate("reload firewalld"):
@@ -410,13 +409,20 @@ class Firewalld:
 
     def _wait_until_started(self) -> None:
         deadline = time.monotonic() + _RELOAD_SECONDS
-        while self._state() not in ("RUNNING", "FAILED") and time.monotonic() < deadline:
+        while not self._has_started() and time.monotonic() < deadline:
             time.sleep(_STEP)
         if self.is_failed():
             raise FirewalldError(
                 "firewalld does not accept its configuration after a restart; see journalctl -u "
                 "firewalld"
             )
+
+    def _has_started(self) -> bool:
+        # Since 2.5, systemd counts firewalld as started before it is on D-Bus.
+        with contextlib.suppress(NotRunningError):
+            self._connect()
+            return self._state() in ("RUNNING", "FAILED")
+        return False
 
     def _change_entries(self, name: str, before: Sequence[str], after: Settings) -> None:
         """Change the members of an ipset one by one: setEntries() empties the set first."""

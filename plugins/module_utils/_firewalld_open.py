@@ -56,7 +56,7 @@ def open_firewalld(run_command: RunCommand) -> Union[Firewalld, OfflineFirewalld
 
 
 def _restart(run_command: RunCommand) -> None:
-    """Restart firewalld, also if it was started too often. Returns when it is on D-Bus."""
+    """Restart firewalld, also if it was started too often. It may be on D-Bus only later."""
     run_command(["systemctl", "reset-failed", "firewalld.service"])
     code, out, err = run_command(["systemctl", "restart", "firewalld.service"])
     if code != 0:

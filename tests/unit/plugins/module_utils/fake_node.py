@@ -370,6 +370,8 @@ class FakeNode:
                 lambda name, _path: self._need(name),
             ),
             (r"/bin/sh -c (ip -4 address del .+)", self._script),
+            # firewalld is on D-Bus here.
+            (r"/bin/sh -c until busctl status org\.fedoraproject\.FirewallD1 .+", lambda: ""),
             (r"ip link set dev (\S+) up", self._set_up),
             (r"ip -4 address replace (\S+) dev (\S+)", self._replace_address),
             (

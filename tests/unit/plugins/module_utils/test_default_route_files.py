@@ -233,13 +233,17 @@ def test_the_unit_has_the_guides_values_and_runs_before_k3s():
 
 
 def test_the_zone_is_one_that_admits_nothing():
-    service = parsed(texts(SYSTEMD)[f"{UNITS}/{ZONE_UNIT}"])["Service"]
+    text = texts(SYSTEMD)[f"{UNITS}/{ZONE_UNIT}"]
+    service = parsed(text)["Service"]
     zones = (
         "busctl --quiet call org.fedoraproject.FirewallD1 /org/fedoraproject/FirewallD1 "
         "org.fedoraproject.FirewallD1.zone"
     )
     bind = f"{zones} changeZoneOfInterface ss drop dummy0"
-    assert service["ExecStartPre"] == bind
+    wait, then = re.findall(r"^ExecStartPre=(.*)", text, re.MULTILINE)
+    # firewalld may be on D-Bus only after systemd counts it as started.
+    assert "until busctl status org.fedoraproject.FirewallD1 " in wait
+    assert then == bind
     assert service["ExecStop"] == f"-{zones} removeInterface ss drop dummy0"
 
 

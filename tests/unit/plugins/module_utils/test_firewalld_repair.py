@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from ansible_collections.edgeops.k3s_network.plugins.module_utils import (
     _firewalld,
@@ -17,6 +19,9 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_pla
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_repair import (
     broken_objects,
     wait_until_forgotten,
+)
+from ansible_collections.edgeops.k3s_network.tests.unit.plugins.module_utils.fake_dbus import (
+    FakeDBus,
 )
 
 NODES = (IPSET, "k3s-nodes")
@@ -61,3 +66,52 @@ def test_wait_until_forgotten_asks_until_the_keys_are_gone(monkeypatch):
 def test_wait_until_forgotten_gives_up(monkeypatch):
     monkeypatch.setattr(_firewalld_repair, "_WATCH_SECONDS", 0.0)
     assert not wait_until_forgotten(lambda: {NODES}, [NODES])
+
+
+class Restarted:
+    """A firewalld in state FAILED that is on D-Bus some time after its service has restarted."""
+
+    def __init__(self, state):
+        self.starts = 1
+        self._state = "FAILED"
+        self._later = state
+        self._absent = 0
+
+    @property
+    def running(self):
+        self._absent -= 1
+        return self._absent < 0
+
+    def restart(self):
+        self.starts += 1
+        self._state = self._later
+        # As often as it is asked for before it is there.
+        self._absent = 3
+
+    def handle(self, _path, _interface, method, arguments):
+        assert method == "Get" and arguments[1] == "state", "nothing is reloaded"
+        return self._state
+
+
+@pytest.fixture
+def failed(monkeypatch):
+    def make(state):
+        service = Restarted(state)
+        monkeypatch.setitem(sys.modules, "dbus", FakeDBus(service))
+        monkeypatch.setattr(_firewalld, "_STEP", 0.001)
+        return service, _firewalld.Firewalld(None, None, service.restart)
+
+    return make
+
+
+def test_failed_firewalld_is_restarted_and_waited_for(failed):
+    service, client = failed("RUNNING")
+    client.reload()
+    assert service.starts == 2
+    assert not client.is_failed()
+
+
+def test_firewalld_that_fails_again_is_named(failed):
+    _service, client = failed("FAILED")
+    with pytest.raises(_firewalld.FirewalldError, match="does not accept its configuration"):
+        client.reload()

@@ -17,7 +17,7 @@ PARTS = {
     ("route", "trixie"): 0.8,
     ("route", "sid"): 1.0,
     ("route-networkd", "trixie"): 1.0,
-    ("route-systemd", "bookworm"): 0.5,
+    ("route-systemd", "bookworm"): 1.0,
 }
 
 

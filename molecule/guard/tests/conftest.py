@@ -1,0 +1,38 @@
+# Copyright (c) 2026 The edgeops.k3s_network authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Machines that tests look from, over one SSH connection each."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+import sys
+
+import pytest
+import testinfra
+from module_run import EPHEMERAL
+
+# Another run may pack the collection's code meanwhile, which fails if a directory changes.
+sys.dont_write_bytecode = True
+
+
+@pytest.fixture(scope="module")
+def observer(machine, tmp_path_factory):
+    """Return a function like the fixture machine; its machines keep their SSH connections."""
+    config = str(EPHEMERAL / "ssh_config")
+    # A socket's path has 107 characters at most.
+    directory = tmp_path_factory.mktemp("cp")
+    names = set()
+
+    def get(name):
+        names.add(name)
+        host = testinfra.get_host(
+            f"ssh://{name}", ssh_config=config, controlpath=f"{directory}/%%n"
+        )
+        return dataclasses.replace(machine(name), host=host)
+
+    yield get
+    for name in names:
+        close = ["ssh", "-F", config, "-o", f"ControlPath={directory}/%n", "-O", "exit", name]
+        subprocess.run(close, check=False, capture_output=True)

@@ -1,0 +1,129 @@
+# Copyright (c) 2026 The edgeops.k3s_network authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Computes on the controller what the role passes to the module on a node.
+
+The variables are those that a user sets. Defaults, topology and objects come from the collection.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import os
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import yaml
+from module_run import HERE, Node
+
+sys.path.append(os.environ["ANSIBLE_COLLECTIONS_PATH"])
+
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewall_wanted import (
+    FirewallWanted,
+    firewall_wanted,
+)
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._interfaces import (
+    parse_addresses,
+    parse_ssh_connection,
+)
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._topology import (
+    Host,
+    Settings,
+    build,
+)
+
+GROUPS = {"server1": "server", "server2": "server", "agent1": "agent"}
+SEGREGATED = {
+    "k3s_topology_mode": "segregated",
+    "k3s_topology_cluster_interface": "eth0",
+    "k3s_topology_external_interface": "eth1",
+}
+UNRESTRICTED = {"k3s_firewall_restrict_sources": False}
+
+_ROLES = [HERE.parents[1] / "roles" / name for name in ("k3s_topology", "k3s_firewall")]
+_VARIABLE = re.compile(r"k3s_(?:topology|firewall)_(\w+)")
+
+
+def wanted(
+    name: str,
+    nodes: Iterable[str] = tuple(GROUPS),
+    hosts: Mapping[str, Mapping[str, Any]] | None = None,
+    **variables: Any,
+) -> FirewallWanted:
+    """Return the wanted state of a node of a cluster.
+
+    C(variables) are those of the cluster, C(hosts) those of single nodes.
+    """
+    hosts = hosts or {}
+    topology = build(
+        Settings(**_fields(Settings, variables)),
+        [
+            Host(
+                name=node,
+                group=GROUPS[node],
+                **gather(node),
+                **_fields(Host, {**variables, **hosts.get(node, {})}),
+            )
+            for node in nodes
+        ],
+    )
+    return firewall_wanted(topology, name)
+
+
+@functools.cache
+def gather(name: str) -> dict[str, Any]:
+    """Return a node's interfaces and connection address, as the role gathers them."""
+    connection, links = Node(name).run("echo $SSH_CONNECTION; ip -json address show").split("\n", 1)
+    connected = parse_ssh_connection(connection)
+    return {
+        "interfaces": parse_addresses(json.loads(links)),
+        "connection_address": connected and connected.address,
+    }
+
+
+def address(name: str, interface: str = "eth0") -> str:
+    """Return the IPv4 address of a node's interface."""
+    return str(gather(name)["interfaces"][interface][0].partition("/")[0])
+
+
+def prepare(node: Node, **how: Any) -> dict[str, Any]:
+    """Apply the wanted state to a node and return the module's result."""
+    result = node.bring_to(wanted(node.name, **how))
+    assert "failed" not in result, result
+    return result
+
+
+def remove(node: Node) -> dict[str, Any]:
+    """Remove everything from a node and return the module's result."""
+    result = node.bring_to(None)
+    assert "failed" not in result, result
+    return result
+
+
+def _fields(kind: type, variables: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the variables, and the defaults of others, that are fields of a dataclass."""
+    unknown = variables.keys() - _known()
+    assert not unknown, f"the roles have no variables {unknown}"
+    names = {field.name for field in dataclasses.fields(kind)}
+    matches = {
+        match[1]: value
+        for variable, value in {**_defaults(), **variables}.items()
+        if (match := _VARIABLE.fullmatch(variable))
+    }
+    return {name: value for name, value in matches.items() if name in names}
+
+
+@functools.cache
+def _defaults() -> dict[str, Any]:
+    read = [yaml.safe_load((role / "defaults/main.yml").read_text()) for role in _ROLES]
+    return {name: value for defaults in read for name, value in defaults.items()}
+
+
+@functools.cache
+def _known() -> set[str]:
+    specs = [yaml.safe_load((role / "meta/argument_specs.yml").read_text()) for role in _ROLES]
+    return {name for spec in specs for name in spec["argument_specs"]["main"]["options"]}

@@ -1,15 +1,26 @@
 # Copyright (c) 2026 The edgeops.k3s_network authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Bad input is refused before anything changes; the message names variable, host and remedy."""
+"""Bad input stops a run before any change; the message names variable, host and remedy.
+
+The unit tests have the other messages (test_topology.py, test_cluster_topology.py).
+"""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-pytestmark = pytest.mark.also_on("trixie")
-
 NODES = ("server1", "server2", "agent1")
+SNAPSHOT = (Path(__file__).parents[2] / "snapshot.sh").read_text()
+BAD_RULE = {
+    "name": "mine",
+    "port": 70000,
+    "protocol": "tcp",
+    "source": ["server"],
+    "destination": ["server"],
+}
 
 
 def inventory(variables, **changed):
@@ -25,79 +36,53 @@ def inventory(variables, **changed):
     }
 
 
-def assert_refused(run, *words):
-    assert run.returncode != 0
-    text = " ".join(run.output.split())
-    for word in ("Nothing was changed", *words):
-        assert word in text
-    for name in NODES:
-        if f"{name} " in run.output.partition("PLAY RECAP")[2]:
-            assert run.changed(name) == 0
+@pytest.fixture
+def refused(machine, playbook):
+    """Return a function that asserts that a run is refused and changes nothing."""
+
+    def assert_refused(*words, arguments=(), **how):
+        before = [machine(name).run(SNAPSHOT) for name in NODES]
+        run = playbook("prepare", *arguments, **how)
+        assert run.returncode != 0
+        text = " ".join(run.output.split())
+        for word in ("Nothing was changed", *words):
+            assert word in text
+        for name in NODES:
+            if f"{name} " in run.output.partition("PLAY RECAP")[2]:
+                assert run.changed(name) == 0
+        assert [machine(name).run(SNAPSHOT) for name in NODES] == before
+
+    return assert_refused
 
 
-@pytest.mark.parametrize(
-    ("extra", "words"),
-    [
-        (
-            {"k3s_topology_server_group": "masters"},
-            ("k3s_topology_server_group", "masters", "name the group that holds the K3s servers"),
-        ),
-        (
-            {
-                "k3s_topology_extra_ports": [
-                    {
-                        "name": "mine",
-                        "port": 70000,
-                        "protocol": "tcp",
-                        "source": ["server"],
-                        "destination": ["server"],
-                    }
-                ]
-            },
-            ("k3s_topology_extra_ports", "mine", "70000", "give a number from 1 to 65535"),
-        ),
-        (
-            {"k3s_topology_cluster_interface": "eth9"},
-            ("host agent1", "k3s_topology_cluster_interface", "eth9", "eth0, eth1", "name one of"),
-        ),
-        (
-            {"k3s_topology_service_cidr": "10.42.128.0/17"},
-            ("k3s_topology_pod_cidr", "k3s_topology_service_cidr", "overlap", "of their own"),
-        ),
-        (
-            {"k3s_topology_mode": "segregated", "k3s_topology_cluster_interface": "eth0"},
-            ("host server1", "k3s_topology_external_interface", "name the NIC"),
-        ),
-        (
-            {"k3s_topology_mode": "split"},
-            ("host server1", "k3s_topology_mode", "split", "shared, segregated"),
-        ),
-    ],
-    ids=["group", "port", "interface", "cidr", "segregated", "mode"],
-)
-def test_bad_value_is_refused(playbook, extra, words):
-    assert_refused(playbook("prepare", **extra), *words)
+def test_bad_variables_of_the_inventory_are_refused_together(refused):
+    refused(
+        *("k3s_topology_extra_ports", "mine", "70000", "give a number from 1 to 65535"),
+        *("k3s_topology_pod_cidr", "k3s_topology_service_cidr", "overlap", "of their own"),
+        *("host server1", "k3s_topology_mode", "split", "shared, segregated"),
+        k3s_topology_extra_ports=[BAD_RULE],
+        k3s_topology_service_cidr="10.42.128.0/17",
+        k3s_topology_mode="split",
+    )
 
 
-def test_address_twice_is_refused(playbook, variables, machine):
-    twice = {"k3s_topology_node_ip": machine("server1").address()}
-    run = playbook("prepare", inventory=inventory(variables, server1=twice, agent1=twice))
-    assert_refused(run, "server1, agent1", "k3s_topology_node_ip", "give each node one of its own")
+def test_interface_that_a_host_lacks_is_refused(refused):
+    refused(
+        *("host agent1", "k3s_topology_cluster_interface", "eth9", "eth0, eth1", "name one of"),
+        k3s_topology_cluster_interface="eth9",
+    )
 
 
-def test_address_of_another_network_is_refused(playbook, variables):
-    wrong = {"k3s_topology_node_ip": "192.0.2.77"}
-    run = playbook("prepare", inventory=inventory(variables, agent1=wrong))
-    assert_refused(run, "host agent1", "k3s_topology_node_ip is 192.0.2.77", "give an address of")
-
-
-def test_peer_without_an_address_stops_the_run_and_is_named(playbook, variables):
+def test_unreachable_peer_without_an_address_is_refused(refused, variables):
     gone = {"ansible_host": "10.89.0.250", "ansible_ssh_timeout": 2}
-    run = playbook("prepare", "--limit", "server1", inventory=inventory(variables, agent1=gone))
-    assert_refused(run, "host agent1", "its address can't be had", "set k3s_topology_node_ip")
+    refused(
+        *("host agent1", "its address can't be had", "set k3s_topology_node_ip"),
+        arguments=("--limit", "server1"),
+        inventory=inventory(variables, agent1=gone),
+    )
 
 
-def test_unreachable_peer_with_an_address_in_the_inventory_stops_nobody(playbook, variables):
+def test_unreachable_peer_with_an_address_does_not_stop_the_run(playbook, variables):
     gone = {"ansible_host": "10.89.0.250", "k3s_topology_node_ip": "10.89.0.250"}
     run = playbook(
         "prepare", "--check", "--limit", "server1", inventory=inventory(variables, agent1=gone)

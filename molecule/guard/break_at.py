@@ -1,40 +1,68 @@
 # Copyright (c) 2026 The edgeops.k3s_network authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Runs on a node: brings its firewall to a state, and breaks that run at one of its steps.
+"""Runs on a node: brings its firewall to states, and breaks such a run at one of its steps.
 
-break_at.py STEP [--do COMMAND] < {"wanted": ..., "confirm_timeout": ...}
+break_at.py < TASKS
+
+A task is a line of JSON, and is answered by a line of JSON. Its key "task" is one of:
+
+firewall  Bring firewalld to "wanted" as the module does. At step number "step" the process kills
+          itself, or runs the command "do" and goes on. The answer is the module's result with the
+          "steps" that it took, or null if the process was killed.
+confirm_command
+          Return the command that confirms the change "identity".
+settle    Wait until no guardian runs any more.
+profiles  Do an "action" of profiles_on_node.py.
+shell     Run "command" with "given" as its input.
 
 A step is after each call of D-Bus that changes something (before the next one it is the same),
-before each command that changes something, and before each change of a file. At the step of that
-number the process kills itself, or runs a command and goes on. At its end it prints what came of
-it, with the steps it took. The code of the collection is read from PYTHONPATH and knows nothing of
-this.
+before each command that changes something, and before each change of a file. Each task but "shell"
+is a fork of this process, which loads the collection's code once, from PYTHONPATH. The code knows
+nothing of this.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import signal
 import subprocess
 import sys
+import time
+from typing import Any
 
 import dbus.connection
+import profiles_on_node
 
 # Loaded before steps are counted, as in the module, where all comes in one file.
 from ansible_collections.edgeops.k3s_network.plugins.module_utils import (
     _firewalld_host,
     _firewalld_open,
+    _guardian,
 )
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._admission import Connection
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._checkpoint import confirm_command
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_judge import Terms
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._k3s_running import (
+    running_kubernetes,
+)
 
 _FILE_EVENTS = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.symlink")
 _READING = ("get", "Get", "query", "NameHasOwner")
 _SAVES = ("/usr/sbin/iptables-save", "/usr/sbin/ip6tables-save")
 _READING_COMMANDS = {"-g", "-t", "is-active", "is-enabled", *_SAVES}
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+_SYSTEMD = ("org.freedesktop.systemd1", "/org/freedesktop/systemd1")
+_SETTLED = ("inactive", "failed")
+_SETTLE_STEP = 0.02
+
+
+def changes_something(event: str, path: str) -> bool:
+    """Tell whether a change of a file will succeed: code tries to remove what is not there, too."""
+    if event == "os.rmdir":
+        return os.path.isdir(path) and not os.listdir(path)
+    return event != "os.remove" or os.path.lexists(path)
 
 
 class Breaker:
@@ -44,30 +72,29 @@ class Breaker:
         self._at = at
         self._command = command
         self._count = 0
-        self._busy = False
+        self.busy = False
         self.steps: list[str] = []
 
     def step(self, name: str) -> None:
-        if self._busy:
+        if self.busy:
             return
         self._count += 1
         self.steps.append(name)
         if self._count != self._at:
             return
         if not self._command:
-            print(f"killed at step {self._count}: {name}", flush=True)
             os.kill(os.getpid(), signal.SIGKILL)
-        self._busy = True
-        print(f"at step {self._count}: {name}", flush=True)
-        subprocess.run(self._command, shell=True, check=False)
-        self._busy = False
+        self.busy = True
+        subprocess.run(self._command, shell=True, check=False, stdout=sys.stderr)
+        self.busy = False
 
     def audit(self, event: str, arguments: tuple) -> None:
         if event == "subprocess.Popen":
             if not _READING_COMMANDS & set(arguments[1]):
                 self.step(f"run {arguments[1]}")
         elif event in _FILE_EVENTS:
-            self.step(f"{event} {arguments[0]}")
+            if changes_something(event, arguments[0]):
+                self.step(f"{event} {arguments[0]}")
         elif event == "open":
             path, mode, flags = arguments
             writing = set(mode) & set("wax+") if isinstance(mode, str) else flags & _WRITING
@@ -75,13 +102,11 @@ class Breaker:
                 self.step(f"open {path}")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("step", type=int)
-    parser.add_argument("--do", default="")
-    arguments = parser.parse_args()
-    asked = json.load(sys.stdin)
-    breaker = Breaker(arguments.step, arguments.do)
+def firewall(
+    wanted: Any, step: int = 0, do: str = "", source: str = "", **terms: Any
+) -> dict[str, Any]:
+    """Bring firewalld to a state; C(source) is where Ansible's own SSH connection comes from."""
+    breaker = Breaker(step, do)
     call = dbus.connection.Connection.call_blocking
 
     def call_and_count(self, bus_name, path, interface, method, *rest, **named):
@@ -93,18 +118,79 @@ def main() -> None:
             breaker.step(f"after {method}")
 
     dbus.connection.Connection.call_blocking = call_and_count
+    connection = Connection(source=source, port=22, interface="eth0") if source else None
+    asked = Terms(kubernetes=running_kubernetes, connection=lambda: connection, **terms)
     sys.addaudithook(breaker.audit)
     try:
-        result = _firewalld_host.bring_to_state(
-            _firewalld_open.run,
-            asked["wanted"],
-            Terms(confirm_timeout=asked.get("confirm_timeout", 0)),
-        )
+        result = _firewalld_host.bring_to_state(_firewalld_open.run, wanted, asked)
     except Exception as error:  # As the module does, with the error for the reader.
         result = {"failed": f"{type(error).__name__}: {error}"}
-    breaker._busy = True
+    breaker.busy = True
     result["steps"] = breaker.steps
-    print(json.dumps(result))
+    return result
+
+
+def settle(seconds: float) -> bool:
+    """Wait until no guardian runs any more; return whether that is so."""
+    systemd = dbus.Interface(
+        dbus.SystemBus().get_object(*_SYSTEMD, introspect=False),
+        "org.freedesktop.systemd1.Manager",
+    )
+    deadline = time.monotonic() + seconds
+    while True:
+        # One that was collected is not listed any more.
+        units = systemd.ListUnitsByPatterns(dbus.Array([], "s"), [_guardian.UNITS])
+        if all(str(unit[3]) in _SETTLED for unit in units):
+            return True
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_SETTLE_STEP)
+
+
+def shell(command: str, given: str = "", seconds: float = 120) -> dict[str, Any]:
+    """Run a command as ssh would."""
+    done = subprocess.run(
+        ["bash", "-c", command],
+        check=False,
+        capture_output=True,
+        text=True,
+        input=given,
+        timeout=seconds,
+    )
+    return {"code": done.returncode, "out": done.stdout, "err": done.stderr}
+
+
+TASKS = {
+    "firewall": firewall,
+    "settle": settle,
+    "profiles": profiles_on_node.call,
+    "confirm_command": confirm_command,
+}
+
+
+def fork(task: str, asked: dict[str, Any]) -> Any:
+    """Do a task in a process of its own; return its answer, None if it was killed."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reading)
+        answer = json.dumps(TASKS[task](**asked))
+        with os.fdopen(writing, "w") as stream:
+            stream.write(answer)
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as stream:
+        answer = stream.read()
+    _pid, status = os.waitpid(child, 0)
+    return None if os.WIFSIGNALED(status) else json.loads(answer)
+
+
+def main() -> None:
+    for line in sys.stdin:
+        asked = json.loads(line)
+        task = asked.pop("task")
+        answer = shell(**asked) if task == "shell" else fork(task, asked)
+        print(json.dumps(answer), flush=True)
 
 
 if __name__ == "__main__":

@@ -7,30 +7,30 @@ from __future__ import annotations
 
 import os
 import subprocess
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
-from module_run import CODE, EPHEMERAL, HERE
+from module_run import CODE, HERE, SSH, Node
+
+NODES = ("server1", "server2", "agent1")
+TREE = "ansible_collections/edgeops/k3s_network/plugins/module_utils"
+ON_NODE = ("break_at.py", "profiles_on_node.py")
 
 
 @pytest.fixture(scope="session")
-def controlpath():
+def controlpath() -> None:
     """No connection is kept: that a new one is admitted is what shows that nobody is locked out."""
 
 
 @pytest.fixture(scope="session", autouse=True)
-def code():
-    """Put the collection's code and the breaker on the nodes."""
-    link = Path(os.environ["ANSIBLE_COLLECTIONS_PATH"])
-    tree = "ansible_collections/edgeops/k3s_network/plugins/module_utils"
+def code() -> Iterator[None]:
+    """Put the collection's code and what runs it on the nodes."""
+    tar = ["tar", "-hcz", "--exclude=__pycache__", "-C", os.environ["ANSIBLE_COLLECTIONS_PATH"]]
     packed = subprocess.run(
-        ["tar", "-C", str(link), "-hcz", "--exclude=__pycache__", tree],
-        check=True,
-        capture_output=True,
+        [*tar, TREE, "-C", str(HERE), *ON_NODE], check=True, capture_output=True
     ).stdout
-    for name in ("server1", "server2", "agent1"):
-        ssh = ["ssh", "-F", str(EPHEMERAL / "ssh_config"), name]
-        unpack = f"rm -rf {CODE}; mkdir -p {CODE}; tar -C {CODE} -xzf -"
-        subprocess.run([*ssh, unpack], input=packed, check=True)
-        write = f"cat > {CODE}/break_at.py"
-        subprocess.run([*ssh, write], input=(HERE / "break_at.py").read_bytes(), check=True)
+    unpack = f"rm -rf {CODE}; mkdir -p {CODE}; tar -C {CODE} -xzf -"
+    for name in NODES:
+        subprocess.run([*SSH, name, unpack], input=packed, check=True)
+    yield
+    Node.disconnect_all()

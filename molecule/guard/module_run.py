@@ -5,18 +5,22 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import json
 import os
-import shlex
+import re
+import select
 import subprocess
-import tempfile
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any, ClassVar
 
 HERE = Path(__file__).parent
 SNAPSHOT = (HERE.parent / "snapshot.sh").read_text()
 EPHEMERAL = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"])
+SSH = ("ssh", "-F", str(EPHEMERAL / "ssh_config"))
 CODE = "/var/tmp/k3s-code"
 ABSENT = None
 # A firewalld that was just started has yet to load its rules, and to hear of NICs. This is asked
@@ -36,6 +40,8 @@ for profile in /etc/NetworkManager/system-connections/*; do
 done
 """
 BETWEEN = "--- profiles ---"
+# All at once, since a connection costs as much as what is asked.
+_SNAPSHOT = f"{READY}(\n{SNAPSHOT})\necho '{BETWEEN}'\n{PROFILES}"
 NODES = ("192.0.2.11", "192.0.2.12")
 RULE = 'rule family="ipv4" source ipset="k3s-nodes" port port="{}" protocol="tcp" accept'
 
@@ -80,74 +86,149 @@ SEGREGATED = {
 }
 
 
-class Node:
-    """A node as the module sees it; reached without testinfra, which is not made for threads."""
+def kind(step: str) -> str:
+    """Return what a step has in common with others: without identities and names of objects."""
+    without = re.sub(r"[0-9a-f]{16}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "ID", step)
+    return re.sub(r"lab-eth\d|k3s-(from-)?\w+(?=[.']|$)", "NAME", without)
 
-    def __init__(self, name, ssh=()):
+
+def some_of_each_kind(
+    steps: Sequence[str], first: int, last: int, which: Sequence[int] = (0, -1)
+) -> list[int]:
+    """Return the numbers of the steps at which a run is broken: of each kind in a range, two.
+
+    The same code takes all steps of a kind. What it depends on is how far the run has come, which
+    the first and the last one show: before the first one nothing of its kind is done, after the
+    last one all of it is.
+    """
+    kinds = collections.defaultdict(list)
+    for number in range(first, last + 1):
+        kinds[kind(steps[number - 1])].append(number)
+    return sorted({numbers[place] for numbers in kinds.values() for place in which})
+
+
+class NoAnswerError(Exception):
+    """A node has ended its connection, or has not answered in time."""
+
+
+class _Helper:
+    """break_at.py on a node: one SSH connection and one Python, which cost more than most tasks."""
+
+    def __init__(self, name: str) -> None:
+        command = f"PYTHONPATH={CODE} exec python3 {CODE}/break_at.py"
+        self._process = subprocess.Popen(
+            [*SSH, name, command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def ask(self, task: dict, seconds: float) -> Any:
+        """Have a task done and return its answer. Raises NoAnswerError."""
+        line = ""
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.write(f"{json.dumps(task)}\n")
+            self._process.stdin.flush()
+            # Nothing of an earlier answer is left in the buffer.
+            if select.select([self._process.stdout], [], [], seconds)[0]:
+                line = self._process.stdout.readline()
+        if not line:
+            raise NoAnswerError(f"no answer to {json.dumps(task)[:200]}")
+        return json.loads(line)
+
+    def end(self) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+
+class Node:
+    """A node as the module sees it; may be used by several threads."""
+
+    # Those that have nothing to do, by the name of their node. Threads take one each.
+    _idle: ClassVar[dict[str, list[_Helper]]] = collections.defaultdict(list)
+
+    def __init__(self, name: str) -> None:
         self.name = name
-        self._ssh = ["ssh", "-F", str(EPHEMERAL / "ssh_config"), *ssh]
 
     @classmethod
     @contextlib.contextmanager
-    def reached_once(cls, name):
-        """Return a node that is asked over one connection, which costs more than most answers."""
-        with tempfile.TemporaryDirectory(prefix="k3s-") as directory:
-            path = f"ControlPath={directory}/%h"
-            node = cls(name, ["-o", path, "-o", "ControlMaster=auto", "-o", "ControlPersist=60"])
-            try:
-                yield node
-            finally:
-                subprocess.run([*node._ssh, "-O", "exit", name], check=False, capture_output=True)
+    def reached_once(cls, name: str) -> Iterator[Node]:
+        """Return a node. Its connection is kept in any case."""
+        yield cls(name)
 
-    def run(self, command, given=""):
-        done = subprocess.run(
-            [*self._ssh, self.name, command],
-            input=given,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
-        assert done.returncode == 0, f"{self.name}: {command}: {done.stderr or done.stdout}"
-        return done.stdout
+    def _ask(self, task: str, patience: float = 120, **asked: Any) -> Any:
+        idle = self._idle[self.name]
+        try:
+            helper = idle.pop()
+        except IndexError:
+            helper = _Helper(self.name)
+        try:
+            answer = helper.ask({"task": task, **asked}, patience)
+        except BaseException:
+            helper.end()
+            raise
+        idle.append(helper)
+        return answer
 
-    def bring_to(self, wanted, step=0, do="", confirm_timeout=0):
-        """Run the module, broken at a step; return what it told, None where it was killed.
+    def disconnect(self) -> None:
+        """End the kept connections, before the node ends them by losing its power."""
+        idle = self._idle[self.name]
+        while idle:
+            idle.pop().end()
 
-        Nobody confirms what it does: with a timeout, the node takes it back.
+    @classmethod
+    def disconnect_all(cls) -> None:
+        """End the kept connections to all nodes."""
+        for name in list(cls._idle):
+            cls(name).disconnect()
+
+    def run(self, command: str, given: str = "", seconds: float = 120) -> str:
+        """Run a shell command, which has to succeed; return what it printed."""
+        done = self._ask("shell", seconds + 10, command=command, given=given, seconds=seconds)
+        assert done["code"] == 0, f"{self.name}: {command}: {done['err'] or done['out']}"
+        return done["out"]
+
+    def bring_to(
+        self,
+        wanted: Any,
+        step: int = 0,
+        do: str = "",
+        confirm_timeout: int = 0,
+        **more: Any,
+    ) -> Any:
+        """Run the module, broken at a step; return its result, None if it was killed.
+
+        Nobody confirms the change: with a timeout, the node rolls it back. C(more) are check_mode,
+        allow_disruptive_reload, and C(source), the controller's address that has to be admitted.
         """
-        command = f"PYTHONPATH={CODE} python3 {CODE}/break_at.py {step}"
-        if do:
-            command += f" --do {shlex.quote(do)}"
-        asked = {"wanted": wanted, "confirm_timeout": confirm_timeout}
-        out = self.run(f"{command} 2>&1 || true", json.dumps(asked))
-        last = out.strip().splitlines()[-1]
-        if last.startswith("killed at step") or "Killed" in last:
-            return None
-        return json.loads(last)
-
-    def settle(self):
-        """Wait until no guardian runs any more."""
-        self.run(
-            'for i in $(seq 300); do [ -n "$(systemctl list-units --plain --no-legend'
-            " --state=active,activating,deactivating,reloading 'k3s-network-guardian-*')\" ]"
-            " || exit 0; sleep 0.1; done; exit 1"
+        return self._ask(
+            "firewall", wanted=wanted, step=step, do=do, confirm_timeout=confirm_timeout, **more
         )
 
-    def wait_for(self, condition):
-        """Wait until a shell condition holds on the node, which may be away meanwhile."""
-        for _attempt in range(60):
-            time.sleep(1)
-            with contextlib.suppress(AssertionError, subprocess.TimeoutExpired):
-                self.run(condition)
-                return
-        raise AssertionError(f"{self.name}: never {condition}")
+    def confirm(self, identity: str) -> None:
+        """Confirm a change, and wait until that is final."""
+        self.run(self._ask("confirm_command", identity=identity))
 
-    def snapshot(self):
+    def profiles(self, action: str, interface: str, zone: str = "", given: Any = None) -> Any:
+        """Do an action of profiles_on_node.py and return its result."""
+        return self._ask("profiles", action=action, interface=interface, zone=zone, given=given)
+
+    def settle(self) -> None:
+        """Wait until no guardian runs any more."""
+        assert self._ask("settle", seconds=100), f"{self.name}: a guardian still runs"
+
+    def connect(self, *options: str, command: str = "true") -> bool:
+        """Tell whether a command succeeds over a new connection."""
+        ssh = [*SSH, "-o", "ConnectTimeout=5", *options, self.name, command]
+        return subprocess.run(ssh, check=False, capture_output=True, timeout=120).returncode == 0
+
+    def wait_for(self, condition: str, seconds: float = 120) -> None:
+        """Wait until a shell condition holds on the node, which may be away meanwhile."""
+        deadline = time.monotonic() + seconds
+        while not self.connect(command=condition):
+            assert time.monotonic() < deadline, f"{self.name}: never {condition}"
+            time.sleep(0.2)
+
+    def snapshot(self) -> list[str]:
         """Return all that prepare may change, but the copies that firewalld keeps of our files."""
-        # All at once, since a connection costs as much as what is asked.
-        asked = f"{READY}(\n{SNAPSHOT})\necho {BETWEEN}\n{PROFILES}"
-        whole, profiles = self.run(asked).split(f"{BETWEEN}\n")
+        whole, profiles = self.run(_SNAPSHOT).split(f"{BETWEEN}\n")
         lines = [line for line in whole.splitlines() if "  NetworkManager/" not in line]
         kept = [line for line in lines if not ("/k3s-" in line and line.endswith(".xml.old"))]
         return kept + profiles.splitlines()

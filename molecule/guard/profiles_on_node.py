@@ -3,24 +3,26 @@
 
 """Runs on a node: sets and restores the zone of a NIC through the code of the collection.
 
-profiles_on_node.py manages|files|set|restore|interrupt INTERFACE ZONE
-
-C(set) prints the profile that C(restore) reads from its standard input. C(interrupt) sets the zone
-and restores the profile without one, as often as restoring takes steps, and each time the first
-attempt ends at the next step. The code is read from PYTHONPATH.
+C(set) returns the profile that C(restore) takes. C(interrupt) sets the zone and restores the
+profile without one, as often as restoring takes steps, and each time the first attempt ends at the
+next step; it returns the number of steps. break_at.py runs this.
 """
 
 from __future__ import annotations
 
 import itertools
-import json
+import os
 import sys
+from typing import Any, Optional
 
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_open import run
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._networkmanager import (
     NetworkManager,
     Profile,
 )
+
+# Options of nmcli that print.
+_READING = {"-g", "-t"}
 
 
 class Interruption(BaseException):
@@ -35,10 +37,17 @@ class Steps:
         sys.addaudithook(self._audit)
 
     def _audit(self, event: str, arguments: tuple) -> None:
-        if self.left and event in ("subprocess.Popen", "os.rename", "os.remove"):
+        if self.left and self._changes(event, arguments):
             self.left -= 1
             if not self.left:
                 raise Interruption(f"{event} {arguments[:2]}")
+
+    @staticmethod
+    def _changes(event: str, arguments: tuple) -> bool:
+        if event == "subprocess.Popen":
+            return not _READING & set(arguments[1])
+        # The code tries to remove what is not there, too.
+        return event == "os.rename" or (event == "os.remove" and os.path.lexists(arguments[0]))
 
 
 def interrupt(interface: str, zone: str) -> int:
@@ -62,24 +71,17 @@ def interrupt(interface: str, zone: str) -> int:
     return step - 1
 
 
-def main() -> None:
-    action, interface, zone = sys.argv[1:]
+def call(action: str, interface: str, zone: str = "", given: Optional[dict] = None) -> Any:
+    """Do an action: manages, files, set, restore or interrupt."""
     manager = NetworkManager(run)
-    result = None
     if action == "manages":
-        result = manager.manages(interface)
-    elif action == "files":
-        result = manager.files(interface)
-    elif action == "set":
-        profile = manager.profile(interface)
-        manager.set_zone(interface, zone)
-        result = profile and manager.written(profile).to_dict()
-    elif action == "interrupt":
-        result = interrupt(interface, zone)
-    else:
-        manager.restore(Profile.from_dict(json.load(sys.stdin)), zone)
-    print(json.dumps(result))
-
-
-if __name__ == "__main__":
-    main()
+        return manager.manages(interface)
+    if action == "files":
+        return manager.files(interface)
+    if action == "interrupt":
+        return interrupt(interface, zone)
+    if action == "restore":
+        return manager.restore(Profile.from_dict(given), zone)
+    profile = manager.profile(interface)
+    manager.set_zone(interface, zone)
+    return profile and manager.written(profile).to_dict()

@@ -9,12 +9,10 @@ The runs are those of the module, on the node, without Ansible around them: brea
 from __future__ import annotations
 
 import json
-import os
 import threading
 from dataclasses import dataclass
 
-import pytest
-from module_run import ABSENT, NODES, PLAIN, SEGREGATED, Node, shared
+from module_run import ABSENT, NODES, PLAIN, SEGREGATED, Node, shared, some_of_each_kind
 
 # What a run that was killed before its first change has got ready; the next run removes it.
 GUARDS_FILES = ("checkpoint.json", "rollback.pyz", ".k3s-reserve", ".k3s-new")
@@ -27,22 +25,21 @@ class Case:
     node: str
     before: object
     after: object
+    which: tuple[int, ...] = (0, -1)
+    """Which of the steps of a kind to break at: the first and the last one."""
+    guard: bool = False
+    """Whether to break it also while it makes and removes the files of the guard."""
 
 
+# The way to the segregated state takes the same kinds of steps as the way back, and slow ones.
 CASES = {
-    "first": Case("server1", ABSENT, shared()),
-    "segregated": Case("server2", ABSENT, SEGREGATED),
-    "removed": Case("agent1", SEGREGATED, ABSENT),
+    "first": Case("server1", ABSENT, shared(), guard=True),
+    "segregated": Case("server2", ABSENT, SEGREGATED, which=(0,)),
+    "removed": Case("agent1", SEGREGATED, ABSENT, which=(-1,)),
     "grown": Case("server1", shared(), shared([*NODES, "192.0.2.13"], ["6443", "10250"])),
     "plain": Case("server2", shared(), PLAIN),
     "back": Case("agent1", PLAIN, ABSENT),
 }
-
-
-# Every so many-th step of a run, others on each suite; 1 breaks it at each of them.
-SUITE = os.environ["K3S_LAB_SUITE"]
-STRIDE = int(os.environ.get("K3S_TEST_STRIDE", "3" if SUITE == "bookworm" else "6"))
-OFFSET = ("bookworm", "bullseye", "trixie", "sid").index(SUITE) % STRIDE
 
 
 def in_force(snapshot):
@@ -50,8 +47,50 @@ def in_force(snapshot):
     return [line for line in snapshot if not any(name in line for name in GUARDS_FILES)]
 
 
-def break_everywhere(node, case, problems, do="", stride=STRIDE):
-    """Break the run of a case at so many of its steps, and note what is wrong after it."""
+def steps_to_break(case, steps):
+    """Return the numbers of the steps at which to break a run: some of each kind.
+
+    Before and after the change itself, a run makes and removes the files of its guard. The same
+    code does that whatever the change is, so it is broken there in one case only.
+    """
+    started = index(steps, "run ['systemd-run'")
+    final = index(steps, "os.remove /var/lib/k3s-network/checkpoint.json", started)
+    if case.guard:
+        first = index(steps, "os.mkdir /var/lib/k3s-network")
+        return some_of_each_kind(steps, first, len(steps), case.which)
+    # What is killed before it writes a file is what was killed after the step before.
+    return [
+        number
+        for number in some_of_each_kind(steps, started + 1, final + 1, case.which)
+        if not steps[number - 1].endswith(".k3s-new") or not steps[number - 1].startswith("open")
+    ]
+
+
+def restart_steps(_case, steps):
+    """Return the numbers of a few steps, since firewalld takes a second to start.
+
+    They are after the guardian has started, between changes of the permanent configuration, of
+    NetworkManager's profiles, and of the runtime.
+    """
+    started = index(steps, "run ['systemd-run'")
+    kinds = ("after addPolicy", "after remove", "after reload", "run ['/usr/bin/nmcli'")
+    return [
+        started + 1,
+        *(
+            number
+            for number in some_of_each_kind(steps, started + 1, len(steps), (-1,))
+            if steps[number - 1].startswith(kinds)
+        ),
+    ]
+
+
+def index(steps, start, first=1):
+    """Return the number of the first step with this start; they count from 1."""
+    return next(n for n in range(first, len(steps) + 1) if steps[n - 1].startswith(start))
+
+
+def break_at_steps(node, case, problems, do="", choose=steps_to_break):
+    """Break the run of a case at its steps, and note what is wrong after it."""
     node.bring_to(ABSENT)
     node.bring_to(case.before)
     old = node.snapshot()
@@ -62,25 +101,23 @@ def break_everywhere(node, case, problems, do="", stride=STRIDE):
     node.bring_to(case.before)
     assert node.snapshot() == old
     steps = whole["steps"]
-    # What comes before is reading.
-    opening = ("os.mkdir", "open /var/lib/k3s-network/")
-    first = next(number for number, step in enumerate(steps, 1) if step.startswith(opening))
-    for number in range(first + OFFSET, len(steps) + 1, stride):
+    for count, number in enumerate(choose(case, steps)):
+        name = steps[number - 1]
         told = node.bring_to(case.after, number, do)
         node.settle()
         now = node.snapshot()
         if in_force(now) not in (old, new):
-            problems.append((number, steps[number - 1], told, sorted({*now} ^ {*old})))
+            problems.append((number, name, told, sorted({*now} ^ {*old})))
         if told is not None and "failed" not in told and now != new:
-            problems.append((number, steps[number - 1], "said to be done", told))
-        again = node.bring_to(case.after) if (number - first) // stride % 5 == 0 else None
+            problems.append((number, name, "said to be done", told))
+        again = node.bring_to(case.after) if count % 5 == 0 else None
         if again is not None and node.snapshot() != new:
-            problems.append((number, steps[number - 1], "the next run did not converge", again))
+            problems.append((number, name, "the next run did not converge", again))
         if now != old or again is not None:
             node.bring_to(case.before)
             now = node.snapshot()
             if now != old:
-                problems.append((number, steps[number - 1], "no way back", sorted({*now} ^ {*old})))
+                problems.append((number, name, "no way back", sorted({*now} ^ {*old})))
     node.bring_to(ABSENT)
 
 
@@ -100,24 +137,19 @@ def assert_all_or_nothing(names, **how):
 
 def guarded(case, problems, **how):
     try:
-        with Node.reached_once(case.node) as node:
-            break_everywhere(node, case, problems, **how)
+        break_at_steps(Node(case.node), case, problems, **how)
     except Exception as error:  # A thread's error would be lost.
         problems.append(repr(error))
 
 
-def test_killed_at_its_steps():
+def test_run_killed_at_its_steps_leaves_old_or_new_state():
     assert_all_or_nothing(["first", "segregated", "removed"])
 
 
-@pytest.mark.thorough
-def test_killed_at_the_steps_of_a_later_change():
+def test_later_run_killed_at_its_steps_leaves_old_or_new_state():
     assert_all_or_nothing(["grown", "plain", "back"])
 
 
-@pytest.mark.thorough
-def test_firewalld_is_started_again_at_its_steps():
-    # Each start takes a second, so it is half as many steps.
-    stride = 1 if STRIDE == 1 else 2 * STRIDE
-    restart = "systemctl restart firewalld"
-    assert_all_or_nothing(["first", "segregated", "removed"], do=restart, stride=stride)
+def test_firewalld_restarted_at_its_steps_leaves_old_or_new_state():
+    names = ["first", "segregated", "removed"]
+    assert_all_or_nothing(names, do="systemctl restart firewalld", choose=restart_steps)

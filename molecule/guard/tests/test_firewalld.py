@@ -1,160 +1,141 @@
 # Copyright (c) 2026 The edgeops.k3s_network authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A firewalld that is stopped, masked, absent or in panic, and a disk that is full."""
+"""A firewalld that is stopped, masked, absent or in panic mode, and a disk that is full."""
 
 from __future__ import annotations
 
 import json
 
 import pytest
-from module_run import ABSENT, CODE, Node, shared
+from module_run import ABSENT, CODE, Node, shared, some_of_each_kind
 
-
-def one_line(run):
-    return " ".join(run.output.split())
+FILES = "find /etc/firewalld /var/lib/k3s-network -type f 2>/dev/null | sort | xargs sha256sum"
+# Replaces a directory by one of this size.
+MOUNT = (
+    "cp -a /etc/firewalld /var/tmp/firewalld && "
+    "mount -t tmpfs -o size={},mode=750 tmpfs /etc/firewalld && "
+    "cp -a /var/tmp/firewalld/. /etc/firewalld/ && rm -r /var/tmp/firewalld && "
+    "systemctl restart firewalld"
+)
+FULL = "/etc/firewalld/full"
 
 
 @pytest.fixture
 def node():
     node = Node("agent1")
-    node.bring_to(ABSENT)
+    applied(node, ABSENT)
     before = node.snapshot()
     yield node
+    # A guardian that is about to end has the directory open.
+    node.settle()
     node.run(
-        "umount /etc/firewalld 2>/dev/null && systemctl restart firewalld; "
+        "set -e; if mountpoint -q /etc/firewalld; then"
+        " umount /etc/firewalld; systemctl restart firewalld; fi; "
         "systemctl unmask -q firewalld; "
         "systemctl enable -q --now firewalld"
     )
-    node.bring_to(ABSENT)
+    applied(node, ABSENT)
     assert node.snapshot() == before
 
 
-def prepare(playbook, *arguments):
-    return playbook("prepare", "--tags", "firewall", "--limit", "agent1", *arguments)
+def applied(node, wanted):
+    told = node.bring_to(wanted)
+    assert "failed" not in told, told
+    return told
+
+
+def refused(node, wanted, *words):
+    """Assert that a wanted state is refused with these words, and that no file changes."""
+    before = node.run(FILES)
+    for check_mode in (False, True):
+        told = node.bring_to(wanted, check_mode=check_mode)
+        for word in ("No changes were made", *words):
+            assert word in told.get("failed", ""), told
+    assert node.run(FILES) == before
 
 
 def test_stopped_firewalld_gets_its_permanent_configuration(node, playbook):
     node.run("systemctl stop firewalld")
-    told = prepare(playbook, "--check", "--diff")
-    assert told.returncode == 0, told.output
-    assert "firewalld, permanent" in told.output
-    assert "firewalld, runtime" not in told.output
-    run = prepare(playbook)
-    assert run.returncode == 0, run.output
-    assert run.changed("agent1") == 1
-    assert "becomes active when it starts (systemctl enable --now firewalld)" in one_line(run)
+    planned = node.bring_to(shared(), check_mode=True)
+    assert [part["after_header"] for part in planned["diff"]] == ["firewalld, permanent"]
+    told = applied(node, shared())
+    assert (told["changed"], told["active"]) == (True, False)
     assert node.run("systemctl is-active firewalld || true").strip() == "inactive"
-    again = prepare(playbook)
-    assert again.changed("agent1") == 0
+    assert not applied(node, shared())["changed"]
     node.run("systemctl start firewalld")
     # It starts with exactly what a run on the running one makes.
-    again = prepare(playbook)
-    assert again.returncode == 0, again.output
-    assert again.changed("agent1") == 0
+    assert not applied(node, shared())["changed"]
     node.run("firewall-cmd --info-policy=k3s-from-nodes")
-
-
-def test_what_a_stopped_firewalld_got_is_removed_from_it(node, playbook):
-    before = node.snapshot()
-    assert prepare(playbook).returncode == 0
     node.run("systemctl stop firewalld")
-    run = playbook("remove", "--tags", "firewall", "--limit", "agent1")
+    run = playbook("prepare", "--tags", "firewall", "--limit", "agent1")
     assert run.returncode == 0, run.output
+    assert run.changed("agent1") == 1
+    text = " ".join(run.output.split())
+    assert "becomes active when it starts (systemctl enable --now firewalld)" in text
+
+
+def test_objects_of_a_stopped_firewalld_are_removed(node):
+    before = node.snapshot()
+    applied(node, shared())
+    node.run("systemctl stop firewalld")
+    applied(node, ABSENT)
     node.run("systemctl start firewalld")
     assert node.snapshot() == before
 
 
-def assert_refused(node, playbook, *words):
-    before = node.run("find /etc/firewalld /var/lib/k3s-network -type f | sort | xargs sha256sum")
-    for arguments in ([], ["--check"]):
-        run = prepare(playbook, *arguments)
-        assert run.returncode != 0
-        for word in ("No changes were made", *words):
-            assert word in one_line(run)
-    after = node.run("find /etc/firewalld /var/lib/k3s-network -type f | sort | xargs sha256sum")
-    assert after == before
-
-
-@pytest.mark.also_on("trixie")
-def test_masked_firewalld_is_refused(node, playbook):
+def test_masked_firewalld_is_refused(node):
     node.run("systemctl stop firewalld; systemctl mask -q firewalld")
-    assert_refused(node, playbook, "firewalld is masked", "systemctl unmask firewalld")
+    refused(node, shared(), "firewalld is masked", "systemctl unmask firewalld")
 
 
-@pytest.mark.also_on("trixie")
 def test_panic_mode_is_refused(node):
-    # No packet passes then, so that the node does it by itself and is asked afterwards.
-    command = (
-        f"PYTHONPATH={CODE} python3 {CODE}/break_at.py 0 < /var/tmp/asked > /var/tmp/told 2>&1"
+    # No packet passes meanwhile.
+    told = node.run(
+        f"firewall-cmd -q --panic-on; PYTHONPATH={CODE} python3 {CODE}/break_at.py; "
+        "firewall-cmd -q --panic-off",
+        json.dumps({"task": "firewall", "wanted": shared()}),
     )
-    node.run("cat > /var/tmp/asked", json.dumps({"wanted": shared()}))
-    node.run(
-        "systemd-run --quiet --collect sh -c "
-        f"'sleep 1; firewall-cmd --panic-on; {command}; firewall-cmd --panic-off'; true"
-    )
-    node.wait_for("! firewall-cmd -q --query-panic && grep -q failed /var/tmp/told")
-    told = json.loads(node.run("cat /var/tmp/told"))
-    assert "No changes were made. firewalld is in panic mode" in told["failed"]
-    assert "firewall-cmd --panic-off" in told["failed"]
+    failed = json.loads(told)["failed"]
+    assert "No changes were made. firewalld is in panic mode" in failed
+    assert "firewall-cmd --panic-off" in failed
 
 
-@pytest.mark.also_on("trixie")
-def test_firewalld_that_is_not_installed_is_refused(node, playbook):
+def test_firewalld_that_is_not_installed_is_refused(node):
     node.run("systemctl stop firewalld; mv /etc/firewalld /etc/firewalld.away")
     try:
-        run = prepare(playbook)
-        assert run.returncode != 0
-        assert "Install firewalld on this node" in one_line(run)
+        told = node.bring_to(shared())
     finally:
         node.run("mv /etc/firewalld.away /etc/firewalld")
+    assert "Install firewalld on this node" in told["failed"]
 
 
-@pytest.mark.also_on("trixie")
-def test_full_disk_is_refused_before_anything_changes(node, playbook):
-    node.run(
-        "cp -a /etc/firewalld /var/tmp/firewalld && "
-        "mount -t tmpfs -o size=1m,mode=750 tmpfs /etc/firewalld && "
-        "cp -a /var/tmp/firewalld/. /etc/firewalld/ && rm -r /var/tmp/firewalld && "
-        "systemctl restart firewalld && "
-        "dd if=/dev/zero of=/etc/firewalld/full bs=4k 2>/dev/null; true"
-    )
+def test_full_disk_is_refused_before_anything_changes(node):
+    node.run(f"{MOUNT.format('1m')} && dd if=/dev/zero of={FULL} bs=4k 2>/dev/null; true")
     before = node.snapshot()
-    run = prepare(playbook)
-    assert run.returncode != 0
-    assert "No changes were made" in one_line(run)
-    assert "No space left on device" in one_line(run)
+    told = node.bring_to(shared())
+    assert "No changes were made" in told["failed"]
+    assert "No space left on device" in told["failed"]
     assert node.snapshot() == before
-    node.run("rm /etc/firewalld/full")
-    assert prepare(playbook).returncode == 0
-    assert playbook("remove", "--limit", "agent1").returncode == 0
-    node.run("umount /etc/firewalld && systemctl restart firewalld")
+    node.run(f"rm {FULL}")
+    assert applied(node, shared())["changed"]
+    applied(node, ABSENT)
 
 
-@pytest.mark.thorough
-@pytest.mark.also_on("trixie")
-def test_disk_that_fills_up_on_the_way_leaves_the_old_state(node):
-    node.run(
-        "cp -a /etc/firewalld /var/tmp/firewalld && "
-        "mount -t tmpfs -o size=2m,mode=750 tmpfs /etc/firewalld && "
-        "cp -a /var/tmp/firewalld/. /etc/firewalld/ && rm -r /var/tmp/firewalld && "
-        "systemctl restart firewalld"
-    )
+def test_disk_that_fills_up_during_a_change_leaves_the_old_state(node):
+    node.run(MOUNT.format("2m"))
     before = node.snapshot()
-    whole = node.bring_to(shared())
-    node.bring_to(ABSENT)
-    first = next(n for n, step in enumerate(whole["steps"], 1) if step.startswith("after "))
-    fill = "cat /dev/zero > /etc/firewalld/full 2>/dev/null"
+    steps = applied(node, shared())["steps"]
+    applied(node, ABSENT)
+    calls = [number for number, step in enumerate(steps, 1) if step.startswith("after ")]
     broken = 0
-    with Node.reached_once("agent1") as node_at_hand:
-        for step in range(first - 1, len(whole["steps"]) + 1):
-            told = node_at_hand.bring_to(shared(), step=step, do=fill)
-            node_at_hand.settle()
-            node_at_hand.run("rm -f /etc/firewalld/full")
-            if "failed" in told:
-                broken += 1
-            else:
-                node_at_hand.bring_to(ABSENT)
-            assert node_at_hand.snapshot() == before, (step, told)
+    for step in some_of_each_kind(steps, calls[0] - 1, calls[-1] + 1):
+        told = node.bring_to(shared(), step=step, do=f"cat /dev/zero > {FULL} 2>/dev/null")
+        node.settle()
+        node.run(f"rm -f {FULL}")
+        if "failed" in told:
+            broken += 1
+        else:
+            applied(node, ABSENT)
+        assert node.snapshot() == before, (step, told)
     assert broken, "the disk was never full at the wrong moment"
-    node.run("umount /etc/firewalld && systemctl restart firewalld")

@@ -19,8 +19,7 @@ CLIENT_RULE = 'rule family="ipv4" source ipset="k3s-clients" port port="443" pro
 
 @pytest.fixture(scope="module")
 def connected():
-    with Node.reached_once(NAME) as node:
-        yield node
+    return Node(NAME)
 
 
 @pytest.fixture

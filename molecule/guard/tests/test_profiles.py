@@ -5,11 +5,10 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 
 import pytest
-from module_run import ABSENT, CODE, HERE, SEGREGATED, Node
+from module_run import ABSENT, SEGREGATED, Node
 
 NODE = "server1"
 NIC = "eth0"  # SSH uses it.
@@ -39,8 +38,7 @@ class Profiles:
         self.run = node.run
 
     def call(self, action, zone="", given=None, interface=NIC):
-        command = f"PYTHONPATH={CODE} python3 {CODE}/profiles_on_node.py {action} {interface} "
-        return json.loads(self.run(command + shlex.quote(zone), json.dumps(given)))
+        return self._node.profiles(action, interface, zone, given)
 
     def place(self, directory, sed=""):
         """Move the NIC's profile into a directory, edited, and return the path."""
@@ -93,16 +91,14 @@ class Profiles:
 @pytest.fixture(scope="module")
 def connection():
     """Return the node over one SSH connection, with a zone for the test."""
-    with Node.reached_once(NODE) as node:
-        script = shlex.quote((HERE / "profiles_on_node.py").read_text())
-        node.run(
-            f"printf %s {script} > {CODE}/profiles_on_node.py; "
-            f"firewall-cmd -q --permanent --new-zone={ZONE}; "
-            f"firewall-cmd -q --permanent --zone={ZONE} --set-target=ACCEPT; "
-            "firewall-cmd -q --reload"
-        )
-        yield node
-        node.run(f"firewall-cmd -q --permanent --delete-zone={ZONE}; firewall-cmd -q --reload")
+    node = Node(NODE)
+    node.run(
+        f"firewall-cmd -q --permanent --new-zone={ZONE}; "
+        f"firewall-cmd -q --permanent --zone={ZONE} --set-target=ACCEPT; "
+        "firewall-cmd -q --reload"
+    )
+    yield node
+    node.run(f"firewall-cmd -q --permanent --delete-zone={ZONE}; firewall-cmd -q --reload")
 
 
 @pytest.fixture
@@ -201,7 +197,6 @@ def test_copy_is_kept_if_the_original_can_not_be_read(profiles):
     assert profiles.file() == f"{ETC}/by-hand.nmconnection"
 
 
-@pytest.mark.also_on()
 @pytest.mark.parametrize("directory", [ETC, RUN, LIB])
 def test_restore_after_an_interruption_restores_the_file(profiles, directory):
     """Each step of restore() is interrupted once."""

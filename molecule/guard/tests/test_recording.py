@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 
 import record_firewalld
-from module_run import EPHEMERAL, HERE, Node
+from module_run import HERE, SSH, Node
 
 RECORDINGS = HERE.parents[1] / "tests" / "unit" / "plugins" / "module_utils" / "recordings"
 # The file is given to Python on its standard input, and starts itself anew, so it has to be kept.
@@ -21,7 +22,7 @@ def test_firewalld_answers_as_recorded():
     version = node.run("firewall-cmd --version").strip()
     before = node.snapshot()
     played = subprocess.run(
-        ["ssh", "-F", str(EPHEMERAL / "ssh_config"), "agent1", RECORD],
+        [*SSH, "agent1", RECORD],
         input=(HERE / "record_firewalld.py").read_text(),
         capture_output=True,
         text=True,
@@ -46,14 +47,31 @@ ZONE = (
     "busctl call org.fedoraproject.FirewallD1 /org/fedoraproject/FirewallD1 "
     "org.fedoraproject.FirewallD1.zone getZoneOfInterface s eth1 | cut -d'\"' -f2"
 )
+# NetworkManager notifies firewalld in its own time, and logs only what firewalld refuses.
+REFUSED = "journalctl -q -b -u NetworkManager | grep -c 'INVALID_ZONE: nope' || true"
+
+
+def wait_for(ask, wanted):
+    deadline = time.monotonic() + 30
+    while True:
+        found = ask()
+        if found == wanted or time.monotonic() > deadline:
+            return found
+        time.sleep(0.05)
 
 
 def test_network_manager_binds_as_recorded():
     node = Node("agent1")
     before = node.snapshot()
     steps = json.loads((RECORDINGS / "networkmanager-zones.json").read_text())
+    profile = ""
     for number, step in enumerate(steps):
-        # NetworkManager tells firewalld in its own time.
-        node.run(f"{DO[step['do']].format(step.get('to'))} && sleep 1.5")
-        assert node.run(ZONE).strip() == step["zone"], (number, step)
+        refused = int(node.run(REFUSED))
+        node.run(DO[step["do"]].format(step.get("to")))
+        if step["do"] == "profile":
+            profile = step["to"]
+        if profile == "nope":
+            wait_for(lambda: int(node.run(REFUSED)), refused + 1)
+        zone = wait_for(lambda: node.run(ZONE).strip(), step["zone"])
+        assert zone == step["zone"], (number, step)
     assert node.snapshot() == before

@@ -13,12 +13,13 @@ import functools
 import json
 import os
 import re
+import subprocess
 import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import yaml
-from module_run import HERE, Node
+from module_run import HERE, SSH, Node
 
 sys.path.append(os.environ["ANSIBLE_COLLECTIONS_PATH"])
 
@@ -76,8 +77,10 @@ def wanted(
 
 @functools.cache
 def gather(name: str) -> dict[str, Any]:
-    """Return a node's interfaces and connection address, as the role gathers them."""
-    connection, links = Node(name).run("echo $SSH_CONNECTION; ip -json address show").split("\n", 1)
+    """Return a machine's interfaces and connection address, as the role gathers them."""
+    ssh = [*SSH, name, "echo $SSH_CONNECTION; ip -json address show"]
+    out = subprocess.run(ssh, check=True, capture_output=True, text=True).stdout
+    connection, links = out.split("\n", 1)
     connected = parse_ssh_connection(connection)
     return {
         "interfaces": parse_addresses(json.loads(links)),

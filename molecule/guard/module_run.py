@@ -29,7 +29,7 @@ READY = """if systemctl is-active -q firewalld; then
   zone="busctl call org.fedoraproject.FirewallD1 /org/fedoraproject/FirewallD1 \\
     org.fedoraproject.FirewallD1.zone getZoneOfInterface s"
   for nic in eth0 eth1; do
-    timeout 10 sh -c "until $zone $nic | grep -q '[a-z].$'; do sleep 0.1; done"
+    timeout 30 sh -c "until $zone $nic | grep -q '[a-z].$'; do sleep 0.1; done"
   done >/dev/null 2>&1
 fi
 """

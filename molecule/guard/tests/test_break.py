@@ -110,7 +110,7 @@ def break_at_steps(node, case, problems, do="", choose=steps_to_break):
             problems.append((number, name, told, sorted({*now} ^ {*old})))
         if told is not None and "failed" not in told and now != new:
             problems.append((number, name, "said to be done", told))
-        again = node.bring_to(case.after) if count % 5 == 0 else None
+        again = node.bring_to(case.after) if count % 5 == 4 else None
         if again is not None and node.snapshot() != new:
             problems.append((number, name, "the next run did not converge", again))
         if now != old or again is not None:

@@ -25,7 +25,7 @@ STATES = {"server1": shared(), "server2": SEGREGATED, "agent1": PLAIN}
 # Seconds from the confirmation to the power loss. The journal is committed every 5 s, and delayed
 # allocation may leave a new file empty for 30 s.
 # Of each node, after it was prepared and after the collection was removed from it.
-CONFIRMED_DELAYS = {"server1": (0, 13), "server2": (9, 1), "agent1": (2, 5)}
+CONFIRMED_DELAYS = {"server1": (13, 1), "server2": (0, 5), "agent1": (9, 2)}
 UNCONFIRMED_DELAYS = {"server1": (0, 0), "server2": (1, 1), "agent1": (6, 6)}
 
 USERS_PORT = 2222

@@ -68,7 +68,7 @@ class Profiles:
             f"org.fedoraproject.FirewallD1.zone getZoneOfInterface s {NIC}"
         )
         out = self.run(
-            f"for i in $(seq 100); do {ask} | grep -q {running} && break; sleep 0.1; done; "
+            f"for i in $(seq 300); do {ask} | grep -q {running} && break; sleep 0.1; done; "
             f"{ask}; nmcli -g connection.zone connection show {self.uuid()}"
         )
         assert out.split("\n")[:2] == [f's "{running}"', profile]
@@ -225,7 +225,7 @@ def test_profile_generated_anew_is_kept(profiles):
 def test_bridge_of_other_software_gets_no_profile(profiles):
     profiles.run(
         "ip link add br-ext type bridge && ip address add 10.77.0.1/24 dev br-ext && "
-        "ip link set br-ext up; for i in $(seq 50); do"
+        "ip link set br-ext up; for i in $(seq 300); do"
         " nmcli -g GENERAL.STATE device show br-ext | grep -q externally && break;"
         " sleep 0.1; done"
     )

@@ -9,7 +9,7 @@ import os
 import struct
 from pathlib import Path
 
-from common import LabError, run
+from common import LabError, run, wait_until
 from furnish import furnish
 from machine import Instance, mounted, unmount
 from network import Network
@@ -79,9 +79,16 @@ class Container(Instance):
             Cgroup(self.cgroup).remove()
         for place in (self.root, self.disk):
             unmount(place)
+        # A machine that starts at this moment has copies of the mounts, with which the file system
+        # that was shut down lives on: it would be mounted again as it is.
+        if not wait_until(self._is_detached, seconds=30):
+            raise LabError(f"the disk of {self.name} is still mounted in another namespace")
         # Replays the journal.
         self._mount_disk()
         self.start_keeper()
+
+    def _is_detached(self) -> bool:
+        return not run("losetup", "--associated", self.directory / IMAGE).strip()
 
     def set_carrier(self, network: Network, machine: Machine, nic: Nic, on: bool) -> None:
         """Plug the cable of a NIC in or out; a reboot plugs it in."""

@@ -25,7 +25,10 @@ STATES = {"server1": shared(), "server2": SEGREGATED, "agent1": PLAIN}
 # Seconds from the confirmation to the power loss. The journal is committed every 5 s, and delayed
 # allocation may leave a new file empty for 30 s.
 # Of each node, after it was prepared and after the collection was removed from it.
-CONFIRMED_DELAYS = {"server1": (13, 1), "server2": (0, 5), "agent1": (9, 2)}
+CONFIRMED_DELAYS = [
+    {"server1": (13, 1), "server2": (0, 5), "agent1": (9, 2)},
+    {"server1": (1, 13), "server2": (5, 0), "agent1": (2, 9)},
+]
 UNCONFIRMED_DELAYS = {"server1": (0, 0), "server2": (1, 1), "agent1": (6, 6)}
 
 USERS_PORT = 2222
@@ -186,8 +189,9 @@ def users_port():
     assert on_all_nodes(tear_down) == []
 
 
-def test_confirmed_change_after_power_loss_is_kept():
-    assert_durable(confirmed, CONFIRMED_DELAYS, changes_last=True)
+@pytest.mark.parametrize("delays", CONFIRMED_DELAYS, ids=["late-early", "early-late"])
+def test_confirmed_change_after_power_loss_is_kept(delays):
+    assert_durable(confirmed, delays, changes_last=True)
 
 
 def test_unconfirmed_change_after_power_loss_is_rolled_back():

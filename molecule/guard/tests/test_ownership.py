@@ -126,6 +126,24 @@ def test_lost_state_file_and_another_wanted_state_is_refused(node):
     node.run(f"mkdir -p -m 700 $(dirname {STATE}); umask 077; cat > {STATE}", state)
 
 
+def test_removal_is_refused_while_a_policy_of_the_user_names_our_zone(node):
+    """firewalld would not start with such a policy."""
+    applied(node, shared())
+    node.run(
+        "firewall-cmd -q --permanent --new-policy=mine && "
+        "firewall-cmd -q --permanent --policy=mine --add-ingress-zone=k3s-pods && "
+        "firewall-cmd -q --permanent --policy=mine --add-egress-zone=HOST && "
+        "firewall-cmd -q --reload"
+    )
+    try:
+        refused(node, ABSENT, "mine", "k3s-pods", "firewall-cmd --permanent")
+    finally:
+        node.run(
+            "firewall-cmd -q --permanent --delete-policy=mine; "
+            "rm -f /etc/firewalld/policies/mine.xml*; firewall-cmd -q --reload"
+        )
+
+
 # Settings that somebody changed
 
 

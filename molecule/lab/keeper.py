@@ -15,7 +15,7 @@ import sys
 import time
 from pathlib import Path
 
-from common import LabError, run
+from common import LabError, run, wait_until
 from process import Cgroup
 
 # What systemd-nspawn --keep-unit exits with when a machine reboots, and qemu.py after its example.
@@ -29,6 +29,7 @@ def keep(directory: Path) -> int:
         Cgroup(plan["cgroup"]).enter()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     while True:
+        wait_until_free(plan["enter"], plan["ports"])
         machine = subprocess.Popen(plan["start"], cwd=directory)
         try:
             plug(machine, plan["enter"], plan["ports"])
@@ -38,6 +39,23 @@ def keep(directory: Path) -> int:
             machine.wait()
         if status != REBOOT:
             return status
+
+
+def wait_until_free(enter: list[str], ports: dict[str, str]) -> None:
+    """Wait until the links of a machine that has ended are gone.
+
+    The kernel removes them some time after the machine's last process, later the more namespaces
+    end at the same time. systemd-nspawn does not start while there is a link of the same name.
+    """
+
+    def free() -> bool:
+        lines = run(*enter, "ip", "-o", "link", "show").splitlines()
+        # A line is "7: server1-e0@if2: <...>", without "@if2" for other links than veth.
+        links = {line.split(": ")[1].partition("@")[0] for line in lines}
+        return links.isdisjoint(ports)
+
+    if not wait_until(free, seconds=120):
+        raise LabError(f"links of an earlier machine are still there: {', '.join(ports)}")
 
 
 def plug(machine: subprocess.Popen[bytes], enter: list[str], ports: dict[str, str]) -> None:

@@ -43,7 +43,7 @@ mkfifo {_WAITING}
 systemd-run -q --collect --unit k3s -p KillMode=process /bin/sh -c '
   {_BIN}/containerd-shim-runc-v2 -namespace k8s.io -id 90d0 -address /run/k3s/containerd.sock &
   exec {_BIN}/k3s-server infinity'
-timeout 10 sh -c 'until pgrep -x k3s-server && pgrep -x containerd-shim; do sleep 0.1; done' \\
+timeout 60 sh -c 'until pgrep -x k3s-server && pgrep -x containerd-shim; do sleep 0.1; done' \\
   >/dev/null
 """
 STOP = "systemctl stop k3s"
@@ -52,7 +52,7 @@ KILLALL = f"""
 systemctl stop k3s
 kill "$(cat {_WAITING}.pid)"
 iptables-save | grep -v KUBE- | grep -v CNI- | grep -iv flannel | iptables-restore
-timeout 10 sh -c 'while pgrep -x k3s-server || pgrep -x containerd-shim; do sleep 0.1; done' \\
+timeout 60 sh -c 'while pgrep -x k3s-server || pgrep -x containerd-shim; do sleep 0.1; done' \\
   >/dev/null
 """
 CLEAN_UP = f"""

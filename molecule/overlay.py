@@ -82,7 +82,7 @@ ip route flush root 10.42.0.0/16
 for link in flannel.1 cni0; do ip link delete $link; done
 sysctl -qp /run/overlay.sysctl
 # It would put a pod that it still knows into a zone, for longer than there is the pod.
-timeout 10 sh -c "while nmcli -t -f DEVICE device | grep -q ^pod; do sleep 0.1; done"
+timeout 60 sh -c "while nmcli -t -f DEVICE device | grep -q ^pod; do sleep 0.1; done"
 rm -f /run/overlay.sysctl {_NETWORKMANAGER}/overlay.conf
 rmdir --ignore-fail-on-non-empty {_NETWORKMANAGER}
 nmcli general reload conf

@@ -151,7 +151,7 @@ def set_zone(node, zone, running):
     """Set the zone of eth1 and wait for firewalld, which NetworkManager tells of it later."""
     node.run(
         f"nmcli connection modify lab-eth1 connection.zone '{zone}' && "
-        f"timeout 20 sh -c 'until {CALL}.zone getZoneOfInterface s eth1 | grep -qw {running}; "
+        f"timeout 60 sh -c 'until {CALL}.zone getZoneOfInterface s eth1 | grep -qw {running}; "
         "do sleep 0.1; done'"
     )
 

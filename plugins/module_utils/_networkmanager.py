@@ -37,7 +37,8 @@ _ESCAPED = re.compile(r"\\(.)")
 _PLAIN = ("env", "LC_ALL=C.UTF-8", "LANGUAGE=")
 _BUS = "org.freedesktop.NetworkManager"
 _SETTINGS = "/org/freedesktop/NetworkManager/Settings"
-_EXTERNAL = "(connected (externally))"
+# Of the states connecting, connected and deactivating.
+_EXTERNAL = "(externally)"
 
 _HEADER = re.compile(rb"\s*\[([^\]]*)\]\s*$")
 _KEYFILE_ZONE = re.compile(rb"\s*zone\s*=(.*)")
@@ -223,7 +224,7 @@ class NetworkManager:
                 "DEVICE,NAME,FILENAME", "connection", "show", "--active"
             )
             # It makes profiles up for interfaces that somebody else has set up.
-            if states.get(device) != "connected (externally)"
+            if _EXTERNAL not in states.get(device, "")
         }
 
     def _rows(self, fields: str, *arguments: str) -> list[list[str]]:

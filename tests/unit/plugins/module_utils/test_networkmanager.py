@@ -133,8 +133,13 @@ def test_without_active_profiles_there_are_none(script):
     assert script((STATES, 0, ""), (ACTIVE, 0, "")).active_profiles() == {}
 
 
-def test_a_profile_that_it_made_up_for_what_others_have_set_up_is_left_out(script):
-    states = "eth0:connected\ndummy0:connected (externally)\n"
+# Those of nmcli 1.30 to 1.58.
+EXTERNALLY = ("connecting (externally)", "connected (externally)", "deactivating (externally)")
+
+
+@pytest.mark.parametrize("state", EXTERNALLY)
+def test_a_profile_that_it_made_up_for_what_others_have_set_up_is_left_out(script, state):
+    states = f"eth0:connected\ndummy0:{state}\n"
     out = "eth0:a:/etc/a\ndummy0:dummy0:/run/NetworkManager/system-connections/dummy0\n"
     assert list(script((STATES, 0, states), (ACTIVE, 0, out)).active_profiles()) == ["eth0"]
 
@@ -282,6 +287,11 @@ def test_file_in_the_way_of_a_copy_is_refused(play):
 
 def test_externally_connected_bridge_is_not_managed(play):
     assert play("external").results == [[True, False, False]]
+
+
+@pytest.mark.parametrize("state", EXTERNALLY)
+def test_interface_in_any_external_state_is_not_managed(script, state):
+    assert not script((DEVICE, 0, f"70 ({state})\n{UUID}\n")).manages("eth0")
 
 
 # What can't be asked on a machine of the lab

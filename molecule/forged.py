@@ -14,8 +14,9 @@ from typing import Any
 
 import overlay
 
-# The source port tells a packet from the others.
-_FIRST_MARK = 40000
+# The source port tells a packet from the others. No connection of a machine's own has such a port:
+# Linux chooses 32768 to 60999.
+_FIRST_MARK = 61000
 
 # Sends below the firewall of its own machine, to the MAC address of the node.
 _SENDER = r"""

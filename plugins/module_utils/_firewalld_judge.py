@@ -258,7 +258,7 @@ def _configuration(
     zone_of: Callable[[], str],
     service: Callable[[str], Optional[Settings]],
 ) -> Configuration:
-    """Put together what others have and what is ours, or shall be.
+    """Combine the objects of others with those of this collection, present or wanted.
 
     C(zone_of) returns the zone of C(interface) at the next start.
     """

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 The edgeops.k3s_network authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Looks at each NIC of the nodes from other machines, with tools that know nothing of us."""
+"""Probe each NIC of the nodes from other machines, with tools other than the collection."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_nic_is_in_its_zone_now_and_after_the_next_start(machine, nic, zone):
     assert profile == ("" if zone == "public" else zone)
 
 
-def test_zone_of_the_user_has_nothing_of_ours(machine):
+def test_zone_of_the_user_is_unchanged(machine):
     node = machine("server1")
     for what in ("ports", "rich-rules", "interfaces --permanent"):
         assert not node.run(f"firewall-cmd --zone=public --list-{what}").strip()

@@ -42,7 +42,9 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils import (
     _guardian,
 )
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._admission import Connection
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._checkpoint import confirm_command
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._checkpoint_files import (
+    confirm_command,
+)
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_judge import Terms
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._k3s_running import (
     running_kubernetes,

@@ -39,6 +39,7 @@ _PACKAGE = "ansible_collections.edgeops.k3s_network.plugins.module_utils"
 # All files of this collection that the guardian imports; a test compares.
 PARTS = (
     "_checkpoint",
+    "_checkpoint_files",
     "_commands",
     "_files",
     "_firewalld",

@@ -16,16 +16,19 @@ import socket
 import sys
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Optional
 
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._checkpoint import (
-    Checkpoint,
-    CheckpointStore,
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._checkpoint_files import (
+    CheckpointFiles,
 )
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._files import (
     remove_file,
     restore_all,
 )
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._lock import lock
+
+if TYPE_CHECKING:
+    from ansible_collections.edgeops.k3s_network.plugins.module_utils._checkpoint import Checkpoint
 
 UNITS = "k3s-network-guardian-*"
 """Matches the guardians of all changes, as systemctl and journalctl understand it."""
@@ -72,7 +75,7 @@ def unit(identity: str) -> str:
     return f"k3s-network-guardian-{identity}.service"
 
 
-def end(store: CheckpointStore, paths: Paths) -> None:
+def end(store: CheckpointFiles, paths: Paths) -> None:
     """Close the change and remove all files that guarded it. Raises OSError.
 
     A file that cannot be removed does not stop the removal of the others.
@@ -96,25 +99,57 @@ def end(store: CheckpointStore, paths: Paths) -> None:
 def main(arguments: list[str]) -> None:
     """Guard the change of a directory, or with C(--boot) roll it back before firewalld starts."""
     directory = arguments[-1]
-    store, paths = CheckpointStore(directory), Paths(directory)
+    store, paths = CheckpointFiles(directory), Paths(directory)
     if "--boot" in arguments:
         _boot(store, paths)
         return
     _tell_systemd("READY=1")
     lock(paths.locked, wait=True)
+    checkpoint, interrupted = None, False
     try:
-        checkpoint = store.load()
+        identity = store.identity()
+        # Without one it is final, but the process that made it so may have been killed while it
+        # cleaned up.
+        if identity is not None:
+            interrupted = not store.was_done(identity)
+            if not _is_confirmed(store, identity):
+                checkpoint = _load(directory)
     except ValueError as error:
         _log_unreadable(error)
         return
-    if checkpoint is None:
-        # Final, but the process that made it so may have been killed while it cleaned up.
-        end(store, paths)
-        return
-    interrupted = not store.was_done(checkpoint.identity)
-    if _is_confirmed(store, checkpoint):
-        end(store, paths)
-        return
+    if checkpoint is not None:
+        _roll_back(checkpoint, paths, interrupted)
+    end(store, paths)
+
+
+def _is_confirmed(store: CheckpointFiles, identity: str) -> bool:
+    while not store.is_confirmed(identity):
+        deadline = store.deadline(identity)
+        now = time.clock_gettime(time.CLOCK_BOOTTIME)
+        if deadline is None or not now <= deadline:
+            return not store.expire(identity)
+        time.sleep(_STEP)
+    return True
+
+
+# What a rollback needs is loaded only when one is due: the module waits for the guardian's start,
+# and most guardians never roll back.
+
+
+def _load(directory: str) -> Optional[Checkpoint]:
+    from ansible_collections.edgeops.k3s_network.plugins.module_utils import (  # noqa: PLC0415
+        _checkpoint,
+    )
+
+    return _checkpoint.CheckpointStore(directory).load()
+
+
+def _roll_back(checkpoint: Checkpoint, paths: Paths, interrupted: bool) -> None:
+    from ansible_collections.edgeops.k3s_network.plugins.module_utils import (  # noqa: PLC0415
+        _firewalld_open,
+        _firewalld_write,
+    )
+
     _say(
         "the change was interrupted; rolling it back"
         if interrupted
@@ -122,29 +157,12 @@ def main(arguments: list[str]) -> None:
     )
     with contextlib.suppress(OSError):
         remove_file(paths.reserve)
-    # What a rollback needs is loaded only then: most guardians never roll back.
-    from ansible_collections.edgeops.k3s_network.plugins.module_utils import (  # noqa: PLC0415
-        _firewalld_open,
-        _firewalld_write,
-    )
-
     client = _firewalld_open.open_firewalld(_firewalld_open.run)
     _firewalld_write.roll_back(client, checkpoint, interrupted)
-    end(store, paths)
     _say("the change was rolled back")
 
 
-def _is_confirmed(store: CheckpointStore, checkpoint: Checkpoint) -> bool:
-    while not store.is_confirmed(checkpoint.identity):
-        deadline = store.deadline(checkpoint.identity)
-        now = time.clock_gettime(time.CLOCK_BOOTTIME)
-        if deadline is None or not now <= deadline:
-            return not store.expire(checkpoint.identity)
-        time.sleep(_STEP)
-    return True
-
-
-def _boot(store: CheckpointStore, paths: Paths) -> None:
+def _boot(store: CheckpointFiles, paths: Paths) -> None:
     """Restore the permanent configuration; the runtime one has ended with the last boot.
 
     Whatever fails here, firewalld starts afterwards, and the next run goes on.
@@ -152,12 +170,15 @@ def _boot(store: CheckpointStore, paths: Paths) -> None:
     if lock(paths.locked, wait=False) is None:
         # Started by hand while a change is open: its guardian handles it.
         return
+    checkpoint = None
     try:
-        checkpoint = store.load()
+        identity = store.identity()
+        if identity is not None and not store.is_confirmed(identity):
+            checkpoint = _load(store.directory)
     except ValueError as error:
         _log_unreadable(error)
         return
-    if checkpoint is not None and not store.is_confirmed(checkpoint.identity):
+    if checkpoint is not None:
         with contextlib.suppress(OSError):
             remove_file(paths.reserve)
         restore_all(checkpoint.files)

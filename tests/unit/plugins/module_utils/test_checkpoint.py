@@ -15,6 +15,8 @@ import pytest
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._checkpoint import (
     Checkpoint,
     CheckpointStore,
+)
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._checkpoint_files import (
     confirm_command,
 )
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._files import FileCopy

@@ -114,6 +114,20 @@ def test_the_program_holds_the_sources_as_they_are():
     compile(files["__main__.py"], "__main__", "exec")
 
 
+def test_waiting_guardian_has_loaded_nothing_of_the_rollback(tmp_path):
+    archive = tmp_path / "rollback.pyz"
+    archive.write_bytes(program())
+    check = f"""\
+import importlib, json, sys
+sys.path.insert(0, {str(archive)!r})
+importlib.import_module({PACKAGE!r} + "._guardian")
+ours = [name for name in sys.modules if name.startswith({PACKAGE!r})]
+json.dump([name.rpartition(".")[2] for name in ours], sys.stdout)
+"""
+    loaded = json.loads(python("-c", check, cwd=tmp_path).stdout)
+    assert sorted(loaded) == ["_checkpoint_files", "_files", "_guardian", "_lock", "module_utils"]
+
+
 def test_python_alone_imports_all_of_the_program(tmp_path):
     archive = tmp_path / "rollback.pyz"
     archive.write_bytes(program())

@@ -20,8 +20,8 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils import (
     _guard,
     _guardian,
 )
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._checkpoint import (
-    CheckpointStore,
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._checkpoint_files import (
+    CheckpointFiles,
     confirm_command,
 )
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._files import FileCopy
@@ -192,7 +192,7 @@ def test_a_confirmation_at_the_very_last_moment_counts(node, monkeypatch):
         os.rename(f"{here}/awaiting-{identity}", f"{here}/confirmed-{identity}")
         return 0.0
 
-    monkeypatch.setattr(CheckpointStore, "deadline", deadline)
+    monkeypatch.setattr(CheckpointFiles, "deadline", deadline)
     assert ended(started(node.main)) == 0
     assert_final(node)
 
@@ -273,7 +273,7 @@ def test_a_guardian_that_can_not_take_a_change_back_fails_and_tries_again(node, 
 
 
 @pytest.mark.parametrize("option", [[], ["--boot"]])
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"identity": 7}'])
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"identity": 7}', '{"identity": "00"}'])
 def test_an_unreadable_checkpoint_ends_the_guardian(node, capfd, option, content):
     """It exits without an error, so that systemd neither restarts it nor stops firewalld."""
     node.begin()

@@ -11,10 +11,12 @@ after, and give back what is missing as input for C(iptables-restore --noflush).
 What is firewalld's own is not brought back: the reload makes it anew and may have changed it on
 purpose. A chain is firewalld's where its name is one of the fixed ones, or where it is IN_NAME,
 FWD_NAME or the like and the table has all five of the chains that firewalld makes with such a one,
-IN_NAME_pre to IN_NAME_post. A rule is firewalld's where it stands in such a chain; where it stands
-in a built-in chain and jumps to one; and where it is one of the few that firewalld puts into that
-built-in chain, spelled in full, if firewalld's CHAIN_direct stands beside it (so not with the
-nftables backend). Of the few it makes one each, so a second one is somebody else's.
+IN_NAME_pre to IN_NAME_post. So are the chains by which firewalld 2.5 gets from a zone to a zone,
+some of which have random names: nothing but firewalld's chains jumps to them. A rule is firewalld's
+where it stands in such a chain; where it stands in a built-in chain and jumps to one; and where it
+is one of the few that firewalld puts into that built-in chain, spelled in full, if firewalld's
+CHAIN_direct stands beside it (so not with the nftables backend). Of the few it makes one each, so a
+second one is somebody else's.
 """
 
 from __future__ import annotations
@@ -28,15 +30,19 @@ from typing import Optional
 
 _KUBERNETES = re.compile(r"(?:KUBE|CNI|FLANNEL)-")
 
-# build_default_rules() and build_rfc3964_ipv4_rules() of firewalld 0.9 to 2.3.
+# build_default_rules() and build_rfc3964_ipv4_rules() of firewalld 0.9 to 2.5.
 _DISPATCH = re.compile(
     r"(?:INPUT|OUTPUT|FORWARD|PREROUTING|POSTROUTING)_"
-    r"(?:direct|dnat|POLICIES(?:_pre|_post)?|(?:IN_|OUT_)?ZONES(?:_SOURCE)?)"
+    r"(?:direct|dispatch|dnat|POLICIES(?:_pre|_post)?|(?:IN_|OUT_)?ZONES(?:_SOURCE)?)"
     r"|RFC3964_IPv4"
 )
 # policy_base_chain_name() and build_policy_chain_rules().
 _BASE = re.compile(r"(?:IN|OUT|FWD[IO]?|PRE|POST)_.+")
 _PARTS = ("_pre", "_log", "_deny", "_allow", "_post")
+# _zone_dispatch_chain_name() and get_unique_chain_name() of 2.5.
+_BETWEEN_ZONES = re.compile(
+    r"(?:IN|OUT|FWD|PRE|POST)_.+_(?:dispatch(?:_stage2)?|to_.+)|[A-Za-z0-9]{28}"
+)
 # build_default_rules() and build_rpfilter_rules(), as iptables-save prints them; the latter's moved
 # from raw to mangle.
 _ACCEPT = r"-m conntrack --ctstate RELATED,ESTABLISHED(?:,DNAT)? -j ACCEPT"
@@ -82,7 +88,25 @@ class _Table:
                 parts = {name + part for part in _PARTS}
                 if parts <= self.chains.keys():
                     found |= {name, *parts}
+        if any(name.endswith("_dispatch") for name in found):
+            found |= self._between_zones(found)
         return found
+
+    def _between_zones(self, known: set[str]) -> set[str]:
+        """Return the chains by which firewalld gets to the known ones of its chains."""
+        jumps: dict[str, set[str]] = defaultdict(set)
+        for name, rules in self.chains.items():
+            for rule in rules:
+                jumps[_target(rule)].add(name)
+        # What a user wants is in CHAIN_direct.
+        inside = {name for name in known if not name.endswith("_direct")}
+        candidates = {name for name in self.chains if _BETWEEN_ZONES.fullmatch(name)} - known
+        found: set[str] = set()
+        while True:
+            new = {name for name in candidates if jumps[name] and jumps[name] <= inside | found}
+            if new <= found:
+                return found
+            found |= new
 
     def firewalld_makes(self, chain: str, rule: str) -> bool:
         """Whether firewalld has put such a rule, one of it, into a built-in chain."""

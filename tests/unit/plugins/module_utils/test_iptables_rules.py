@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import copy
 import textwrap
+from pathlib import Path
 
 import pytest
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._iptables_rules import (
@@ -360,6 +361,24 @@ def test_nothing_is_missing_where_nothing_was_flushed(tables):
 def test_firewalld_looks_after_its_own(firewalld):
     assert missing(save(**firewalld), "") == ""
     assert missing(save(**firewalld), save(**EMPTY)) == ""
+
+
+RECORDED = (Path(__file__).parent / "recordings/iptables-save-firewalld-2.5.2.txt").read_text()
+
+
+def test_chains_between_zones_of_firewalld_2_5_are_its_own():
+    """They were recorded with the zones and policies of a prepared node in segregated mode."""
+    without_ours = "".join(line for line in RECORDED.splitlines(True) if "k3s-" not in line)
+    for after in ("", without_ours):
+        assert missing(RECORDED, after) == ""
+
+
+def test_chain_that_only_a_direct_rule_jumps_to_is_the_users():
+    name = "A" * 28
+    before = RECORDED.replace("*filter\n", f"*filter\n:{name} - [0:0]\n").replace(
+        "-A INPUT -j INPUT_direct\n", f"-A INPUT -j INPUT_direct\n-A INPUT_direct -j {name}\n", 1
+    )
+    assert lines_of(missing(before, RECORDED)) == [f":{name} - [0:0]"]
 
 
 @pytest.mark.parametrize("program", [DOCKER, KUBE_PROXY], ids=["docker", "kube-proxy"])

@@ -48,6 +48,12 @@ MaxStartups 200
 MaxSessions 200
 """
 
+# Tests start firewalld more often in ten seconds than systemd lets a service start.
+START_LIMIT = """\
+[Unit]
+StartLimitIntervalSec=0
+"""
+
 INTERFACES = """\
 source /etc/network/interfaces.d/*
 
@@ -77,6 +83,7 @@ def furnish(root: Path, lower: Path, machine: Machine, keys: Path) -> None:
     ssh.mkdir(mode=0o700, exist_ok=True)
     write(ssh, "authorized_keys", (keys / "client.pub").read_text(), 0o600)
 
+    write(root, "etc/systemd/system/firewalld.service.d/lab.conf", START_LIMIT)
     masked = HINDERING_UNITS + configure_network(root, lower, machine)
     if machine.vm:
         masked += HINDERING_UNITS_OF_A_BOOT

@@ -116,8 +116,10 @@ class _Helper:
 
     def __init__(self, name: str) -> None:
         command = f"PYTHONPATH={CODE} exec python3 {CODE}/break_at.py"
+        # A reload of firewalld stops all packets meanwhile, for long on a busy machine.
+        patient = ("-o", "ServerAliveCountMax=24")
         self._process = subprocess.Popen(
-            [*SSH, name, command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [*SSH, *patient, name, command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 
     def ask(self, task: dict, seconds: float) -> Any:

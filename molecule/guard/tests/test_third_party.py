@@ -77,8 +77,8 @@ def runtime(node):
 def third_party(node):
     """Return the third-party configuration in the running firewalld and in iptables."""
     return node.run(
-        # Zones are set apart by blank lines.
-        "firewall-cmd --list-all-zones | awk -v RS= '!/^k3s-/'; "
+        # A blank line between zones is missing in 2.5.
+        "firewall-cmd --list-all-zones | awk '/^[^ \\t]/ { ours = /^k3s-/ } NF && !ours'; "
         f"{CALL}.direct getAllChains; {CALL}.direct getAllRules; "
         f"{CALL}.ipset getEntries s blocked; "
         "iptables-save | grep -v '^[#:]' | sed 's/^\\[[0-9:]*\\] //'; "

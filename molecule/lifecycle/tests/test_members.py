@@ -1,7 +1,7 @@
 # Copyright (c) 2026 The edgeops.k3s_network authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Nodes join and leave the inventory without a reload of firewalld."""
+"""Nodes join and leave the inventory, or a limit names a part of them."""
 
 from __future__ import annotations
 
@@ -56,7 +56,6 @@ def table(node):
 
 
 def test_members_join_and_leave_without_a_reload(machine, prepare):
-    prepare(NODES)
     addresses = {name: machine(name).address() for name in NODES}
     everyone, servers = set(addresses.values()), {addresses[name] for name in SERVERS}
     server, agent = machine("server1"), machine("agent1")
@@ -80,3 +79,14 @@ def test_members_join_and_leave_without_a_reload(machine, prepare):
     # A reload changes the number.
     server.run("firewall-cmd --reload")
     assert table(server) != tables[0]
+
+
+def test_limit_keeps_members_and_default_route(machine, playbook):
+    node = machine("agent1")
+    everyone = {machine(name).address() for name in NODES}
+    route = node.run("ip route show")
+    run = playbook("prepare", "--limit", "agent1")
+    assert run.returncode == 0, run.output
+    assert run.changed("agent1") == 0
+    assert members(node) == [everyone] * 3
+    assert node.run("ip route show") == route

@@ -1,71 +1,69 @@
 # Copyright (c) 2026 The edgeops.k3s_network authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A rule that somebody took away by hand is found, named exactly, and mended."""
+"""What somebody changed by hand is found, named exactly, and mended."""
 
 from __future__ import annotations
 
-import pytest
-
-pytestmark = pytest.mark.usefixtures("prepared_cluster")
-
+import contextlib
 
 NODES = ("server1", "server2", "agent1")
+RULE = 'rule family="ipv4" source ipset="{}" port port="{}" protocol="{}" accept'
 
 
-@pytest.mark.parametrize(
-    ("node", "port", "protocol", "ipset", "sources", "permanent"),
-    [
-        ("server2", 5001, "tcp", "k3s-nodes", {"server1", "agent1"}, ""),
-        ("agent1", 8472, "udp", "k3s-nodes", {"server1", "server2"}, ""),
-        ("server1", "2379-2380", "tcp", "k3s-servers", {"server2"}, "--permanent"),
-    ],
-    ids=["spegel", "vxlan", "etcd-permanently"],
-)
-def test_missing_rule_is_named_and_mended(
-    machine, playbook, report, node, port, protocol, ipset, sources, permanent
-):
-    rule = (
-        f'rule family="ipv4" source ipset="{ipset}" port port="{port}" protocol="{protocol}" accept'
-    )
-    machine(node).run(
-        f"firewall-cmd --policy=k3s-from-nodes {permanent} --remove-rich-rule='{rule}'"
-    )
-    if permanent:
-        machine(node).run("firewall-cmd --reload")
+def take_away(node, ipset, port, protocol, permanently=False):
+    """Take a rule away from a node, as a user does."""
+    command = "firewall-cmd -q" + " --permanent" * permanently
+    rule = RULE.format(ipset, port, protocol)
+    node.run(f"{command} --policy=k3s-from-nodes --remove-rich-rule='{rule}'")
+    if permanently:
+        node.run("firewall-cmd -q --reload")
 
-    run, found = report()
+
+@contextlib.contextmanager
+def opened(node, port):
+    """Open a port in the default zone, as a user does, and close it again."""
+    node.run(f"firewall-cmd -q --zone=public --add-port={port}")
+    try:
+        yield
+    finally:
+        node.run(f"firewall-cmd -q --zone=public --remove-port={port}")
+
+
+def named(checks):
+    """Return source, destination, port and protocol of checks."""
+    return {
+        (check["source"], check["destination"], check["port"], check["protocol"])
+        for check in checks
+    }
+
+
+def test_missing_rules_and_port_opened_by_hand_are_named_and_mended(machine, playbook, report):
+    take_away(machine("server1"), "k3s-nodes", 5001, "tcp")
+    take_away(machine("server1"), "k3s-nodes", 8472, "udp")
+    take_away(machine("server2"), "k3s-servers", "2379-2380", "tcp", permanently=True)
+    with opened(machine("server1"), "2379/tcp"):
+        run, found = report()
     assert run.returncode != 0
     assert not found["ok"]
     failed = [check for check in found["checks"] if not check["ok"]]
-    named = {
-        (check["source"], check["destination"], check["port"], check["protocol"])
-        for check in failed
+    blocked = [check for check in failed if check["observed"] in ("rejected", "timeout")]
+    assert named(blocked) == {
+        *((source, "server1", "5001", "tcp") for source in ("server2", "agent1")),
+        *((source, "server1", "8472", "udp") for source in ("server2", "agent1")),
+        ("server1", "server2", "2379-2380", "tcp"),
     }
-    assert named == {(source, node, str(port), protocol) for source in sources}
-    assert {check["observed"] for check in failed} <= {"rejected", "timeout"}
-    assert all("k3s-from-nodes" in check["detail"] for check in failed)
-    assert found["summary"]["blocked"] == len(failed)
+    assert all("k3s-from-nodes" in check["detail"] for check in blocked)
+    unexpected = [check for check in failed if check["observed"] == "open"]
+    assert named(unexpected) == {("agent1", "server1", "2379", "tcp")}
+    assert len(blocked) + len(unexpected) == len(failed)
+    assert found["summary"]["blocked"] == len(blocked)
+    assert found["summary"]["unexpectedly_open"] == 1
 
     mended = playbook("prepare")
     assert mended.returncode == 0, mended.output
-    assert [mended.changed(name) > 0 for name in NODES] == [name == node for name in NODES]
+    assert [mended.changed(name) > 0 for name in NODES] == [True, True, False]
     run, found = report()
     assert run.returncode == 0, run.output
     assert found["ok"]
     assert found["summary"]["blocked"] == found["summary"]["unexpectedly_open"] == 0
-
-
-def test_port_opened_by_hand_is_found(machine, report):
-    machine("server1").run("firewall-cmd --zone=public --add-port=2379/tcp")
-    try:
-        run, found = report()
-    finally:
-        machine("server1").run("firewall-cmd --zone=public --remove-port=2379/tcp")
-    assert run.returncode != 0
-    failed = [check for check in found["checks"] if not check["ok"]]
-    assert [
-        (check["source"], check["destination"], check["port"], check["observed"])
-        for check in failed
-    ] == [("agent1", "server1", "2379", "open")]
-    assert found["summary"]["unexpectedly_open"] == 1

@@ -7,13 +7,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 NODES = ("server1", "server2", "agent1")
 SNAPSHOT = (Path(__file__).parents[2] / "snapshot.sh").read_text()
 
 
-@pytest.mark.usefixtures("prepared_cluster")
 def test_remove_restores_all_hosts(machine, playbook):
     run = playbook("remove")
     assert run.returncode == 0, run.output

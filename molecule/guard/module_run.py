@@ -119,7 +119,10 @@ class _Helper:
         # A reload of firewalld stops all packets meanwhile, for long on a busy machine.
         patient = ("-o", "ServerAliveCountMax=24")
         self._process = subprocess.Popen(
-            [*SSH, *patient, name, command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [*SSH, *patient, name, command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
 
     def ask(self, task: dict, seconds: float) -> Any:

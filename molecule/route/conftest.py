@@ -50,10 +50,13 @@ def command(node):
 
 @pytest.fixture
 def route(node, command):
-    """Bring the node's default route to a state; parameters are those of the module."""
+    """Bring the node's default route to a state; parameters are those of the module.
 
-    def run(check=False, **parameters):
-        return json.loads(node.ask(f"{command} --serve", json.dumps([check, parameters])))
+    The run is killed at a step, if one is given, and None is returned then.
+    """
+
+    def run(check=False, stop=0, **parameters):
+        return json.loads(node.ask(command, json.dumps([check, parameters, stop])))
 
     return run
 

@@ -23,6 +23,11 @@ NAME = "node1"
 NIC = "eth0"
 GATEWAY = "10.89.0.1"
 BACKEND = {"route": "networkmanager", "route-networkd": "networkd", "route-systemd": "systemd"}
+# firewall-cmd takes such a machine seconds to start.
+ZONE_OF = (
+    "busctl call org.fedoraproject.FirewallD1 /org/fedoraproject/FirewallD1 "
+    "org.fedoraproject.FirewallD1.zone getZoneOfInterface s"
+)
 # One connection for all: a new one takes such a machine seconds.
 SSH = (
     *("ssh", "-F", str(EPHEMERAL / "ssh_config")),
@@ -97,6 +102,10 @@ class Node:
         )
         assert not check or done.returncode == 0, f"{command}: {done.stderr or done.stdout}"
         return done.stdout
+
+    def zone(self, interface):
+        """Return the zone of an interface in the running firewalld, empty for none."""
+        return self.run(f"{ZONE_OF} {interface}").split('"')[1]
 
     def ask(self, command, question):
         """Write a line to a command that goes on running on the node; return the line it answers.

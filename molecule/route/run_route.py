@@ -3,23 +3,19 @@
 
 """Runs on a node: brings its default route to a state, as the module does, without Ansible.
 
-run_route.py [--stop STEP] [PARAMETERS]
-run_route.py --serve
-
-PARAMETERS is JSON with what differs from the role's defaults. A step is before each command that
-changes something and before each change of a file. At the step of that number the process says so
-and waits for the power to go. Otherwise it prints what came of the run, with its steps. It reads
-runs from its input with --serve, and the code of the collection from PYTHONPATH.
+Each line of its input is a run: [CHECK, PARAMETERS, STEP] in JSON. PARAMETERS is what differs from
+the role's defaults. A step is before each command that changes something and before each change of
+a file. The run is killed at the step of that number, if it is not 0. The line of output is what
+came of it, with its steps, or null if it was killed. PYTHONPATH leads to the collection's code.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
-import time
 
 from ansible_collections.edgeops.k3s_network.plugins.module_utils import _default_route_run
 
@@ -44,8 +40,8 @@ def run(command):
     return done.returncode, done.stdout, done.stderr
 
 
-def bring(parameters, check=False, stop=0):
-    """Bring the node to a state; return what came of it as JSON."""
+def bring(check, parameters, stop):
+    """Bring the node to a state; return what came of it."""
     steps = []
 
     def audit(event, details):
@@ -56,8 +52,7 @@ def bring(parameters, check=False, stop=0):
         else:
             return
         if len(steps) == stop:
-            print(f"stopped at {steps[-1]}", flush=True)
-            time.sleep(3600)
+            os.kill(os.getpid(), signal.SIGKILL)
 
     # There is no way to take it off again.
     sys.addaudithook(audit)
@@ -65,30 +60,19 @@ def bring(parameters, check=False, stop=0):
         result = _default_route_run.bring_to_state(run, {**PARAMS, **parameters}, check)
     except Exception as error:  # As the module does, with the error for the reader.
         result = {"failed": str(error)}
-    return json.dumps({**result, "steps": steps})
-
-
-def serve():
-    """Answer each line, which is [CHECK, PARAMETERS] in JSON, from a process of its own."""
-    for line in sys.stdin:
-        child = os.fork()
-        if child == 0:
-            check, parameters = json.loads(line)
-            print(bring(parameters, check), flush=True)
-            os._exit(0)
-        os.waitpid(child, 0)
+    return {**result, "steps": steps}
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--stop", type=int, default=0)
-    parser.add_argument("--serve", action="store_true")
-    parser.add_argument("parameters", nargs="?", default="{}")
-    arguments = parser.parse_args()
-    if arguments.serve:
-        serve()
-    else:
-        print(bring(json.loads(arguments.parameters), stop=arguments.stop))
+    """Answer each line from a process of its own."""
+    for line in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            print(json.dumps(bring(*json.loads(line))), flush=True)
+            os._exit(0)
+        _pid, status = os.waitpid(child, 0)
+        if os.WIFSIGNALED(status):
+            print("null", flush=True)
 
 
 if __name__ == "__main__":

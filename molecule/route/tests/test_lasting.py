@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from node import CLEAN, NIC, OURS
+from node import CLEAN, NIC, OURS, ZONE_OF
 
 # A service that has just started brings the NIC up again, and has done so then.
 RESTARTED = {
@@ -16,6 +16,11 @@ RESTARTED = {
     "networkd": ("systemd-networkd", f"networkctl status {NIC} | grep -q '(configured)'"),
     "systemd": ("networking", "systemctl is-active -q networking"),
 }
+IN_DROP = f"{ZONE_OF} dummy0 | grep drop"
+RELOAD = (
+    "busctl call org.fedoraproject.FirewallD1 /org/fedoraproject/FirewallD1 "
+    "org.fedoraproject.FirewallD1 reload"
+)
 # The cluster's own addresses and K3s's detection, while the node can't be asked.
 RECORD = """
 for _ in $(seq 30); do
@@ -68,9 +73,9 @@ def test_networkd_reads_its_files_again(prepared):
 
 def test_firewalld_is_started_again(prepared):
     prepared.run("systemctl restart firewalld")
-    prepared.wait_for("firewall-cmd --get-zone-of-interface=dummy0 | grep -x drop")
-    prepared.run("firewall-cmd --reload")
-    prepared.wait_for("firewall-cmd --get-zone-of-interface=dummy0 | grep -x drop")
+    prepared.wait_for(IN_DROP)
+    prepared.run(RELOAD)
+    prepared.wait_for(IN_DROP)
 
 
 def test_the_nic_loses_its_carrier_and_regains_it(prepared):

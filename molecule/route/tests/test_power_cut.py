@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import json
-
 from node import CLEAN, OURS, SCENARIO, SUITE
 
 # How much of the run is done when the power goes: at its end it has just said so. Another moment on
@@ -21,14 +19,12 @@ PARTS = {
 }
 
 
-def test_the_power_is_cut(node, bare, route, command):
+def test_the_power_is_cut(node, bare, route):
     part = PARTS[SCENARIO, SUITE]
     steps = route()["steps"]
     if part < 1:
         node.run(CLEAN)
-        at = max(1, round(part * len(steps)))
-        node.run(f"{command} --stop {at} >/tmp/stopped 2>&1 &")
-        node.wait_for("grep 'stopped at' /tmp/stopped")
+        assert route(stop=max(1, round(part * len(steps)))) is None
     node.power_cycle()
     routes = node.default_routes()
     if routes or part == 1:
@@ -43,9 +39,8 @@ def test_the_power_is_cut(node, bare, route, command):
     assert node.default_routes() == [OURS]
 
 
-def test_a_change_of_values_that_is_killed_leaves_a_route(node, bare, route, command):
+def test_a_change_of_values_that_is_killed_leaves_a_route(node, bare, route):
     other = {"address": "198.18.0.1/30", "gateway": "198.18.0.2", "metric": 77}
-    values = json.dumps(other)
     changed = {"dst": "default", "gateway": "198.18.0.2", "dev": "dummy0", "metric": 77}
     route()
     steps = route(**other)["steps"]
@@ -57,9 +52,7 @@ def test_a_change_of_values_that_is_killed_leaves_a_route(node, bare, route, com
         told = route()
         assert "failed" not in told, told
         assert node.default_routes() == [OURS]
-        node.run(f"{command} --stop {at} '{values}' >/tmp/stopped 2>&1 & echo $! >/tmp/pid")
-        node.wait_for("grep 'stopped at' /tmp/stopped")
-        node.run("kill -KILL $(cat /tmp/pid)")
+        assert route(stop=at, **other) is None
         routes = node.default_routes()
         assert routes and all(one in (OURS, changed) for one in routes), steps[at - 1]
         assert node.way() == "dummy0", steps[at - 1]

@@ -66,7 +66,7 @@ def test_a_node_of_ipv6_alone(node, bare, command, routed):
         + ("ip -n v6 route add default via 2001:db8::1 dev six\n" if routed else "")
     )
     try:
-        told = json.loads(node.run(f"ip netns exec v6 {command}"))
+        told = json.loads(node.run(f"echo '[false, {{}}, 0]' | ip netns exec v6 {command}"))
         if routed:
             assert told["changed"] is False
             assert told["k3s_detects"]["address"] == "2001:db8::11"

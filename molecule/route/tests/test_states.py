@@ -7,13 +7,23 @@ from __future__ import annotations
 
 import pytest
 from node import CLEAN, GATEWAY, MADE_BY_HAND, NIC, OURS
+from result import assert_the_guides_result
 from told import refused, succeeded
 
 FILES = """
 find /etc/systemd /etc/NetworkManager -name '*k3s-default-route*' | sort
 find /etc/systemd /etc/NetworkManager -name '*k3s-default-route*' -type f | sort | xargs cat
 """
+K3S_CONFIG = "/etc/rancher/k3s/config.yaml.d/k3s-default-route.yaml"
 REAL = f"ip route add default via {GATEWAY} dev {NIC}"
+
+
+def test_node_without_one_gets_the_guides_route_and_k3s_is_told_its_address(node, bare, route):
+    succeeded(route(), changed=True)
+    assert_the_guides_result(node)
+    text = node.run(f"cat {K3S_CONFIG}")
+    settings = [line for line in text.splitlines() if not line.startswith("#")]
+    assert settings == ["node-ip: '10.89.0.11'", "flannel-iface: 'eth0'"]
 
 
 def test_ours_is_added_once_and_absent_gives_the_machine_back(node, bare, route):

@@ -61,8 +61,8 @@ demo-down: $(READY)
 .PHONY: test
 test: stage/test
 
-## make test-rest                what make test leaves out: other suites, virtual machines, other
-##                               versions of ansible-core, ansible-test sanity
+## make test-rest                what make test leaves out: other suites, virtual machines, real
+##                               services, other versions of ansible-core, sanity, AWX, documentation
 .PHONY: test-rest
 test-rest: cores
 	$(MAKE) stage/rest
@@ -72,7 +72,7 @@ test-rest: cores
 test-all: test test-rest
 	$(MAKE) stage/all
 
-## make test-newest              both topologies and the default route on Debian sid
+## make test-newest              the firewall module, both topologies and the default route on Debian sid
 .PHONY: test-newest
 test-newest: cores
 	$(MAKE) stage/newest

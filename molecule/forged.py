@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import json
 import shlex
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -17,14 +18,19 @@ import overlay
 # The source port tells a packet from the others. No connection of a machine's own has such a port:
 # Linux chooses 32768 to 60999.
 _FIRST_MARK = 61000
+# Seconds that genuine packets may take to arrive, on a busy machine.
+_PATIENCE = 60
 
 # Sends below the firewall of its own machine, to the MAC address of the node.
 _SENDER = r"""
 import json, socket, struct, subprocess, sys, time
 nic, address = sys.argv[1:3]
-subprocess.run(["ping", "-qnc1", "-W1", address], stdout=subprocess.DEVNULL)
 command = ["ip", "-json", "neighbour", "show", "to", address, "dev", nic]
-[entry] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+for _try in range(60):
+    subprocess.run(["ping", "-qnc1", "-W1", address], stdout=subprocess.DEVNULL)
+    [entry] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+    if "lladdr" in entry:
+        break
 mac = bytes.fromhex(entry["lladdr"].replace(":", ""))
 def checksum(data):
     total = sum(struct.unpack(f"!{len(data) // 2}H", data))
@@ -47,7 +53,6 @@ wire = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM)
 for one in json.load(sys.stdin):
     wire.sendto(packet(*one), (nic, 0x0800, 0, 0, mac))
     time.sleep(0.002)
-time.sleep(0.5)
 """
 # Prints the marks of the packets that the host answers and of those that arrive in a pod.
 _WATCHER = r"""
@@ -98,11 +103,17 @@ class Packet:
 
 
 def arrived(
-    machines: Mapping[str, Any], pods: Mapping[str, Sequence[Any]], packets: Sequence[Packet]
+    machines: Mapping[str, Any],
+    pods: Mapping[str, Sequence[Any]],
+    lies: Sequence[Packet],
+    genuine: Sequence[Packet],
 ) -> set[Packet]:
-    """Send packets and return those that a listener of the node answers or that reach a pod."""
-    marked = dict(enumerate(packets, _FIRST_MARK))
-    watched = sorted({packet.node for packet in packets})
+    """Send packets and return those that a listener of the node answers or that reach a pod.
+
+    The genuine ones are sent last, and waited for. What a node is to see before has come by then.
+    """
+    marked = dict(enumerate([*lies, *genuine], _FIRST_MARK))
+    watched = sorted({packet.node for packet in marked.values()})
     last = max(marked)
     with contextlib.ExitStack() as stack:
         logs = {
@@ -118,20 +129,21 @@ def arrived(
         for (sender, nic, next_hop), frames in groups.items():
             program = f"python3 -c {shlex.quote(_SENDER)} {nic} {next_hop}"
             machines[sender].run(f"echo {shlex.quote(json.dumps(frames))} | {program}")
-        found = {
-            (name, where, int(mark))
-            for name, log in logs.items()
-            for where, mark in (line.split() for line in machines[name].run(log).splitlines())
-        }
-    return {
-        packet
-        for mark, packet in marked.items()
-        if any(
-            name == packet.node and (where != "host") == packet.to_pod
-            for name, where, seen in found
-            if seen == mark
-        )
-    }
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            seen = {
+                (name, where != "host", int(mark))
+                for name, log in logs.items()
+                for where, mark in (line.split() for line in machines[name].run(log).splitlines())
+            }
+            found = {
+                packet
+                for mark, packet in marked.items()
+                if (packet.node, packet.to_pod, mark) in seen
+            }
+            if found >= set(genuine) or time.monotonic() > deadline:
+                return found
+            time.sleep(0.1)
 
 
 @contextlib.contextmanager

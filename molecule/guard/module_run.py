@@ -13,7 +13,7 @@ import re
 import select
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -116,10 +116,8 @@ class _Helper:
 
     def __init__(self, name: str) -> None:
         command = f"PYTHONPATH={CODE} exec python3 {CODE}/break_at.py"
-        # A reload of firewalld stops all packets meanwhile, for long on a busy machine.
-        patient = ("-o", "ServerAliveCountMax=24")
         self._process = subprocess.Popen(
-            [*SSH, *patient, name, command],
+            [*SSH, name, command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -151,12 +149,6 @@ class Node:
 
     def __init__(self, name: str) -> None:
         self.name = name
-
-    @classmethod
-    @contextlib.contextmanager
-    def reached_once(cls, name: str) -> Iterator[Node]:
-        """Return a node. Its connection is kept in any case."""
-        yield cls(name)
 
     def _ask(self, task: str, patience: float = 120, **asked: Any) -> Any:
         idle = self._idle[self.name]
@@ -207,6 +199,12 @@ class Node:
             "firewall", wanted=wanted, step=step, do=do, confirm_timeout=confirm_timeout, **more
         )
 
+    def apply(self, wanted: Any, **more: Any) -> dict[str, Any]:
+        """Apply a wanted state, which has to succeed; return the module's result."""
+        result: dict[str, Any] = self.bring_to(wanted, **more)
+        assert "failed" not in result, result
+        return result
+
     def confirm(self, identity: str) -> None:
         """Confirm a change, and wait until that is final."""
         self.run(self._ask("confirm_command", identity=identity))
@@ -222,9 +220,13 @@ class Node:
     def connect(self, *options: str, command: str = "true") -> bool:
         """Tell whether a command succeeds over a new connection."""
         ssh = [*SSH, "-o", "ConnectTimeout=5", *options, self.name, command]
-        return subprocess.run(ssh, check=False, capture_output=True, timeout=120).returncode == 0
+        try:
+            done = subprocess.run(ssh, check=False, capture_output=True, timeout=120)
+        except subprocess.TimeoutExpired:
+            return False
+        return done.returncode == 0
 
-    def wait_for(self, condition: str, seconds: float = 120) -> None:
+    def wait_for(self, condition: str, seconds: float = 300) -> None:
         """Wait until a shell condition holds on the node, which may be away meanwhile."""
         deadline = time.monotonic() + seconds
         while not self.connect(command=condition):

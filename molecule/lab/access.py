@@ -62,9 +62,10 @@ def write_ssh_config(directory: Path, network: Network, spec: Spec) -> None:
         "  StrictHostKeyChecking no\n"
         "  UserKnownHostsFile /dev/null\n"
         "  LogLevel ERROR\n"
-        # A machine that reboots may take its network down before it closes the session.
+        # A machine that reboots may take its network down before it closes the session; a reload
+        # of firewalld stops all packets, for a while on a busy machine.
         "  ServerAliveInterval 5\n"
-        "  ServerAliveCountMax 2\n"
+        "  ServerAliveCountMax 6\n"
         f"  ProxyCommand {' '.join(network.enter)} nc %h %p\n"
     )
     (directory / "ssh_config").write_text("".join(hosts))

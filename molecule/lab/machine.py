@@ -102,7 +102,7 @@ class Instance:
         keeper = recorded(self.record)
         if keeper:
             send(keeper, signal.SIGTERM, self.runs)
-            wait_until(lambda: not self.runs(), seconds=5)
+            wait_until(lambda: not self.runs(), seconds=60)
 
     def unmount(self) -> None:
         """Unmount the overlay and what a disk needs; a second call finds nothing to do."""
@@ -143,5 +143,5 @@ def unmount(place: Path) -> None:
         return not mounted(place)
 
     # The kernel lets go of what a killed process held a moment after its end.
-    if not wait_until(unmounted, seconds=5):
+    if not wait_until(unmounted, seconds=60):
         raise LabError(f"{place} is still in use")

@@ -68,7 +68,7 @@ def end_all(members: Callable[[], Iterable[int]]) -> None:
             send(pid, signal.SIGKILL, lambda pid=pid: pid in members())
         return not left
 
-    if not wait_until(empty, seconds=10):
+    if not wait_until(empty, seconds=60):
         raise LabError(f"processes that do not end: {sorted(members())}")
 
 
@@ -112,7 +112,7 @@ class Cgroup:
             return True
 
         # A process that has ended counts until its parent has noticed.
-        if not wait_until(removed, seconds=5):
+        if not wait_until(removed, seconds=60):
             raise LabError(f"cgroups that are still in use: {self.directories}")
 
 

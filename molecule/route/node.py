@@ -9,6 +9,7 @@ import contextlib
 import ipaddress
 import json
 import os
+import select
 import subprocess
 import sys
 import tempfile
@@ -31,7 +32,7 @@ ZONE_OF = (
 # One connection for all: a new one takes such a machine seconds.
 SSH = (
     *("ssh", "-F", str(EPHEMERAL / "ssh_config")),
-    *("-o", "ControlMaster=auto", "-o", "ControlPersist=60"),
+    *("-o", "ControlMaster=auto", "-o", "ControlPersist=60", "-o", "ServerAliveCountMax=2"),
     *("-o", f"ControlPath={tempfile.mkdtemp()}/%h"),
 )
 OURS = {"dst": "default", "gateway": "203.0.113.255", "dev": "dummy0", "metric": 1000}
@@ -119,7 +120,11 @@ class Node:
             )
         process.stdin.write(f"{question}\n")
         process.stdin.flush()
-        return process.stdout.readline()
+        # Nothing of an earlier answer is left in the buffer.
+        ready, _writing, _failed = select.select([process.stdout], [], [], 300)
+        line = process.stdout.readline() if ready else ""
+        assert line, f"no answer to {question}"
+        return line
 
     def close(self):
         """End what goes on running on the node."""
@@ -193,7 +198,7 @@ class Node:
         self.close()
         leave()
         subprocess.run([*SSH, "-O", "exit", NAME], check=False, capture_output=True)
-        self.wait_for(f"[ $(cat /proc/sys/kernel/random/boot_id) != {boot} ]", 240)
+        self.wait_for(f"[ $(cat /proc/sys/kernel/random/boot_id) != {boot} ]", 900)
         self.run("systemctl is-system-running --wait || true; systemctl is-active firewalld")
 
     def lab(self, command, *arguments):

@@ -71,6 +71,7 @@ def labs():
     try:
         for name in NAMES:
             lab("create", name, "--servers", "1", "--agents", "0", "--clients", "0", "--replace")
+            run(name, f"echo {name} >{MARK}")
         yield NAMES
     finally:
         for name in NAMES:
@@ -80,7 +81,6 @@ def labs():
 def test_same_address_is_another_machine_in_each_lab(labs):
     for name in labs:
         assert f"inet {ADDRESS}/" in run(name, "ip -4 address show dev eth0")
-        run(name, f"echo {name} >{MARK}")
     assert [run(name, f"cat {MARK}").strip() for name in labs] == list(labs)
     boots = {
         run(name, "cat /proc/1/environ | tr '\\0' '\\n' | grep container_uuid") for name in labs

@@ -39,7 +39,7 @@ def test_ssh_is_still_admitted_from_anywhere(machine, nic):
 
 
 @pytest.mark.parametrize(("nic", "zone"), topology.ZONES.items())
-def test_nic_is_in_its_zone_now_and_after_the_next_start(machine, nic, zone):
+def test_nic_is_in_its_zone_and_so_is_its_profile(machine, nic, zone):
     node = machine("server1")
     assert node.run(f"firewall-cmd --get-zone-of-interface={nic}").strip() == zone
     profile = node.run(f"nmcli -g connection.zone connection show lab-{nic}").strip()

@@ -37,7 +37,7 @@ def forge(machine: Any, cluster: Any) -> tuple[set[Any], set[Any]]:
         lies += found[0]
         genuine += found[1]
     machines = {**cluster.machines, **{name: machine(name) for name, *_nics in topology.FORGERS}}
-    arrived = forged.arrived(machines, cluster.pods, [*lies, *genuine])
+    arrived = forged.arrived(machines, cluster.pods, lies, genuine)
     assert set(genuine) <= arrived, set(genuine) - arrived
     return set(lies), arrived & set(lies)
 

@@ -60,7 +60,7 @@ def test_tags_name_the_parts_of_site(controller, arguments, done):
     assert {part for part in (ROUTE, FIREWALL, PROOF) if part in run.output} == done
 
 
-def test_a_tag_runs_its_part_alone(machine, controller, restored):
+def test_tag_runs_only_its_part(machine, controller, restored):
     extra = {"inventory": LAB_INVENTORY, "k3s_topology_extra_ports": [ROW]}
     for arguments in (("--tags", "default_route"), ("--skip-tags", "firewall")):
         run = controller.play("prepare", *arguments, **extra)
@@ -173,7 +173,7 @@ def test_the_firewalls_variables_hold_after_a_topology_without_them(controller, 
     assert "198.51.100.0/24" in added_lines(run.output)
 
 
-def test_one_v_tells_no_more_than_people_read(controller):
+def test_one_v_prints_no_internal_data(controller):
     run = controller.play("site", "-v", inventory=LAB_INVENTORY)
     assert run.returncode == 0, run.output
     lines = [line for line in run.output.splitlines() if not line.startswith("TASK")]
@@ -187,7 +187,7 @@ def test_one_v_tells_no_more_than_people_read(controller):
     assert run.output.count('"firewalld_version"') == len(NODES)
 
 
-def test_three_v_tell_everything(controller):
+def test_three_v_print_internal_data(controller):
     run = controller.play("validate", "-vvv", inventory=LAB_INVENTORY)
     assert run.returncode == 0, run.output
     for internal in ('"rows": [', '"interfaces": {', '"observed": '):

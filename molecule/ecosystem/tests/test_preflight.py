@@ -86,7 +86,7 @@ def test_a_prepared_cluster_has_no_error(machine, playbook) -> None:
     assert snapshots(machine) == before
 
 
-def test_what_is_broken_is_named_in_one_run_and_nothing_is_changed(
+def test_faults_are_reported_in_one_run_without_changes(
     machine, playbook, broken
 ) -> None:
     before = snapshots(machine)

@@ -11,10 +11,21 @@ import sys
 
 import pytest
 import testinfra
-from module_run import EPHEMERAL
+from module_run import ABSENT, EPHEMERAL, Node
 
 # Another run may pack the collection's code meanwhile, which fails if a directory changes.
 sys.dont_write_bytecode = True
+
+
+@pytest.fixture
+def node(request):
+    """Return the NODE of the test's module, not prepared; restore it after the test."""
+    node = Node(request.module.NODE)
+    node.apply(ABSENT)
+    before = node.snapshot()
+    yield node
+    node.apply(ABSENT)
+    assert node.snapshot() == before
 
 
 @pytest.fixture(scope="module")

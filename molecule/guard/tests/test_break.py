@@ -101,16 +101,19 @@ def break_at_steps(node, case, problems, do="", choose=steps_to_break):
     node.bring_to(case.before)
     assert node.snapshot() == old
     steps = whole["steps"]
-    for count, number in enumerate(choose(case, steps)):
+    chosen = choose(case, steps)
+    for count, number in enumerate(chosen, 1):
         name = steps[number - 1]
         told = node.bring_to(case.after, number, do)
         node.settle()
         now = node.snapshot()
+        if not do and told is not None:
+            problems.append((number, name, "was not killed", told))
         if in_force(now) not in (old, new):
             problems.append((number, name, told, sorted({*now} ^ {*old})))
         if told is not None and "failed" not in told and now != new:
             problems.append((number, name, "said to be done", told))
-        again = node.bring_to(case.after) if count % 5 == 4 else None
+        again = node.bring_to(case.after) if count % 5 == 0 or number == chosen[-1] else None
         if again is not None and node.snapshot() != new:
             problems.append((number, name, "the next run did not converge", again))
         if now != old or again is not None:

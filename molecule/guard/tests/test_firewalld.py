@@ -24,7 +24,7 @@ FULL = "/etc/firewalld/full"
 @pytest.fixture
 def node():
     node = Node("agent1")
-    applied(node, ABSENT)
+    node.apply(ABSENT)
     before = node.snapshot()
     yield node
     # A guardian that is about to end has the directory open.
@@ -35,14 +35,8 @@ def node():
         "systemctl unmask -q firewalld; "
         "systemctl enable -q --now firewalld"
     )
-    applied(node, ABSENT)
+    node.apply(ABSENT)
     assert node.snapshot() == before
-
-
-def applied(node, wanted):
-    told = node.bring_to(wanted)
-    assert "failed" not in told, told
-    return told
 
 
 def refused(node, wanted, *words):
@@ -59,13 +53,13 @@ def test_stopped_firewalld_gets_its_permanent_configuration(node, playbook):
     node.run("systemctl stop firewalld")
     planned = node.bring_to(shared(), check_mode=True)
     assert [part["after_header"] for part in planned["diff"]] == ["firewalld, permanent"]
-    told = applied(node, shared())
+    told = node.apply(shared())
     assert (told["changed"], told["active"]) == (True, False)
     assert node.run("systemctl is-active firewalld || true").strip() == "inactive"
-    assert not applied(node, shared())["changed"]
+    assert not node.apply(shared())["changed"]
     node.run("systemctl start firewalld")
     # It starts with exactly what a run on the running one makes.
-    assert not applied(node, shared())["changed"]
+    assert not node.apply(shared())["changed"]
     node.run("firewall-cmd --info-policy=k3s-from-nodes")
     node.run("systemctl stop firewalld")
     run = playbook("prepare", "--tags", "firewall", "--limit", "agent1")
@@ -77,9 +71,9 @@ def test_stopped_firewalld_gets_its_permanent_configuration(node, playbook):
 
 def test_objects_of_a_stopped_firewalld_are_removed(node):
     before = node.snapshot()
-    applied(node, shared())
+    node.apply(shared())
     node.run("systemctl stop firewalld")
-    applied(node, ABSENT)
+    node.apply(ABSENT)
     node.run("systemctl start firewalld")
     assert node.snapshot() == before
 
@@ -118,15 +112,15 @@ def test_full_disk_is_refused_before_anything_changes(node):
     assert "No space left on device" in told["failed"]
     assert node.snapshot() == before
     node.run(f"rm {FULL}")
-    assert applied(node, shared())["changed"]
-    applied(node, ABSENT)
+    assert node.apply(shared())["changed"]
+    node.apply(ABSENT)
 
 
 def test_disk_that_fills_up_during_a_change_leaves_the_old_state(node):
     node.run(MOUNT.format("2m"))
     before = node.snapshot()
-    steps = applied(node, shared())["steps"]
-    applied(node, ABSENT)
+    steps = node.apply(shared())["steps"]
+    node.apply(ABSENT)
     calls = [number for number, step in enumerate(steps, 1) if step.startswith("after ")]
     broken = 0
     for step in some_of_each_kind(steps, calls[0] - 1, calls[-1] + 1):
@@ -136,6 +130,6 @@ def test_disk_that_fills_up_during_a_change_leaves_the_old_state(node):
         if "failed" in told:
             broken += 1
         else:
-            applied(node, ABSENT)
+            node.apply(ABSENT)
         assert node.snapshot() == before, (step, told)
     assert broken, "the disk was never full at the wrong moment"

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 
 import datagrams
@@ -49,25 +48,24 @@ def members(node, name="k3s-nodes"):
 @pytest.fixture(scope="module")
 def switched():
     """Return the nodes with the backend iptables; restore them after the tests."""
-    with contextlib.ExitStack() as stack:
-        nodes = [stack.enter_context(Node.reached_once(name)) for name in NODES]
+    nodes = [Node(name) for name in NODES]
+    for node in nodes:
+        remove(node)
+    before = [node.snapshot() for node in nodes]
+    try:
         for node in nodes:
-            remove(node)
-        before = [node.snapshot() for node in nodes]
-        try:
-            for node in nodes:
-                node.run(f"cp -p {CONFIGURATION} {KEPT}")
-                node.run(f"sed -i s/^FirewallBackend=.*/FirewallBackend=iptables/ {CONFIGURATION}")
-                node.run(RESTART)
-            for node in nodes:
-                # Waits for firewalld.
-                assert not [line for line in node.snapshot() if "table inet firewalld" in line]
-            yield nodes
-        finally:
-            for node in nodes:
-                node.run(f"mv {KEPT} {CONFIGURATION} && {{ {RESTART}; }}")
-        assert [node.snapshot() for node in nodes] == before
-        assert {node.run("ipset list -name") for node in nodes} == {""}
+            node.run(f"cp -p {CONFIGURATION} {KEPT}")
+            node.run(f"sed -i s/^FirewallBackend=.*/FirewallBackend=iptables/ {CONFIGURATION}")
+            node.run(RESTART)
+        for node in nodes:
+            # Waits for firewalld.
+            assert not [line for line in node.snapshot() if "table inet firewalld" in line]
+        yield nodes
+    finally:
+        for node in nodes:
+            node.run(f"mv {KEPT} {CONFIGURATION} && {{ {RESTART}; }}")
+    assert [node.snapshot() for node in nodes] == before
+    assert {node.run("ipset list -name") for node in nodes} == {""}
 
 
 @pytest.fixture

@@ -9,35 +9,18 @@ The module runs on the node itself, without Ansible around it.
 from __future__ import annotations
 
 import pytest
-from module_run import ABSENT, NODES, SEGREGATED, Node, shared
+from module_run import ABSENT, NODES, SEGREGATED, shared
 
-NAME = "agent1"
+NODE = "agent1"
 CONF = "/etc/firewalld/firewalld.conf"
 STATE = "/var/lib/k3s-network/firewalld.json"
 CLIENT_RULE = 'rule family="ipv4" source ipset="k3s-clients" port port="443" protocol="tcp" accept'
 
 
-@pytest.fixture(scope="module")
-def connected():
-    return Node(NAME)
-
-
-@pytest.fixture
-def node(connected):
-    """Return a node that is not prepared; a test leaves it as it was."""
-    applied(connected, ABSENT)
-    before = connected.snapshot()
-    yield connected
-    applied(connected, ABSENT)
-    assert connected.snapshot() == before
-
-
 def applied(node, wanted):
     """Apply a wanted state, twice, and return the first result."""
-    first = node.bring_to(wanted)
-    assert "failed" not in first, first
-    again = node.bring_to(wanted)
-    assert again.get("changed") is False, again
+    first = node.apply(wanted)
+    assert not node.apply(wanted)["changed"]
     return first
 
 

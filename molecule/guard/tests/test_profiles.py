@@ -225,9 +225,9 @@ def test_profile_generated_anew_is_kept(profiles):
 def test_bridge_of_other_software_gets_no_profile(profiles):
     profiles.run(
         "ip link add br-ext type bridge && ip address add 10.77.0.1/24 dev br-ext && "
-        "ip link set br-ext up; for i in $(seq 300); do"
-        " nmcli -g GENERAL.STATE device show br-ext | grep -q externally && break;"
-        " sleep 0.1; done"
+        "ip link set br-ext up; "
+        "timeout 60 sh -c 'until nmcli -g GENERAL.STATE device show br-ext | grep -q externally;"
+        " do sleep 0.1; done'"
     )
     try:
         assert not profiles.call("manages", interface="br-ext")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import pytest
 import wanted
-from module_run import Node
 
 NODE = "server1"
 OUTSIDE = "outside1"
@@ -23,26 +22,16 @@ def rule(name, port, source):
     }
 
 
-@pytest.fixture(scope="module")
-def connection():
-    with Node.reached_once(NODE) as node:
-        yield node
-
-
 @pytest.fixture
-def prepared(connection):
-    """Return a function that prepares the node, twice; restore the node after the test."""
-    wanted.remove(connection)
-    before = connection.snapshot()
+def prepared(node):
+    """Return a function that prepares the node, twice."""
 
     def prepare(**how):
-        wanted.prepare(connection, **how)
-        assert wanted.prepare(connection, **how)["changed"] is False
-        return connection
+        wanted.prepare(node, **how)
+        assert wanted.prepare(node, **how)["changed"] is False
+        return node
 
-    yield prepare
-    wanted.remove(connection)
-    assert connection.snapshot() == before
+    return prepare
 
 
 def tcp(*ports):

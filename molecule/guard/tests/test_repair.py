@@ -40,7 +40,7 @@ def node():
 def bare():
     """Return the snapshot of the node without the collection."""
     node = Node(NODE)
-    applied(node, ABSENT)
+    node.apply(ABSENT)
     before = node.snapshot()
     yield before
     node.bring_to(ABSENT)
@@ -58,12 +58,6 @@ def clean_up(node):
     )
 
 
-def applied(node, wanted):
-    told = node.bring_to(wanted)
-    assert "failed" not in told, told
-    return told
-
-
 def cut(node, paths, firewalld):
     """Cut files to nothing while firewalld is stopped; start it again or leave it stopped."""
     node.run(f"systemctl stop firewalld && truncate -s 0 {' '.join(paths)}")
@@ -76,7 +70,7 @@ def cut(node, paths, firewalld):
 
 
 def converges(node, wanted, snapshot):
-    applied(node, wanted)
+    node.apply(wanted)
     if node.run("systemctl is-active firewalld; true").strip() != "active":
         # A stopped one stays stopped.
         node.run("systemctl reset-failed firewalld; systemctl start firewalld")
@@ -90,14 +84,14 @@ def converges(node, wanted, snapshot):
 @pytest.mark.parametrize("kind", list(FILES))
 def test_empty_file_after_prepare_is_repaired(node, kind):
     wanted, path = FILES[kind]
-    applied(node, wanted)
+    node.apply(wanted)
     whole = node.snapshot()
     cut(node, [path], "failed")
     converges(node, wanted, whole)
 
 
 def test_empty_files_of_a_stopped_firewalld_are_repaired(node):
-    applied(node, SEGREGATED)
+    node.apply(SEGREGATED)
     whole = node.snapshot()
     cut(node, [path for _wanted, path in FILES.values()], "stopped")
     converges(node, SEGREGATED, whole)
@@ -106,16 +100,16 @@ def test_empty_files_of_a_stopped_firewalld_are_repaired(node):
 @pytest.mark.parametrize("kind", list(FILES))
 def test_empty_file_before_remove_is_removed(node, bare, kind):
     wanted, path = FILES[kind]
-    applied(node, wanted)
+    node.apply(wanted)
     cut(node, [path], "failed")
-    applied(node, ABSENT)
+    node.apply(ABSENT)
     # The kernel may still have an ipset that no rule names from the start that failed.
     node.run("systemctl reset-failed firewalld; systemctl restart firewalld")
     converges(node, ABSENT, bare)
 
 
 def test_empty_state_file_after_prepare_is_repaired(node):
-    applied(node, shared())
+    node.apply(shared())
     whole = node.snapshot()
     node.run(f"truncate -s 0 /var/lib/k3s-network/{RECORD_NAME}")
     converges(node, shared(), whole)

@@ -20,16 +20,10 @@ CASES = {
 }
 
 
-@pytest.fixture(scope="module")
-def connections():
-    with Node.reached_once("server1") as server, Node.reached_once("agent1") as agent:
-        yield {node.name: node for node in (server, agent)}
-
-
 @pytest.mark.parametrize("case", CASES)
-def test_remove_restores_the_node(connections, case):
+def test_remove_restores_the_node(case):
     name, runs = CASES[case]
-    node = connections[name]
+    node = Node(name)
     remove(node)
     before = node.snapshot()
     for settings in runs:

@@ -83,24 +83,18 @@ print(json.dumps(seen))
 @pytest.fixture(scope="module")
 def peer():
     """Return the machine that connects to the node."""
-    with Node.reached_once(PEER) as peer:
-        yield peer
-
-
-@pytest.fixture(scope="module")
-def connected():
-    with Node.reached_once(NODE) as node:
-        yield node
+    return Node(PEER)
 
 
 @pytest.fixture
-def node(connected):
+def node():
     """Return a node without K3s and without the collection, before and after."""
-    connected.run(CLEAN_UP)
-    assert "failed" not in change(connected, ABSENT)
-    yield connected
-    connected.run(CLEAN_UP)
-    assert "failed" not in change(connected, ABSENT)
+    node = Node(NODE)
+    node.run(CLEAN_UP)
+    assert "failed" not in change(node, ABSENT)
+    yield node
+    node.run(CLEAN_UP)
+    assert "failed" not in change(node, ABSENT)
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import pytest
-from module_run import Node
 from wanted import SEGREGATED, UNRESTRICTED, address, prepare, remove, wanted
 
 NODE = "server2"
@@ -20,21 +19,12 @@ PROFILE = "/etc/NetworkManager/system-connections/lab-eth1.nmconnection"
 REMOVE_USER_FILES = "rm -f /etc/firewalld/{zones,policies,ipsets}/*.xml* /etc/firewalld/direct.xml*"
 
 
-@pytest.fixture(scope="module")
-def connection():
-    with Node.reached_once(NODE) as node:
-        yield node
-
-
 @pytest.fixture
-def node(connection):
-    """Return a node that is not prepared; restore it after the test."""
-    remove(connection)
-    before = connection.snapshot()
-    yield connection
-    remove(connection)
-    connection.run(f"bash -c '{REMOVE_USER_FILES}'; firewall-cmd -q --reload")
-    assert connection.snapshot() == before
+def node(node):
+    """Return a node on which the user's configuration is removed after the test."""
+    yield node
+    remove(node)
+    node.run(f"bash -c '{REMOVE_USER_FILES}'; firewall-cmd -q --reload")
 
 
 # The runtime configuration
@@ -217,18 +207,20 @@ def test_policy_that_waits_for_a_reload_is_refused(node):
         "firewall-cmd -q --permanent --policy=strict --add-ingress-zone=ANY && "
         "firewall-cmd -q --permanent --policy=strict --add-egress-zone=HOST"
     )
-    before = node.snapshot()
-    told = node.bring_to(wanted(NODE))
-    for words in (
-        "No changes were made",
-        "policy strict, which is not running yet, would become active",
-    ):
-        assert words in told["failed"]
-    assert node.snapshot() == before
-    node.run("firewall-cmd -q --permanent --delete-policy=strict")
+    try:
+        before = node.snapshot()
+        told = node.bring_to(wanted(NODE))
+        for words in (
+            "No changes were made",
+            "policy strict, which is not running yet, would become active",
+        ):
+            assert words in told["failed"]
+        assert node.snapshot() == before
+    finally:
+        node.run("firewall-cmd -q --permanent --delete-policy=strict")
 
 
-def test_rule_of_a_zone_that_waits_for_a_reload_keeps_waiting(node):
+def test_pending_zone_change_stays_pending(node):
     node.run("firewall-cmd -q --permanent --zone=public --remove-service=ssh")
     prepare(node)
     assert "ssh" in node.run("firewall-cmd --zone=public --list-services")

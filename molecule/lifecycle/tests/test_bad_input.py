@@ -66,13 +66,6 @@ def test_bad_variables_of_the_inventory_are_refused_together(refused):
     )
 
 
-def test_interface_that_a_host_lacks_is_refused(refused):
-    refused(
-        *("host agent1", "k3s_topology_cluster_interface", "eth9", "eth0, eth1", "name one of"),
-        k3s_topology_cluster_interface="eth9",
-    )
-
-
 def test_unreachable_peer_without_an_address_is_refused(refused, variables):
     gone = {"ansible_host": "10.89.0.250", "ansible_ssh_timeout": 2}
     refused(

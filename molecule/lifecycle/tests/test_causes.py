@@ -65,7 +65,7 @@ def test_narrow_link_and_port_that_leads_to_another_are_found(machine, report):
         assert "server2's port 9501 answered instead" in failed[one]["detail"]
 
 
-def test_vxlan_of_a_running_overlay_is_proved_through_it(machine, report):
+def test_vxlan_is_probed_through_the_overlay(machine, report):
     with overlay.pods([machine(name) for name in NODES]):
         run, found = report()
         assert run.returncode == 0, run.output

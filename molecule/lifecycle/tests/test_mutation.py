@@ -38,7 +38,7 @@ def named(checks):
     }
 
 
-def test_missing_rules_and_port_opened_by_hand_are_named_and_mended(machine, playbook, report):
+def test_broken_rules_are_reported_and_repaired(machine, playbook, report):
     take_away(machine("server1"), "k3s-nodes", 5001, "tcp")
     take_away(machine("server1"), "k3s-nodes", 8472, "udp")
     take_away(machine("server2"), "k3s-servers", "2379-2380", "tcp", permanently=True)

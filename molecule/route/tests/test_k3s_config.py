@@ -20,14 +20,14 @@ def settings(node):
     return [line for line in text.splitlines() if not line.startswith("#")]
 
 
-def test_it_can_be_switched_off(node, bare, route):
+def test_k3s_config_false_writes_nothing(node, bare, route):
     told = route(k3s_config=False)
     assert "failed" not in told, told
     assert settings(node) == []
     assert node.run("ls /etc/rancher 2>/dev/null || true") == ""
 
 
-def test_what_the_user_says_stays_and_is_named_where_it_differs(node, bare, route):
+def test_different_settings_of_the_user_are_kept_and_reported(node, bare, route):
     theirs = "token: secret\nnode-ip: 192.0.2.77\n"
     node.run(f"mkdir -p /etc/rancher/k3s; printf '{theirs}' >/etc/rancher/k3s/config.yaml")
     told = route()
@@ -42,7 +42,7 @@ def test_what_the_user_says_stays_and_is_named_where_it_differs(node, bare, rout
     assert told["changed"] is False
 
 
-def test_what_the_user_says_rightly_is_left_to_him(node, bare, route):
+def test_equal_settings_of_the_user_are_kept(node, bare, route):
     theirs = "node-ip: 10.89.0.11\nflannel-iface: eth0\n"
     node.run(f"mkdir -p /etc/rancher/k3s; printf '{theirs}' >/etc/rancher/k3s/config.yaml")
     told = route()
@@ -50,7 +50,7 @@ def test_what_the_user_says_rightly_is_left_to_him(node, bare, route):
     assert settings(node) == []
 
 
-def test_a_k3s_that_runs_with_another_address_keeps_it(node, bare, route, certificate):
+def test_running_k3s_with_another_address_is_refused(node, bare, route, certificate):
     node.run(install(certificate("192.0.2.77")))
     before = node.snapshot()
     told = route()
@@ -60,7 +60,7 @@ def test_a_k3s_that_runs_with_another_address_keeps_it(node, bare, route, certif
     assert node.snapshot() == before
 
 
-def test_a_k3s_that_runs_with_the_nodes_address_is_told_it(node, bare, route, certificate):
+def test_running_k3s_with_the_nodes_address_is_configured(node, bare, route, certificate):
     node.run(install(certificate("10.89.0.11")))
     told = route()
     assert "failed" not in told, told

@@ -52,14 +52,14 @@ def assert_found(node):
     assert node.way() == "dummy0"
 
 
-def test_the_network_service_is_started_again(prepared):
+def test_restarted_network_service_keeps_the_route(prepared):
     service, settled = RESTARTED[prepared.backend]
     prepared.run(f"systemctl restart {service}")
     prepared.wait_for(settled)
     assert_found(prepared)
 
 
-def test_networkd_reads_its_files_again(prepared):
+def test_reloaded_networkd_keeps_the_route(prepared):
     if prepared.backend != "networkd":
         pytest.skip("another stack")
     prepared.run("ip monitor route link >/tmp/watched 2>&1 & echo $! >/tmp/watcher")
@@ -71,14 +71,14 @@ def test_networkd_reads_its_files_again(prepared):
     assert_found(prepared)
 
 
-def test_firewalld_is_started_again(prepared):
+def test_restarted_firewalld_keeps_the_zone(prepared):
     prepared.run("systemctl restart firewalld")
     prepared.wait_for(IN_DROP)
     prepared.run(RELOAD)
     prepared.wait_for(IN_DROP)
 
 
-def test_the_nic_loses_its_carrier_and_regains_it(prepared):
+def test_nic_without_carrier_keeps_the_route(prepared):
     prepared.run(f"({RECORD.format(nic=NIC)}) >/dev/null 2>&1 &")
     prepared.lab("carrier", NIC, "off")
     # The node can't be asked meanwhile. NetworkManager takes a NIC down 5 s after its carrier.

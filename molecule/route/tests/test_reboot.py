@@ -11,7 +11,7 @@ from __future__ import annotations
 from result import assert_the_guides_result
 
 
-def test_the_route_is_there_after_a_reboot(node, bare, playbook):
+def test_route_after_a_reboot(node, bare, playbook):
     first = playbook("prepare")
     assert first.returncode == 0, first.output
     node.reboot()

@@ -14,28 +14,28 @@ from told import refused, succeeded
 REAL = f"ip route add default via {GATEWAY} dev {NIC}"
 
 
-def test_a_real_route_is_left_alone(node, bare, route):
+def test_real_route_is_kept(node, bare, route):
     node.run(REAL)
     before = node.snapshot()
     succeeded(route(), changed=False)
     assert node.snapshot() == before
 
 
-def test_several_default_routes_are_left_alone(node, bare, route):
+def test_several_default_routes_are_kept(node, bare, route):
     node.run(f"{REAL} metric 5; {REAL} metric 7")
     before = node.snapshot()
     succeeded(route(), changed=False)
     assert node.snapshot() == before
 
 
-def test_another_dummy0_is_spared_and_named(node, bare, route):
+def test_third_party_dummy0_is_refused(node, bare, route):
     node.run("ip link add dummy0 type dummy; ip addr add 198.51.100.1/24 dev dummy0")
     before = node.snapshot()
     refused(route(), "interface dummy0", "made by hand", "198.51.100.1/24", "_interface")
     assert node.snapshot() == before
 
 
-def test_a_route_that_is_asked_after_ours_is_not_cut_off(node, bare, route):
+def test_route_in_table_default_is_refused(node, bare, route):
     node.run(f"ip route add default via {GATEWAY} dev {NIC} table default")
     try:
         before = node.snapshot()
@@ -46,7 +46,7 @@ def test_a_route_that_is_asked_after_ours_is_not_cut_off(node, bare, route):
         node.run("ip route flush table default")
 
 
-def test_an_unreachable_route_before_ours_is_named(node, bare, route):
+def test_unreachable_route_with_a_lower_metric_is_reported(node, bare, route):
     node.run("ip route add unreachable default metric 7")
     before = node.snapshot()
     refused(route(), "unreachable default", "metric 7", "k3s_default_route_metric")
@@ -54,7 +54,7 @@ def test_an_unreachable_route_before_ours_is_named(node, bare, route):
 
 
 @pytest.mark.parametrize("routed", [True, False])
-def test_a_node_of_ipv6_alone(node, bare, command, routed):
+def test_ipv6_only_node(node, bare, command, routed):
     """In a network namespace, since the lab's own network is one of IPv4."""
     node.run(
         "ip netns add v6\n"
@@ -83,7 +83,7 @@ def test_a_gateway_that_is_not_on_the_link_is_refused(node, bare, route):
     assert node.snapshot() == before
 
 
-def test_a_missing_driver_is_told_with_its_package(node, bare, route):
+def test_missing_driver_is_reported_with_its_package(node, bare, route):
     release = node.run("uname -r").strip()
     driver = node.run("find /lib/modules/$(uname -r) -name 'dummy.ko*'").strip()
     node.run(f"modprobe -r dummy; mv {driver} /var/tmp/")

@@ -18,7 +18,7 @@ K3S_CONFIG = "/etc/rancher/k3s/config.yaml.d/k3s-default-route.yaml"
 REAL = f"ip route add default via {GATEWAY} dev {NIC}"
 
 
-def test_node_without_one_gets_the_guides_route_and_k3s_is_told_its_address(node, bare, route):
+def test_missing_route_is_added_and_k3s_configured(node, bare, route):
     succeeded(route(), changed=True)
     assert_the_guides_result(node)
     text = node.run(f"cat {K3S_CONFIG}")
@@ -26,7 +26,7 @@ def test_node_without_one_gets_the_guides_route_and_k3s_is_told_its_address(node
     assert settings == ["node-ip: '10.89.0.11'", "flannel-iface: 'eth0'"]
 
 
-def test_ours_is_added_once_and_absent_gives_the_machine_back(node, bare, route):
+def test_absent_restores_the_node(node, bare, route):
     before = node.snapshot()
     succeeded(route(), changed=True)
     assert node.default_routes() == [OURS]
@@ -53,7 +53,7 @@ def test_check_mode_shows_each_file_and_touches_nothing(node, bare, route):
     assert node.snapshot() == before
 
 
-def test_what_was_made_by_hand_is_taken_over_without_a_gap_and_lasts(node, bare, route):
+def test_manual_route_is_adopted_without_a_gap(node, bare, route):
     node.run(MADE_BY_HAND)
     before = node.json("ip -json link show dev dummy0")[0]["ifindex"]
     by_hand = node.snapshot()
@@ -77,7 +77,7 @@ def test_what_was_made_by_hand_is_taken_over_without_a_gap_and_lasts(node, bare,
     assert node.run(FILES) == adopted
 
 
-def test_a_dummy0_of_somebodys_profile_is_spared_and_named(node, bare, route):
+def test_dummy0_of_another_profile_is_refused(node, bare, route):
     if node.backend == "networkmanager":
         make = (
             "nmcli connection add type dummy con-name theirs ifname dummy0 "
@@ -102,7 +102,7 @@ def test_a_dummy0_of_somebodys_profile_is_spared_and_named(node, bare, route):
         node.run(take)
 
 
-def test_a_real_route_that_comes_later_wins_with_whatever_metric(node, bare, route):
+def test_later_real_route_is_preferred(node, bare, route):
     succeeded(route(), changed=True)
     # What NetworkManager gave one without connectivity to the internet.
     node.run(f"{REAL} metric 20600")
@@ -122,7 +122,7 @@ def test_a_real_route_that_comes_later_wins_with_whatever_metric(node, bare, rou
     succeeded(route(), changed=False)
 
 
-def test_a_profile_with_a_late_metric_wins(node, bare, route):
+def test_profile_with_a_higher_metric_is_preferred(node, bare, route):
     if node.backend != "networkmanager":
         pytest.skip("another stack")
     succeeded(route(), changed=True)
@@ -142,7 +142,7 @@ def test_a_profile_with_a_late_metric_wins(node, bare, route):
         )
 
 
-def test_a_route_in_another_table_serves_others_only(node, bare, route):
+def test_route_in_another_table_is_ignored(node, bare, route):
     node.run(
         f"ip route add default via {GATEWAY} dev {NIC} table 100\n"
         "ip rule add from 192.0.2.99 lookup 100"
@@ -155,7 +155,7 @@ def test_a_route_in_another_table_serves_others_only(node, bare, route):
         node.run("ip rule del from 192.0.2.99 lookup 100; ip route flush table 100")
 
 
-def test_an_unreachable_route_behind_ours_is_no_obstacle(node, bare, route):
+def test_unreachable_route_with_a_higher_metric_is_ignored(node, bare, route):
     node.run("ip route add unreachable default metric 4278198272")
     succeeded(route(), changed=True)
     assert OURS in node.default_routes()
@@ -163,7 +163,7 @@ def test_an_unreachable_route_behind_ours_is_no_obstacle(node, bare, route):
     assert node.way() == "dummy0"
 
 
-def test_other_values_take_the_place_of_the_former(node, bare, route):
+def test_changed_values_replace_the_former(node, bare, route):
     succeeded(route(), changed=True)
     other = {
         "interface": "dummy7",

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import textwrap
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._iptables_rule
 from hypothesis import given
 from hypothesis import strategies as st
 
+RECORDINGS = Path(__file__).parent / "recordings"
 BUILTIN = {
     "filter": ["INPUT", "FORWARD", "OUTPUT"],
     "nat": ["PREROUTING", "INPUT", "OUTPUT", "POSTROUTING"],
@@ -363,7 +365,9 @@ def test_firewalld_looks_after_its_own(firewalld):
     assert missing(save(**firewalld), save(**EMPTY)) == ""
 
 
-RECORDED = (Path(__file__).parent / "recordings/iptables-save-firewalld-2.5.2.txt").read_text()
+RECORDED = "\n".join(
+    [*json.loads((RECORDINGS / "iptables-save-firewalld-2.5.2.json").read_text()), ""]
+)
 
 
 def test_chains_between_zones_of_firewalld_2_5_are_its_own():

@@ -3,7 +3,8 @@
 
 """The power is cut right after a confirmed change of the firewall: the new state is on disk.
 
-The scenario guard-interrupted does so at more moments, on a file system of its own instead of a machine.
+The scenario guard-interrupted does so at more moments, on a file system of its own instead of a
+machine.
 """
 
 from __future__ import annotations

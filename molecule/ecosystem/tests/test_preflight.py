@@ -86,9 +86,7 @@ def test_a_prepared_cluster_has_no_error(machine, playbook) -> None:
     assert snapshots(machine) == before
 
 
-def test_faults_are_reported_in_one_run_without_changes(
-    machine, playbook, broken
-) -> None:
+def test_faults_are_reported_in_one_run_without_changes(machine, playbook, broken) -> None:
     before = snapshots(machine)
     done = playbook("preflight")
     assert done.returncode == 2, done.output

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 The edgeops.k3s_network authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Machines that tests look from, over one SSH connection each."""
+"""The node of a test, and machines that tests look from."""
 
 from __future__ import annotations
 

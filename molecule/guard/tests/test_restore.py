@@ -34,8 +34,8 @@ def test_remove_restores_the_node(case):
     assert remove(node)["changed"] is False
 
 
-def test_remove_restores_a_nic_that_networkmanager_does_not_manage(connections):
-    node = connections["server1"]
+def test_remove_restores_a_nic_that_networkmanager_does_not_manage():
+    node = Node("server1")
     remove(node)
     zone = "firewall-cmd --get-zone-of-interface=eth1 2>&1 || true"
     node.run("nmcli device set eth1 managed no")

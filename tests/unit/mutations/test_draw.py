@@ -87,7 +87,7 @@ def test_same_seed_draws_the_same(seed, cluster):
 @pytest.mark.parametrize("cluster", CLUSTERS, ids=lambda one: one.mode)
 def test_every_kind_is_drawn(cluster):
     rng = random.Random(1)
-    kinds = {draw(rng, cluster).kind for _number in range(500)}
+    kinds = {draw(rng, cluster).kind for _number in range(300)}
     # A shared interface has no zone of ours that a NIC could miss.
     impossible = {"wrong-interface"} if cluster is SHARED_CLUSTER else set()
     assert kinds == set(KINDS) - impossible

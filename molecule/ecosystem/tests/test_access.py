@@ -52,6 +52,15 @@ def reached(controller, tmp_path):
     """Make machines reachable by ways, and return what plays need to know; undone afterwards."""
     ipv6 = "/proc/sys/net/ipv6/conf/cluster/disable_ipv6"
 
+    problems = []
+
+    def attempt(run, *arguments):
+        """Undo one thing; a failure doesn't keep the others from being undone."""
+        try:
+            run(*arguments)
+        except AssertionError as problem:
+            problems.append(str(problem))
+
     with contextlib.ExitStack() as undo:
 
         def make(ways):
@@ -64,7 +73,7 @@ def reached(controller, tmp_path):
                     port = SSH_PORT if way == "another port" else 22
                     undoing = filled(WAYS[way].undo, name, number)
                     controller.ssh(address, filled(WAYS[way].make, name, number))
-                    undo.callback(controller.ssh, address, undoing, port)
+                    undo.callback(attempt, controller.ssh, address, undoing, port)
                 hosts[name] = {"k3s_topology_node_ip": address, **variables(its_ways, name, number)}
             inventory = {
                 group: {"hosts": {name: hosts[name] for name in names}}
@@ -78,11 +87,12 @@ def reached(controller, tmp_path):
             return {"inventory": path, "names": names}
 
         controller.ssh(JUMP_HOST, f"ip address add {BEHIND}.14/24 dev eth0")
-        undo.callback(controller.ssh, JUMP_HOST, f"ip address del {BEHIND}.14/24 dev eth0")
+        undo.callback(attempt, controller.ssh, JUMP_HOST, f"ip address del {BEHIND}.14/24 dev eth0")
         # Takes the address as well.
-        undo.callback(controller.run, "sh", "-c", f"echo 1 >{ipv6}")
+        undo.callback(attempt, controller.run, "sh", "-c", f"echo 1 >{ipv6}")
         controller.run("sh", "-c", f"echo 0 >{ipv6} && ip address add {ULA}:1/64 dev cluster nodad")
         yield make
+    assert not problems
     assert controller.play("prepare", inventory=LAB_INVENTORY).returncode == 0
 
 

@@ -51,6 +51,8 @@ def environment(artifact, tmp_path_factory):
         "ANSIBLE_NOCOLOR": "1",
         "ANSIBLE_PIPELINING": "true",
         "ANSIBLE_SSH_ARGS": ssh,
+        # One for each lab: their machines have the same names.
+        "ANSIBLE_SSH_CONTROL_PATH_DIR": str((EPHEMERAL / "ssh_config").resolve().parent / "cp"),
     }
     # What molecule gives its own runs of Ansible.
     made.pop("ANSIBLE_CONFIG", None)

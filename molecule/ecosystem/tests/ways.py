@@ -72,7 +72,7 @@ WAYS = {
         "cp -p /etc/ssh/sshd_config ~/sshd_config && "
         f"sed -i '1iPort {SSH_PORT}' /etc/ssh/sshd_config && systemctl restart ssh",
         "for where in '' --permanent; do firewall-cmd -q $where --zone=public --add-service=ssh "
-        f"&& firewall-cmd -q $where --zone=public --remove-port={SSH_PORT}/tcp; done; "
+        f"&& firewall-cmd -q $where --zone=public --remove-port={SSH_PORT}/tcp || exit; done; "
         "mv ~/sshd_config /etc/ssh/ && systemctl restart ssh",
     ),
     "sudo with a password": Way(

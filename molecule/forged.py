@@ -110,7 +110,7 @@ def arrived(
 ) -> set[Packet]:
     """Send packets and return those that a listener of the node answers or that reach a pod.
 
-    The genuine ones are sent last, and waited for. What a node is to see before has come by then.
+    The genuine packets are sent last and waited for. By then, all earlier packets have arrived.
     """
     marked = dict(enumerate([*lies, *genuine], _FIRST_MARK))
     watched = sorted({packet.node for packet in marked.values()})

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 The edgeops.k3s_network authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What somebody changed by hand is found, named exactly, and mended."""
+"""Manual changes are reported exactly, and prepare repairs what it manages."""
 
 from __future__ import annotations
 
@@ -60,9 +60,9 @@ def test_broken_rules_are_reported_and_repaired(machine, playbook, report):
     assert found["summary"]["blocked"] == len(blocked)
     assert found["summary"]["unexpectedly_open"] == 1
 
-    mended = playbook("prepare")
-    assert mended.returncode == 0, mended.output
-    assert [mended.changed(name) > 0 for name in NODES] == [True, True, False]
+    repaired = playbook("prepare")
+    assert repaired.returncode == 0, repaired.output
+    assert [repaired.changed(name) > 0 for name in NODES] == [True, True, False]
     run, found = report()
     assert run.returncode == 0, run.output
     assert found["ok"]

@@ -101,10 +101,10 @@ lint: $(READY) $(LINK)
 	tests/tools/lint.sh
 
 ## make unit                     unit and property tests
-## make unit/2.16                those of what knows Ansible, with that ansible-core
+## make unit/2.16                those of what knows Ansible, by ansible-test with that ansible-core
 .PHONY: unit
-unit: $(READY)
-	$(BIN)/python tests/tools/run_ansible_test.py units
+unit: $(READY) $(LINK)
+	cd $(LINK) && PYTHONPATH=$(CURDIR)/.build $(BIN)/pytest --quiet --numprocesses=auto tests/unit
 
 .PHONY: $(CORES:%=unit/%)
 $(CORES:%=unit/%): unit/%: .build/cores/%/ready

@@ -20,8 +20,8 @@ NEWEST := $(lastword $(CORES))
 UNITS := tests/unit/plugins
 KNOWS_ANSIBLE = $(patsubst %,$(UNITS)/%/,action filter modules plugin_utils) \
   $(UNITS)/test_examples.py \
-  $(wildcard $(patsubst plugins/module_utils/_%.py,$(UNITS)/module_utils/test_%.py, \
-    $(shell grep -lE '^ *(from|import) ansible\.' plugins/module_utils/*.py)))
+  $(wildcard $(shell grep -rlE '^ *(from|import) ansible\.' plugins/module_utils --include='*.py' | \
+    sed 's:^\(.*\)/\([^/]*\)$$:tests/unit/\1/test_\2:'))
 
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin

@@ -36,18 +36,17 @@ import dbus.connection
 import profiles_on_node
 
 # Loaded before steps are counted, as in the module, where all comes in one file.
-from ansible_collections.edgeops.k3s_network.plugins.module_utils import (
-    _firewalld_host,
-    _firewalld_open,
-    _guardian,
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld import connect, host
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.safety import Terms
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.ssh_admission import (
+    Connection,
 )
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._admission import Connection
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._checkpoint_files import (
-    confirm_command,
-)
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_judge import Terms
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._k3s_running import (
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._k3s.running import (
     running_kubernetes,
+)
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._rollback import guardian
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._rollback.checkpoint import (
+    confirm_command,
 )
 
 _FILE_EVENTS = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.symlink")
@@ -124,7 +123,7 @@ def firewall(
     asked = Terms(kubernetes=running_kubernetes, connection=lambda: connection, **terms)
     sys.addaudithook(breaker.audit)
     try:
-        result = _firewalld_host.bring_to_state(_firewalld_open.run, wanted, asked)
+        result = host.bring_to_state(connect.run, wanted, asked)
     except Exception as error:  # As the module does, with the error for the reader.
         result = {"failed": f"{type(error).__name__}: {error}"}
     breaker.busy = True
@@ -141,7 +140,7 @@ def settle(seconds: float) -> bool:
     deadline = time.monotonic() + seconds
     while True:
         # One that was collected is not listed any more.
-        units = systemd.ListUnitsByPatterns(dbus.Array([], "s"), [_guardian.UNITS])
+        units = systemd.ListUnitsByPatterns(dbus.Array([], "s"), [guardian.UNITS])
         if all(str(unit[3]) in _SETTLED for unit in units):
             return True
         if time.monotonic() > deadline:

@@ -15,8 +15,8 @@ import os
 import sys
 from typing import Any, Optional
 
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_open import run
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._networkmanager import (
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.connect import run
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._host.networkmanager import (
     NetworkManager,
     Profile,
 )

@@ -23,15 +23,15 @@ from module_run import HERE, SSH, Node
 
 sys.path.append(os.environ["ANSIBLE_COLLECTIONS_PATH"])
 
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewall_wanted import (
-    FirewallWanted,
-    firewall_wanted,
-)
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._interfaces import (
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._host.interfaces import (
     parse_addresses,
     parse_ssh_connection,
 )
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._topology import (
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._firewall_rules import (
+    FirewallWanted,
+    firewall_wanted,
+)
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology.model import (
     Host,
     Settings,
     build,

@@ -17,7 +17,7 @@ import signal
 import subprocess
 import sys
 
-from ansible_collections.edgeops.k3s_network.plugins.module_utils import _default_route_run
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._default_route import apply
 
 PARAMS = {
     "state": "present",
@@ -57,7 +57,7 @@ def bring(check, parameters, stop):
     # There is no way to take it off again.
     sys.addaudithook(audit)
     try:
-        result = _default_route_run.bring_to_state(run, {**PARAMS, **parameters}, check)
+        result = apply.bring_to_state(run, {**PARAMS, **parameters}, check)
     except Exception as error:  # As the module does, with the error for the reader.
         result = {"failed": str(error)}
     return {**result, "steps": steps}

@@ -12,7 +12,9 @@ from typing import Any, Optional
 from ansible.errors import AnsibleError
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._topology import (
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils import _role_values
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._action import for_later_tasks
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology.model import (
     OVERLAY_INTERFACES,
     Host,
     Settings,
@@ -22,8 +24,6 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._topology impo
     judge_members,
     judge_settings,
 )
-from ansible_collections.edgeops.k3s_network.plugins.plugin_utils import _role_values
-from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._verbosity import for_later_tasks
 
 ROWS = {"type": "list", "elements": "raw", "default": []}
 ARGUMENT_SPEC = {

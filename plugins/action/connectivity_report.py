@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Action plugin: hands the results of all hosts to the pure functions of _report, and tells."""
+"""Action plugin: hands the results of all hosts to the pure functions of evaluate, and tells."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ from typing import Any, Optional
 from ansible import constants
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.edgeops.k3s_network.plugins.module_utils import (
-    _probe_plan,
-    _probe_rounds,
-    _report,
-    _report_causes,
-    _report_table,
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._action import for_later_tasks
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._probe_plan import (
+    plan as probe_plan_plan,
 )
-from ansible_collections.edgeops.k3s_network.plugins.plugin_utils import _report_files
-from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._verbosity import for_later_tasks
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._probe_plan import rounds
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._report import (
+    causes,
+    evaluate,
+    files,
+    terminal,
+)
 
 ARGUMENT_SPEC = {
     "stage": {"type": "str", "choices": ["directory", "report"], "default": "report"},
@@ -59,34 +61,34 @@ class ActionModule(ActionBase):
         directory = arguments["report_dir"]
         try:
             if arguments["stage"] == "directory":
-                _report_files.make_directory(directory)
+                files.make_directory(directory)
                 return result
             topology = arguments["topology"]
             report = self._judge(arguments, (task_vars or {})["hostvars"])
-            result.update(_told(report, _report_table.table(report, topology)))
+            result.update(_told(report, terminal.table(report, topology)))
             self._show(["", *result["table"], ""])
             if directory:
                 now = datetime.datetime.now(datetime.timezone.utc)
-                names = _report_files.write(directory, report, topology, now)
+                names = files.write(directory, report, topology, now)
                 self._show([f"Report: {', '.join(names)} in {directory}", ""])
         except OSError as error:
             result.update(failed=True, msg=_unwritable(directory, error))
         # The table was printed.
         return for_later_tasks(result)
 
-    def _judge(self, arguments: dict[str, Any], hostvars: Any) -> _report.Report:
+    def _judge(self, arguments: dict[str, Any], hostvars: Any) -> evaluate.Report:
         topology = arguments["topology"]
-        plan = _probe_plan.Plan.from_text(arguments["plan"])
+        plan = probe_plan_plan.Plan.from_text(arguments["plan"])
         nodes = {node["name"] for node in topology["nodes"]}
 
         def registered(name: str, variable: str) -> Any:
             return hostvars[name].get(arguments[variable])
 
-        seen = _report.Seen(
+        seen = evaluate.Seen(
             {
-                name: _probe_rounds.joined(
+                name: rounds.joined(
                     arguments["controller_probes"]
-                    if name == _probe_plan.CONTROLLER
+                    if name == probe_plan_plan.CONTROLLER
                     else registered(name, "probes_variable")
                 )
                 for name in plan.sources()
@@ -99,7 +101,7 @@ class ActionModule(ActionBase):
             arguments["mode"],
         )
         expectations = (one for name in plan.sources() for one in plan.expectations(name))
-        return _report.build(topology, expectations, seen)
+        return evaluate.build(topology, expectations, seen)
 
     def _show(self, lines: list[str]) -> None:
         display = Display()
@@ -114,8 +116,8 @@ def _colour(line: str) -> Optional[str]:
     return str(constants.COLOR_OK) if line.startswith("Connectivity ok") else None
 
 
-def _told(report: _report.Report, lines: list[str]) -> dict[str, Any]:
-    failed = _report_causes.failed(report["checks"])
+def _told(report: evaluate.Report, lines: list[str]) -> dict[str, Any]:
+    failed = causes.failed(report["checks"])
     return {
         "report": {
             "ok": report["ok"],
@@ -123,13 +125,13 @@ def _told(report: _report.Report, lines: list[str]) -> dict[str, Any]:
             "failed": failed[:_FAILED],
         },
         "table": lines,
-        "message": _report_table.message(report),
+        "message": terminal.message(report),
         # What ansible.builtin.set_stats would return, and AWX hands to the next job of a workflow.
         "ansible_stats": {
             "data": {
                 "k3s_connectivity_ok": report["ok"],
                 "k3s_connectivity_summary": report["summary"],
-                "k3s_connectivity_failed": _report_table.sentences(report, _NAMED),
+                "k3s_connectivity_failed": terminal.sentences(report, _NAMED),
             },
             "aggregate": False,
             "per_host": False,

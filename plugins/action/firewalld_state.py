@@ -12,7 +12,7 @@ from typing import Any, Optional
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.plugins.connection import ConnectionBase
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._checkpoint_files import (
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._rollback.checkpoint import (
     DIRECTORY,
     confirm_command,
 )

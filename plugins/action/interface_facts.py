@@ -10,23 +10,21 @@ import json
 from typing import Any, Optional
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._default_route_files import (
-    PATHS,
-)
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._interfaces import (
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._default_route.files import PATHS
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._host.interfaces import (
     parse_addresses,
     parse_ssh_connection,
 )
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._k3s_config import (
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._host.routes import real_routes
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._k3s.config import (
     PATH as K3S_CONFIG,
 )
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._k3s_detection import (
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._k3s.detection import (
     detect,
     parse_ipv4,
     parse_ipv6,
 )
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._routes import real_routes
-from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._verbosity import for_later_tasks
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._action import for_later_tasks
 
 _BETWEEN = "--- edgeops.k3s_network ---"
 _PARTS = 6

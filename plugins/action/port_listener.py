@@ -10,7 +10,7 @@ from typing import Any, Optional
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.edgeops.k3s_network.plugins.modules.port_listener import argument_spec
-from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._verbosity import for_later_tasks
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._action import for_later_tasks
 
 # A process number that is in new hands by now is spared: the start time is another.
 _COMMAND = """count=0

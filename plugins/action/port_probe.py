@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Optional
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._verbosity import for_later_tasks
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._action import for_later_tasks
 
 
 class ActionModule(ActionBase):

@@ -11,7 +11,7 @@ from typing import Any, Optional
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.edgeops.k3s_network.plugins.modules.preflight_facts import argument_spec
-from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._verbosity import for_later_tasks
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._action import for_later_tasks
 
 _COLLECTION = "edgeops.k3s_network"
 # What each of these would do, and refuse, is asked in check mode.

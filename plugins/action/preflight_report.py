@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Action plugin: hands what was registered of all nodes to the pure functions of _preflight."""
+"""Action plugin: hands what was registered of all nodes to the pure functions of checks."""
 
 from __future__ import annotations
 
@@ -12,10 +12,7 @@ from typing import Any, Optional
 from ansible import constants
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.edgeops.k3s_network.plugins.module_utils import (
-    _preflight,
-    _preflight_table,
-)
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._preflight import checks, table
 
 ARGUMENT_SPEC = {
     "topology": {"type": "dict", "required": True},
@@ -43,21 +40,19 @@ class ActionModule(ActionBase):
         findings, changes = collect(
             arguments, variables["hostvars"], variables["ansible_play_hosts_all"]
         )
-        ok = _preflight_table.is_ok(findings, arguments["fail_on"])
-        lines = _preflight_table.table(findings, changes, ok)
+        ok = table.is_ok(findings, arguments["fail_on"])
+        lines = table.table(findings, changes, ok)
         self._show(["", *lines, ""])
         result.update(
             changed=False,
             ok=ok,
             findings=[{**one._asdict(), "nodes": list(one.nodes)} for one in findings],
-            message=_preflight_table.message(findings, ok),
+            message=table.message(findings, ok),
             # What ansible.builtin.set_stats would return.
             ansible_stats={
                 "data": {
                     "k3s_preflight_ok": ok,
-                    "k3s_preflight_findings": [
-                        _preflight_table.sentence(one) for one in findings[:_NAMED]
-                    ],
+                    "k3s_preflight_findings": [table.sentence(one) for one in findings[:_NAMED]],
                 },
                 "aggregate": False,
                 "per_host": False,
@@ -74,7 +69,7 @@ class ActionModule(ActionBase):
 
 def collect(
     arguments: Mapping[str, Any], hostvars: Any, played: list[str]
-) -> tuple[list[_preflight.Finding], list[str]]:
+) -> tuple[list[checks.Finding], list[str]]:
     """Return the findings of all nodes, and a line for each role that would change some."""
     answers = {}
     predictions = []
@@ -84,21 +79,19 @@ def collect(
         seen = hostvars[name].get(arguments["facts_variable"]) if name in hostvars else None
         if not seen or "facts" not in seen:
             continue
-        answers[name] = _preflight.Answer(seen["facts"], *seen["asked"])
+        answers[name] = checks.Answer(seen["facts"], *seen["asked"])
         for module, what in _PREDICTED.items():
             predicted = seen["predicted"][module]
-            predictions += _preflight.predicted(
-                name, what, predicted["refused"], predicted["warned"]
-            )
+            predictions += checks.predicted(name, what, predicted["refused"], predicted["warned"])
             if predicted["changed"]:
                 changing[what].append(name)
-    findings = _preflight.judge(arguments["topology"], answers, played)
+    findings = checks.judge(arguments["topology"], answers, played)
     lines = [
         f"prepare would change the {what} of {len(names)}: {', '.join(names[:_NAMED])}"
         for what, names in changing.items()
         if names
     ]
-    return _preflight.grouped([*findings, *predictions]), lines
+    return checks.grouped([*findings, *predictions]), lines
 
 
 def _colour(line: str) -> Optional[str]:

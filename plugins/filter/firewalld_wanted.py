@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewall_wanted import (
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._firewall_rules import (
     FirewallWanted,
     firewall_wanted,
 )

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe_plan import (
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._probe_plan.plan import (
     Plan,
     Settings,
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe_plan import (
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._probe_plan.plan import (
     Plan,
     Target,
 )

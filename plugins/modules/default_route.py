@@ -129,14 +129,14 @@ warned:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._commands import runner
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._default_route import (
-    DefaultRouteError,
-)
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._default_route_run import (
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._default_route.apply import (
     bring_to_state,
 )
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._k3s_settings import (
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._default_route.plan import (
+    DefaultRouteError,
+)
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._host.commands import runner
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._k3s.settings import (
     K3sConfigError,
 )
 

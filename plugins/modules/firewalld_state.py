@@ -259,26 +259,32 @@ import json
 from typing import Optional
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._admission import Connection
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._commands import runner
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld import FirewalldError
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_host import (
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.dbus import (
+    FirewalldError,
+)
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.host import (
     bring_to_state,
 )
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld_judge import Terms
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._guard import GuardError
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._interfaces import (
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.iptables import (
+    IptablesError,
+)
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.safety import Terms
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.ssh_admission import (
+    Connection,
+)
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._host.commands import runner
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._host.interfaces import (
     interface_of,
     ssh_connection,
 )
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._iptables import IptablesError
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._k3s_running import (
-    running_kubernetes,
-)
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._networkmanager import (
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._host.networkmanager import (
     NetworkManagerError,
 )
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._python import need_library
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._host.python import need_library
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._k3s.running import (
+    running_kubernetes,
+)
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._rollback.guard import GuardError
 
 _NOT_RUNNING = (
     "firewalld is not running: its permanent configuration is as wanted and becomes active when it "

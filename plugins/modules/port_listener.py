@@ -183,13 +183,9 @@ stopped:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.edgeops.k3s_network.plugins.module_utils import (
-    _duplicate_address,
-    _held_ports,
-    _iproute,
-    _listener,
-    _ports,
-)
+from ansible_collections.edgeops.k3s_network.plugins.module_utils import _ports
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._host import held_ports, iproute
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe import arp, listener
 
 
 def argument_spec() -> dict:
@@ -225,25 +221,25 @@ def argument_spec() -> dict:
 def run(params: dict) -> dict:
     """Start or stop. Raises OSError where there can be no process, ValueError for no port."""
     if params["state"] == "stopped":
-        return {"changed": False, "stopped": _listener.stop(params["processes"])}
-    held = _held_ports.read()
+        return {"changed": False, "stopped": listener.stop(params["processes"])}
+    held = held_ports.read()
     elsewhere = {
         endpoint: addresses
         for endpoint in _endpoints(params["listeners"], "services")
-        if (addresses := _held_ports.elsewhere(held, *endpoint))
+        if (addresses := held_ports.elsewhere(held, *endpoint))
     }
     endpoints = [one for one in _endpoints(params["listeners"], "ports") if one not in elsewhere]
     listening = endpoints if params["listen"] else []
     held_already = [
-        one for one in endpoints if one not in listening and _held_ports.is_held(held, *one)
+        one for one in endpoints if one not in listening and held_ports.is_held(held, *one)
     ]
-    watch = _duplicate_address.watch(_iproute.ask) if listening else None
-    started = _listener.start(
+    watch = arp.watch(iproute.ask) if listening else None
+    started = listener.start(
         listening, params["token"], params["name"], params["lease"], held_already, watch
     )
     troubles = [
         {"address": address, "protocol": protocol, "first": first, "last": last, "detail": detail}
-        for address, protocol, first, last, detail in _listener.merged(started.troubles)
+        for address, protocol, first, last, detail in listener.merged(started.troubles)
     ]
     return {
         "changed": False,

@@ -164,11 +164,9 @@ ended:
 import itertools
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.edgeops.k3s_network.plugins.module_utils import (
-    _ports,
-    _probe_run,
-    _prober,
-)
+from ansible_collections.edgeops.k3s_network.plugins.module_utils import _ports
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe import prober
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe import run as probe_run
 
 
 def argument_spec() -> dict:
@@ -207,7 +205,7 @@ def run(params: dict) -> dict:
             f"k3s_connectivity_probe_timeout is {params['timeout']}; give seconds above 0"
         )
     targets = [
-        _prober.Target(
+        prober.Target(
             target["destination"],
             target["address"],
             target["protocol"],
@@ -216,7 +214,7 @@ def run(params: dict) -> dict:
         )
         for target in params["targets"]
     ]
-    found = _probe_run.run(targets, params["token"], params["timeout"], params["renew"])
+    found = probe_run.run(targets, params["token"], params["timeout"], params["renew"])
     in_order = iter(found.outcomes)
     results = [
         {
@@ -228,12 +226,12 @@ def run(params: dict) -> dict:
             "detail": outcome.detail,
         }
         for target in targets
-        for first, last, outcome in _prober.group(
+        for first, last, outcome in prober.group(
             target.endpoints(), itertools.islice(in_order, len(target))
         )
     ]
     addresses = sorted({target.address for target in targets})
-    sources = {address: _prober.local_address(address) for address in addresses}
+    sources = {address: prober.local_address(address) for address in addresses}
     return {
         "changed": False,
         "results": results,

@@ -78,7 +78,7 @@ predicted:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._preflight_host import gather
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._node_facts import gather
 
 
 def argument_spec() -> dict[str, dict[str, Any]]:

@@ -17,9 +17,9 @@ from typing import Any
 
 import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._default_route import validate
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._default_route_files import (
-    Wanted,
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._default_route.files import Wanted
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._default_route.plan import (
+    validate,
 )
 
 ROLES = ("k3s_default_route", "k3s_firewall", "k3s_connectivity")

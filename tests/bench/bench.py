@@ -31,7 +31,7 @@ from typing import Any
 import full_range
 import scale
 import yaml
-from ansible_collections.edgeops.k3s_network.plugins.module_utils import _topology
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology import model
 
 HERE = Path(__file__).resolve().parent
 PYTHON_ON_NODE = HERE / "python_on_node.py"
@@ -186,20 +186,20 @@ class Bench:
     def topology(self, nodes: int) -> dict[str, Any]:
         """Return a cluster of the lab's servers and as many agents elsewhere as it lacks."""
         defaults = yaml.safe_load((ROOT / "roles/k3s_topology/defaults/main.yml").read_text())
-        settings = _topology.Settings(
+        settings = model.Settings(
             pod_cidr=defaults["k3s_topology_pod_cidr"],
             service_cidr=defaults["k3s_topology_service_cidr"],
             ports=defaults["k3s_topology_ports"],
         )
         hosts = [
-            _topology.Host(name, _topology.SERVER, node_ip=variables["ansible_host"])
+            model.Host(name, model.SERVER, node_ip=variables["ansible_host"])
             for name, variables in self.hosts.items()
         ]
         hosts += [
-            _topology.Host(f"agent{number}", _topology.AGENT, node_ip=str(ELSEWHERE[number]))
+            model.Host(f"agent{number}", model.AGENT, node_ip=str(ELSEWHERE[number]))
             for number in range(1, nodes - len(hosts) + 1)
         ]
-        return dict(_topology.build(settings, hosts))
+        return dict(model.build(settings, hosts))
 
     def round(self) -> None:
         """Measure everything once."""

@@ -12,10 +12,10 @@ import json
 import sys
 from collections import Counter
 
-from ansible_collections.edgeops.k3s_network.plugins.module_utils import (
-    _listener,
-    _probe_workers,
-    _prober,
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe import (
+    listener,
+    prober,
+    workers,
 )
 
 TOKEN = "0123456789abcdef0123456789abcdef"
@@ -28,11 +28,11 @@ def main() -> None:
     ports = range(int(first), int(last) + 1)
     if what == "listen":
         endpoints = [(address, "tcp", port) for port in ports]
-        started = _listener.start(endpoints, TOKEN, NAME, 600)
+        started = listener.start(endpoints, TOKEN, NAME, 600)
         print(json.dumps(started.processes))
         return
-    target = _prober.Target(NAME, address, "tcp", ((ports[0], ports[-1]),))
-    outcomes = _probe_workers.probe([target], TOKEN, 3)
+    target = prober.Target(NAME, address, "tcp", ((ports[0], ports[-1]),))
+    outcomes = workers.probe([target], TOKEN, 3)
     observed = Counter(outcome.observed for outcome in outcomes)
     print(json.dumps(observed))
 

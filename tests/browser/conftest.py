@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._report import Report
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._topology import Topology
-from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._report_html import render
-from ansible_collections.edgeops.k3s_network.tests.unit.plugins.module_utils.reports import (
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._report.evaluate import Report
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._report.html_file import render
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology.model import Topology
+from ansible_collections.edgeops.k3s_network.tests.unit.support.reports import (
     cluster,
     mesh,
     some_broken,

@@ -12,7 +12,7 @@ import time
 import record_firewalld
 from module_run import HERE, SSH, Node
 
-RECORDINGS = HERE.parents[1] / "tests" / "unit" / "plugins" / "module_utils" / "recordings"
+RECORDINGS = HERE.parents[1] / "tests" / "unit" / "support" / "recordings"
 # The file is given to Python on its standard input, and starts itself anew, so it has to be kept.
 RECORD = "f=$(mktemp) && cat > $f && timeout 600 python3 -B $f; r=$?; rm -f $f; exit $r"
 

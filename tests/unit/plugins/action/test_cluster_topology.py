@@ -17,7 +17,7 @@ from ansible_collections.edgeops.k3s_network.plugins.action.cluster_topology imp
     ActionModule,
 )
 from ansible_collections.edgeops.k3s_network.plugins.modules import cluster_topology
-from ansible_collections.edgeops.k3s_network.tests.unit.plugins.module_utils.factories import entry
+from ansible_collections.edgeops.k3s_network.tests.unit.support.factories import entry
 
 ROLE = Path(__file__).parents[4] / "roles" / "k3s_topology"
 GROUPS = {"server": ["s1"], "agent": ["a1"], "external_clients": ["c1"], "all": ["s1", "a1", "c1"]}

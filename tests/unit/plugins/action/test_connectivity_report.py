@@ -16,13 +16,16 @@ from xml.etree import ElementTree
 import pytest
 from ansible.errors import AnsibleError
 from ansible_collections.edgeops.k3s_network.plugins.action import connectivity_report
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe_plan import Plan, Settings
-from ansible_collections.edgeops.k3s_network.tests.unit.plugins.module_utils.factories import (
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._probe_plan.plan import (
+    Plan,
+    Settings,
+)
+from ansible_collections.edgeops.k3s_network.tests.unit.support.factories import (
     COLLECTION,
     row,
     topology,
 )
-from ansible_collections.edgeops.k3s_network.tests.unit.plugins.module_utils.killed import (
+from ansible_collections.edgeops.k3s_network.tests.unit.support.killed import (
     ended,
     started,
 )

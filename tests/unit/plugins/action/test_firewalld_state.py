@@ -11,7 +11,7 @@ from ansible.errors import AnsibleAuthenticationFailure, AnsibleConnectionFailur
 from ansible.plugins.connection import ConnectionBase
 from ansible_collections.edgeops.k3s_network.plugins.action import firewalld_state
 from ansible_collections.edgeops.k3s_network.plugins.action.firewalld_state import ActionModule
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._checkpoint_files import (
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._rollback.checkpoint import (
     confirm_command,
 )
 

@@ -12,13 +12,13 @@ from unittest.mock import MagicMock
 import pytest
 from ansible_collections.edgeops.k3s_network.plugins.action import interface_facts
 from ansible_collections.edgeops.k3s_network.plugins.action.interface_facts import ActionModule
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._default_route_files import (
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._default_route.files import (
     BACKENDS,
     PATHS,
     Wanted,
     files,
 )
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._k3s_config import (
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._k3s.config import (
     PATH as K3S_CONFIG,
 )
 

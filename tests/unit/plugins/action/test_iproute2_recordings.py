@@ -9,29 +9,27 @@ from __future__ import annotations
 import json
 
 import pytest
-from ansible_collections.edgeops.k3s_network.plugins.module_utils import (
-    _default_route_host,
-    _duplicate_address,
-    _k3s_detection,
-    _overlay_echo,
-    _path_mtu,
-    _preflight_host,
+from ansible_collections.edgeops.k3s_network.plugins.module_utils import _node_facts
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._default_route import (
+    host as default_route_host,
 )
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._default_route import Wanted
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._interfaces import (
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._default_route.plan import Wanted
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._host.interfaces import (
     parse_addresses,
 )
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._iproute import objects
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._routes import real_routes
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._host.iproute import objects
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._host.routes import real_routes
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._k3s import detection
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe import arp, path_mtu, vxlan
 from ansible_collections.edgeops.k3s_network.tests.unit.plugins.action import (
     test_interface_facts,
 )
-from ansible_collections.edgeops.k3s_network.tests.unit.plugins.module_utils import (
-    fake_node,
-    test_duplicate_address,
-    test_k3s_detection,
+from ansible_collections.edgeops.k3s_network.tests.unit.plugins.module_utils._k3s import (
+    test_detection,
 )
-from ansible_collections.edgeops.k3s_network.tests.unit.plugins.module_utils.recorded_ip import (
+from ansible_collections.edgeops.k3s_network.tests.unit.plugins.module_utils._probe import test_arp
+from ansible_collections.edgeops.k3s_network.tests.unit.support import fake_node
+from ansible_collections.edgeops.k3s_network.tests.unit.support.recorded_ip import (
     VERSIONS,
     answer,
     as_recorded,
@@ -63,7 +61,7 @@ def test_addresses_without_temporary_and_deprecated_ones(ask):
 
 
 def test_facts_of_preflight(ask):
-    facts = _preflight_host.gather(lambda _path: "", lambda _argv: "", ask, list)
+    facts = _node_facts.gather(lambda _path: "", lambda _argv: "", ask, list)
     eth0 = facts["interfaces"]["eth0"]
     assert (eth0["mac"], eth0["mtu"]) == ("02:00:00:00:00:11", 1500)
     assert set(STATIC) < set(eth0["addresses"])
@@ -88,7 +86,7 @@ def test_default_routes_of_other_tables_and_rules(ask):
         return 0, answers[argv[0]] if argv[0] in answers else json.dumps(ask(argv)), ""
 
     wanted = Wanted("dummy0", "203.0.113.254/31", "203.0.113.255", 1000)
-    host = _default_route_host.DefaultRouteHost(run, wanted).read()
+    host = default_route_host.DefaultRouteHost(run, wanted).read()
     assert [route.get("metric", 0) for route in host.main_routes()][:4] == [0, 100, 1000, 2000]
     assert {route["table"] for route in host.routes if "table" in route} == {"200", "201"}
     assert host.links["flannel.1"].kind == "vxlan"
@@ -96,15 +94,14 @@ def test_default_routes_of_other_tables_and_rules(ask):
 
 
 def test_addresses_that_others_could_have(ask):
-    found = _duplicate_address.own_addresses(ask(["ip", "-json", "address", "show", "up"]))
+    found = arp.own_addresses(ask(["ip", "-json", "address", "show", "up"]))
     assert [one for one in found if one.interface == "eth0"] == [
-        _duplicate_address.Own(address, "eth0", "02:00:00:00:00:11")
-        for address in ("192.0.2.11", "192.0.2.21")
+        arp.Own(address, "eth0", "02:00:00:00:00:11") for address in ("192.0.2.11", "192.0.2.21")
     ]
 
 
 def test_interfaces_by_which_packets_leave(ask):
-    found = _path_mtu.interfaces(ask, [])
+    found = path_mtu.interfaces(ask, [])
     assert {address: one.name for address, one in found.items()} == {
         "198.51.100.7": "eth0",
         "192.0.2.12": "eth0",
@@ -115,8 +112,8 @@ def test_interfaces_by_which_packets_leave(ask):
 
 def test_peer_in_the_overlay(ask):
     endpoint = ("192.0.2.12", 8472)
-    found = _overlay_echo.find(ask, [endpoint, ("192.0.2.13", 8472), ("192.0.2.12", 4789)])
-    assert found == {endpoint: _overlay_echo.Peer("10.42.2.0", "flannel.1", 1450)}
+    found = vxlan.find(ask, [endpoint, ("192.0.2.13", 8472), ("192.0.2.12", 4789)])
+    assert found == {endpoint: vxlan.Peer("10.42.2.0", "flannel.1", 1450)}
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -125,18 +122,18 @@ def test_route_that_leads_nowhere_is_an_error(version):
 
 
 def test_address_that_k3s_takes(ask):
-    header = test_k3s_detection.HEADER
+    header = test_detection.HEADER
     routes = f"{header}eth0\t00000000\t010200C0\t0003\t0\t0\t100\t00000000\t0\t0\t0\n"
     links = ask(["ip", "-json", "address", "show"])
-    detected = _k3s_detection.detect(_k3s_detection.parse_ipv4(routes), [], links)
+    detected = detection.detect(detection.parse_ipv4(routes), [], links)
     assert (detected.interface, detected.address) == ("eth0", "192.0.2.11")
 
 
 def test_fakes_of_links_have_the_keys_of_iproute2():
     links = (test_interface_facts.ETH0, test_interface_facts.DUMMY)
     as_recorded(DETAILS, list(links))
-    as_recorded(DETAILS, [test_k3s_detection.LO, test_k3s_detection.ETH0])
-    as_recorded(["ip", "-json", "address", "show", "up"], [test_duplicate_address.link()])
+    as_recorded(DETAILS, [test_detection.LO, test_detection.ETH0])
+    as_recorded(["ip", "-json", "address", "show", "up"], [test_arp.link()])
     routes = [test_interface_facts.REAL, test_interface_facts.THROUGH_DUMMY]
     as_recorded(DEFAULT, routes)
 

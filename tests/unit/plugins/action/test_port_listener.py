@@ -13,7 +13,7 @@ from unittest.mock import MagicMock
 import pytest
 from ansible.errors import AnsibleError
 from ansible_collections.edgeops.k3s_network.plugins.action.port_listener import ActionModule
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._listener import start_time
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe.listener import start_time
 
 
 def act(command=None, **args):

@@ -5,12 +5,10 @@
 from __future__ import annotations
 
 from ansible_collections.edgeops.k3s_network.plugins.action.preflight_report import collect
-from ansible_collections.edgeops.k3s_network.tests.unit.plugins.module_utils.factories import (
+from ansible_collections.edgeops.k3s_network.tests.unit.support.factories import (
     topology,
 )
-from ansible_collections.edgeops.k3s_network.tests.unit.plugins.module_utils.test_preflight import (
-    facts,
-)
+from ansible_collections.edgeops.k3s_network.tests.unit.support.sound_nodes import facts
 
 CLUSTER = topology()
 NAMES = [node["name"] for node in CLUSTER["nodes"]]

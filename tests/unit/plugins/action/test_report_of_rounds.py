@@ -8,12 +8,12 @@ from unittest.mock import MagicMock
 
 import pytest
 from ansible_collections.edgeops.k3s_network.plugins.action.connectivity_report import ActionModule
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe_plan import (
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._probe_plan.plan import (
     CONTROLLER,
     Plan,
     Settings,
 )
-from ansible_collections.edgeops.k3s_network.tests.unit.plugins.module_utils.factories import (
+from ansible_collections.edgeops.k3s_network.tests.unit.support.factories import (
     row,
     topology,
 )

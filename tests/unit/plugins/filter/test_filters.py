@@ -13,8 +13,8 @@ from ansible_collections.edgeops.k3s_network.plugins.filter import (
     probe_plan,
     probe_targets,
 )
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe_plan import Settings
-from ansible_collections.edgeops.k3s_network.tests.unit.plugins.module_utils.factories import (
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._probe_plan.plan import Settings
+from ansible_collections.edgeops.k3s_network.tests.unit.support.factories import (
     node,
     role_defaults,
     row,

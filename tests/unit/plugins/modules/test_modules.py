@@ -10,38 +10,40 @@ import stat
 
 import pytest
 import yaml
-from ansible_collections.edgeops.k3s_network.plugins.module_utils import _default_route_run
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._default_route import (
-    DefaultRouteError,
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._default_route import apply
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._default_route.apply import (
+    bring_to_state,
 )
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._default_route_files import (
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._default_route.files import (
     BACKENDS,
     Wanted,
     files,
 )
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._default_route_run import (
-    bring_to_state,
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._default_route.plan import (
+    DefaultRouteError,
 )
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._interfaces import SshConnection
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._k3s_config import (
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._host.interfaces import (
+    SshConnection,
+)
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._host.lock import lock
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._k3s.config import (
     PATH as K3S_CONFIG,
 )
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._k3s_config import K3sConfigError
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._lock import lock
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._k3s.config import K3sConfigError
 from ansible_collections.edgeops.k3s_network.plugins.modules import (
     default_route,
     firewalld_state,
     port_listener,
     port_probe,
 )
-from ansible_collections.edgeops.k3s_network.tests.unit.plugins.module_utils.factories import (
+from ansible_collections.edgeops.k3s_network.tests.unit.support.factories import (
     role_defaults,
 )
-from ansible_collections.edgeops.k3s_network.tests.unit.plugins.module_utils.fake_node import (
+from ansible_collections.edgeops.k3s_network.tests.unit.support.fake_node import (
     PEER,
     FakeNode,
 )
-from ansible_collections.edgeops.k3s_network.tests.unit.plugins.module_utils.loopback import (
+from ansible_collections.edgeops.k3s_network.tests.unit.support.loopback import (
     HERE,
     TOKEN,
     free_port,
@@ -286,7 +288,7 @@ def test_a_disk_that_is_full_is_an_error_of_its_own(node, monkeypatch):
     def full(_path, *_rest):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(_default_route_run, "write_file", full)
+    monkeypatch.setattr(apply, "write_file", full)
     assert "No space left" in fails(node)
     assert {key: what for key, what in node.state().items() if key in before} == before
 
@@ -300,9 +302,7 @@ def test_bad_values_are_refused_before_anything_is_read(node):
 
 def test_the_connection_that_ansible_came_by_is_kept(node, monkeypatch):
     before = node.state()
-    monkeypatch.setattr(
-        _default_route_run, "ssh_connection", lambda: SshConnection(PEER, "192.0.2.11", 22)
-    )
+    monkeypatch.setattr(apply, "ssh_connection", lambda: SshConnection(PEER, "192.0.2.11", 22))
     node.way = lambda: {"dst": PEER, "dev": "dummy0" if node.main() else "eth0"}
     assert "led over eth0 before, and over dummy0" in fails(node)
     assert node.state() == before
@@ -324,7 +324,7 @@ def test_each_directory_has_its_mode_whatever_the_umask(node, umask):
 
 
 def test_another_controller_is_waited_for_and_then_named(node, monkeypatch):
-    monkeypatch.setattr(_default_route_run, "_PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(apply, "_PATIENCE_SECONDS", 0.1)
     before = node.state()
     handle = lock(node.at("/etc"), wait=False)
     for check_mode in (False, True):
@@ -377,7 +377,7 @@ def test_a_file_that_cannot_be_removed_is_named_with_a_remedy(node, monkeypatch)
     def refuse(path):
         raise OSError(30, "Read-only file system", path)
 
-    monkeypatch.setattr(_default_route_run, "remove_file", refuse)
+    monkeypatch.setattr(apply, "remove_file", refuse)
     message = fails(node, state="absent")
     assert K3S_CONFIG in message
     assert "Check that the file system is writable" in message
@@ -385,14 +385,14 @@ def test_a_file_that_cannot_be_removed_is_named_with_a_remedy(node, monkeypatch)
 
 def test_a_config_that_cannot_be_restored_is_reported_beside_the_cause(node, monkeypatch):
     node.deaf = True
-    remove = _default_route_run.remove_file
+    remove = apply.remove_file
 
     def refuse(path):
         if node.lines() == [] and path == K3S_CONFIG:
             raise OSError(5, "Input/output error", path)
         remove(path)
 
-    monkeypatch.setattr(_default_route_run, "remove_file", refuse)
+    monkeypatch.setattr(apply, "remove_file", refuse)
     message = fails(node)
     assert "did not come" in message
     assert f"{K3S_CONFIG} could not be restored: [Errno 5] Input/output error" in message

@@ -1,0 +1,208 @@
+# Copyright (c) 2026 The edgeops.k3s_network authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Reads what the preflight judges of a node. Changes nothing."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ._host import held_ports, iproute
+from ._host.files import unwritable
+from ._host.kernel_driver import driver_package
+from ._k3s import host
+from ._k3s.config import in_force
+from ._k3s.settings import K3sConfigError, Setting
+
+DRIVERS = ("br_netfilter", "overlay", "vxlan")
+UNITS = (
+    "firewalld.service",
+    "ip6tables.service",
+    "iptables.service",
+    "k3s-agent.service",
+    "k3s.service",
+    "netfilter-persistent.service",
+    "NetworkManager.service",
+    "nftables.service",
+    "nm-cloud-setup.timer",
+    "ufw.service",
+)
+_SHOW = ("systemctl", "show", "--property=Id,LoadState,ActiveState,UnitFileState", *UNITS)
+_FIREWALLD = "/etc/firewalld/firewalld.conf"
+_NFTABLES = ("/etc/nftables.conf", "/etc/sysconfig/nftables.conf")
+# Where prepare, remove and K3s write.
+_WRITTEN = (
+    "/etc/firewalld",
+    "/etc/systemd/system",
+    "/etc/NetworkManager",
+    "/etc/rancher/k3s",
+    "/var/lib/k3s-network",
+)
+_NM_FILES = ("/etc/NetworkManager", "/run/NetworkManager", "/usr/lib/NetworkManager")
+
+Read = Callable[[str], str]
+Run = Callable[[Sequence[str]], str]
+
+
+def read(path: str) -> str:
+    """Return a file's text, an empty one where it can't be read."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as stream:
+            return stream.read()
+    except OSError:
+        return ""
+
+
+def run(argv: Sequence[str]) -> str:
+    """Return what a command printed, nothing where it is missing."""
+    try:
+        return subprocess.run(argv, check=False, capture_output=True, text=True).stdout
+    except OSError:
+        return ""
+
+
+def k3s_settings() -> Sequence[Setting]:
+    """Return what K3s is told on this host, nothing where a file of it can't be read."""
+    try:
+        return host.read().settings
+    except K3sConfigError:
+        return ()
+
+
+def gather(
+    read_file: Read = read,
+    run_command: Run = run,
+    ask: iproute.Ask = iproute.ask,
+    settings: Callable[[], Sequence[Setting]] = k3s_settings,
+) -> dict[str, Any]:
+    """Return the facts of this host."""
+    release = os.uname().release
+    return {
+        "hostname": node_name(settings()) or socket.gethostname(),
+        "machine_id": read_file("/etc/machine-id").strip(),
+        # Asked for a family, it leaves out the hardware's address.
+        "interfaces": parse_links(ask(("ip", "-json", "address", "show"), "")),
+        "routes": [
+            route
+            for family in ("-4", "-6")
+            for route in parse_routes(
+                ask(("ip", "-json", family, "route", "show", "table", "all"), "")
+            )
+        ],
+        "units": parse_units(run_command(_SHOW)),
+        "strict_forward_ports": strict_forward_ports(read_file(_FIREWALLD)),
+        "flushes_ruleset": any(flushes(read_file(path)) for path in _NFTABLES),
+        "networkmanager_spares_cni": any(spares_cni(read_file(path)) for path in _nm_files()),
+        "missing_drivers": missing_drivers(release, read_file, os.path.exists),
+        "driver_package": driver_package(parse_os_release(read_file("/etc/os-release")), release),
+        "rp_filter": read_file("/proc/sys/net/ipv4/conf/all/rp_filter").strip(),
+        "held": [
+            {"protocol": protocol, "port": port, "addresses": sorted(addresses)}
+            for (protocol, port), addresses in sorted(held_ports.read().items())
+        ],
+        "read_only": unwritable(_WRITTEN),
+        "clock": time.time(),
+    }
+
+
+def parse_links(links: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return MTU, MAC and addresses of each interface but the loopback."""
+    found = {}
+    for link in links:
+        if link.get("ifname", "lo") == "lo":
+            continue
+        addresses = [
+            one
+            for one in link.get("addr_info", [])
+            if one.get("local") and one.get("scope") != "link"
+        ]
+        found[link["ifname"]] = {
+            "mtu": link.get("mtu", 0),
+            "mac": link.get("address", ""),
+            "addresses": [one["local"] for one in addresses],
+            "dynamic": [one["local"] for one in addresses if one.get("dynamic")],
+        }
+    return found
+
+
+def parse_routes(routes: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """Return where unicast packets are led, the default route left out."""
+    return [
+        {"destination": route["dst"], "interface": route.get("dev", "")}
+        for route in routes
+        if route.get("dst", "default") != "default"
+        and route.get("type", "unicast") not in ("local", "broadcast", "multicast", "anycast")
+    ]
+
+
+def parse_units(text: str) -> dict[str, dict[str, str]]:
+    """Read what systemctl show printed; units that the host does not have are left out."""
+    units = {}
+    for block in text.split("\n\n"):
+        values = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
+        if values.get("LoadState", "not-found") != "not-found":
+            units[values.get("Id", "")] = {
+                "load": values["LoadState"],
+                "active": values.get("ActiveState", ""),
+                "file": values.get("UnitFileState", ""),
+            }
+    return units
+
+
+def flushes(text: str) -> bool:
+    """Tell whether a file of nft takes away the rules of everybody."""
+    return re.search(r"^\s*flush\s+ruleset\b", text, re.MULTILINE) is not None
+
+
+def strict_forward_ports(text: str) -> bool:
+    """Tell whether firewalld rejects DNAT of other software (since 2.3)."""
+    found = re.findall(r"^\s*StrictForwardPorts\s*=\s*(\w+)", text, re.MULTILINE)
+    return bool(found) and found[-1].lower() in ("yes", "true")
+
+
+def spares_cni(text: str) -> bool:
+    """Tell whether a file of NetworkManager keeps it from the interfaces of Flannel."""
+    return (
+        re.search(r"^\s*unmanaged-devices\s*[+]?=.*(flannel|cni)", text, re.MULTILINE) is not None
+    )
+
+
+def missing_drivers(release: str, read_file: Read, exists: Callable[[str], bool]) -> list[str]:
+    """Return drivers that the running kernel neither has nor could load.
+
+    Nothing is said of a kernel whose list of modules is not there, as in a container.
+    """
+    directory = f"/lib/modules/{release}"
+    known = read_file(f"{directory}/modules.dep") + read_file(f"{directory}/modules.builtin")
+    if not known:
+        return []
+    return [
+        name for name in DRIVERS if f"/{name}.ko" not in known and not exists(f"/sys/module/{name}")
+    ]
+
+
+def parse_os_release(text: str) -> dict[str, str]:
+    """Read os-release."""
+    pairs = (line.split("=", 1) for line in text.splitlines() if "=" in line)
+    return {name: value.strip("\"'") for name, value in pairs}
+
+
+def node_name(settings: Sequence[Setting]) -> str:
+    """Return the name that K3s is to give the node, empty where that is the host's."""
+    setting = in_force(settings, "node-name")
+    return setting.values[-1] if setting and setting.values else ""
+
+
+def _nm_files() -> list[str]:
+    found = [f"{_NM_FILES[0]}/NetworkManager.conf"]
+    for directory in _NM_FILES:
+        found += sorted(glob.glob(f"{directory}/conf.d/*.conf"))
+    return found

@@ -1,0 +1,294 @@
+# Copyright (c) 2026 The edgeops.k3s_network authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Finds what hides behind small packets: a path that full-size ones don't pass (hetzner-k3s#781).
+
+Sizes are those of whole IPv4 packets, as an MTU counts them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import selectors
+import socket
+import time
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Optional, Protocol
+
+from .._host import iproute
+from . import icmp, wire
+
+# linux/in.h. Sets DF, and heeds the NIC's MTU alone, not what the kernel has heard of the path.
+_IP_MTU_DISCOVER = 10
+_IP_PMTUDISC_PROBE = 3
+# IPv4's and UDP's; ICMP's is as long.
+_HEADERS = 20 + 8
+SMALL = wire.ANSWER_MAX + _HEADERS
+"""Bytes of a packet that passes everywhere."""
+_PACKET_MAX = 65535
+# So many sizes are tried at once, so that two or three rounds find the largest that passes.
+_AT_ONCE = 32
+_TRIES = 3
+# The first round is over at once where all is well; in the others some sizes must stay silent.
+_FIRST_SECONDS = 1.5
+_ROUND_SECONDS = 0.6
+
+
+def dont_fragment(sock: socket.socket) -> None:
+    """Have an IPv4 socket send what it sends in one packet that nobody may cut up."""
+    sock.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _IP_PMTUDISC_PROBE)
+
+
+@dataclass(frozen=True)
+class Interface:
+    """A NIC and the size of the largest packet that it sends."""
+
+    name: str
+    mtu: int
+
+
+@dataclass(frozen=True)
+class Passage:
+    """What passed on one way; C(largest) is 0 where nothing was answered."""
+
+    largest: int
+    wanted: int
+    message: Optional[icmp.Message] = None
+
+    @property
+    def is_hole(self) -> bool:
+        """Whether small packets pass and full-size ones don't."""
+        return 0 < self.largest < self.wanted
+
+
+class Way(Protocol):
+    """Where packets of a chosen size are sent and answered by packets of the same size."""
+
+    def fileno(self) -> int:
+        """Return the file descriptor to poll."""
+
+    def send(self, size: int) -> None:
+        """Send a packet. Raises OSError where this host does not."""
+
+    def receive(self) -> Optional[int]:
+        """Return the size of the packet that was answered; None for anything else."""
+
+    def flow(self) -> icmp.Flow:
+        """Return what ICMP errors name these packets by."""
+
+    def close(self) -> None:
+        """Close the socket."""
+
+
+class UdpWay:
+    """To a listener of ours."""
+
+    def __init__(self, token: str, destination: str, address: str, port: int) -> None:
+        """Open the socket. Raises OSError where there is no route."""
+        self._token = token
+        self._nonce = secrets.token_hex(8)
+        self._destination = destination
+        self._peer = (address, port)
+        self._sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        with _closed_on_error(self._sock):
+            dont_fragment(self._sock)
+            self._sock.connect(self._peer)
+
+    def _question(self, size: int) -> bytes:
+        return wire.question(self._token, self._nonce, size - _HEADERS)
+
+    def fileno(self) -> int:
+        """Return the file descriptor to poll."""
+        return self._sock.fileno()
+
+    def send(self, size: int) -> None:
+        """Send a question of this size."""
+        self._sock.send(self._question(size))
+
+    def receive(self) -> Optional[int]:
+        """Read an answer."""
+        data = self._sock.recv(_PACKET_MAX)
+        size = len(data) + _HEADERS
+        speaker = wire.read_reply(data, self._question(size))
+        known = speaker is not None and speaker[:2] == (self._peer[1], self._destination)
+        return size if known else None
+
+    def flow(self) -> icmp.Flow:
+        """Return what ICMP errors name these packets by."""
+        address, port = self._peer
+        return address, "udp", self._sock.getsockname()[1], port
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._sock.close()
+
+
+class EchoWay:
+    """To the kernel of another host, which answers ICMP echoes unless a firewall keeps them out."""
+
+    def __init__(self, token: str, address: str, device: str = "") -> None:
+        """Open the socket, for packets of one NIC only where that is named.
+
+        Raises OSError where this process may not, or there is no route.
+        """
+        self._token = token
+        self._nonce = secrets.token_hex(8)
+        self._address = address
+        self._identifier = secrets.randbelow(1 << 16)
+        kind = socket.SOCK_RAW | socket.SOCK_NONBLOCK
+        self._sock = socket.socket(socket.AF_INET, kind, socket.IPPROTO_ICMP)
+        with _closed_on_error(self._sock):
+            dont_fragment(self._sock)
+            if device:
+                name = device.encode()
+                self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, name)
+            self._sock.connect((address, 0))
+
+    def _payload(self, size: int) -> bytes:
+        return wire.question(self._token, self._nonce, size - _HEADERS)
+
+    def fileno(self) -> int:
+        """Return the file descriptor to poll."""
+        return self._sock.fileno()
+
+    def send(self, size: int) -> None:
+        """Send an echo request of this size."""
+        self._sock.send(icmp.echo(self._identifier, 0, self._payload(size)))
+
+    def receive(self) -> Optional[int]:
+        """Read an echo reply."""
+        reply = icmp.parse_echo_reply(self._sock.recv(_PACKET_MAX))
+        if reply is None:
+            return None
+        size = len(reply[2]) + _HEADERS
+        return size if reply == (self._identifier, 0, self._payload(size)) else None
+
+    def flow(self) -> icmp.Flow:
+        """Return what ICMP errors name these packets by."""
+        return self._address, "icmp", self._identifier, 0
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._sock.close()
+
+
+def interfaces(ask: iproute.Ask, addresses: Collection[str]) -> dict[str, Interface]:
+    """Return the NIC by which packets leave for each address, as far as there is one."""
+    routes = "".join(f"route get {address}\n" for address in addresses)
+    found: dict[str, Interface] = {}
+    mtus = {
+        one["ifname"]: one["mtu"]
+        for one in ask(["ip", "-json", "link", "show"], "")
+        if "ifname" in one and "mtu" in one
+    }
+    for one in ask(["ip", "-json", "-force", "-batch", "-"], routes):
+        if one.get("dev") in mtus and "dst" in one:
+            found[one["dst"]] = Interface(one["dev"], min(mtus[one["dev"]], _PACKET_MAX))
+    return found
+
+
+def measure(ways: Sequence[tuple[Way, int]], timeout: float) -> list[Passage]:
+    """Say of each way whether packets of the size that comes with it pass, else which do.
+
+    All ways are measured at the same time.
+    """
+    listener = icmp.open_listener()
+    try:
+        with selectors.DefaultSelector() as selector:
+            for number, (way, _wanted) in enumerate(ways):
+                selector.register(way.fileno(), selectors.EVENT_READ, number)
+            asked: dict[int, Sequence[int]] = {
+                number: sorted({min(SMALL, wanted), wanted})
+                for number, (_way, wanted) in enumerate(ways)
+            }
+            spans: dict[int, Span] = {}
+            seconds = min(timeout, _FIRST_SECONDS)
+            while asked:
+                answered = _round(selector, [way for way, _wanted in ways], asked, seconds)
+                for number, sizes in asked.items():
+                    before = spans.get(number, Span(0, max(sizes) + 1))
+                    spans[number] = before.narrowed(sizes, answered[number])
+                asked = {
+                    number: span.candidates()
+                    for number, span in spans.items()
+                    if span.passes and span.candidates()
+                }
+                seconds = min(timeout, _ROUND_SECONDS)
+        if listener is not None:
+            listener.drain()
+        return [
+            Passage(spans[number].passes, wanted, listener.find(*way.flow()) if listener else None)
+            for number, (way, wanted) in enumerate(ways)
+        ]
+    finally:
+        if listener is not None:
+            listener.close()
+
+
+class Span(NamedTuple):
+    """The largest size that is known to pass, and the least that is known not to."""
+
+    passes: int
+    fails: int
+
+    def candidates(self) -> Sequence[int]:
+        """Return sizes to try next, evenly spread between those that are known."""
+        between = range(self.passes + 1, self.fails)
+        step = -(-len(between) // _AT_ONCE)
+        return between[step - 1 :: step] if between else ()
+
+    def narrowed(self, asked: Iterable[int], answered: Collection[int]) -> Span:
+        """Return what is known after a round."""
+        passes = max(self.passes, *answered) if answered else self.passes
+        lost = [size for size in asked if size > passes and size not in answered]
+        return Span(passes, min([self.fails, *lost]))
+
+
+def _round(
+    selector: selectors.BaseSelector,
+    ways: Sequence[Way],
+    asked: Mapping[int, Sequence[int]],
+    seconds: float,
+) -> dict[int, set[int]]:
+    """Send packets of some sizes on some ways, and return which sizes were answered."""
+    answered: dict[int, set[int]] = {number: set() for number in asked}
+    for _try in range(_TRIES):
+        for number, sizes in asked.items():
+            for size in sizes:
+                if size not in answered[number]:
+                    # Too big for this host itself, no buffers, or the error of an earlier packet.
+                    with contextlib.suppress(OSError):
+                        ways[number].send(size)
+        end = time.monotonic() + seconds / _TRIES
+        while not all(answered[number].issuperset(sizes) for number, sizes in asked.items()):
+            left = end - time.monotonic()
+            if left <= 0:
+                break
+            for key, _events in selector.select(left):
+                _collect(ways[key.data], answered.get(key.data, set()))
+    return answered
+
+
+def _collect(way: Way, answered: set[int]) -> None:
+    while True:
+        try:
+            size = way.receive()
+        except BlockingIOError:
+            return
+        except OSError:
+            # What an ICMP error said of an earlier packet; it is read from the raw socket.
+            continue
+        if size is not None:
+            answered.add(size)
+
+
+@contextlib.contextmanager
+def _closed_on_error(sock: socket.socket) -> Iterator[None]:
+    try:
+        yield
+    except OSError:
+        sock.close()
+        raise

@@ -1,0 +1,279 @@
+# Copyright (c) 2026 The edgeops.k3s_network authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""From the topology to the firewalld objects that one node wants. Pure functions.
+
+Policies with rules on source ipsets admit the nodes: unlike a source zone they leave
+whatever the interface's zone admits in force, and a set costs the same for 3 nodes as for 300.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, TypedDict
+
+from ansible_collections.edgeops.k3s_network.plugins.module_utils import _ports
+
+from ._topology.model import (
+    AGENT,
+    EXTERNAL,
+    NODE_GROUPS,
+    POD,
+    SERVER,
+    Node,
+    Row,
+    Topology,
+    find_node,
+)
+
+ZONE_CLUSTER = "k3s-cluster"
+ZONE_EXTERNAL = "k3s-external"
+ZONE_PODS = "k3s-pods"
+# A policy may not share its name with a zone, and has 17 characters at most.
+POLICY_NODES = "k3s-from-nodes"
+POLICY_PODS = "k3s-from-pods"
+POLICY_CLIENTS = "k3s-from-clients"
+POLICY_OVERLAY = "k3s-overlay"
+POLICY_ROUTED = "k3s-routed-pods"
+# After the rules of the zone, so that a ban of the user's holds for our ports as well; but what is
+# forwarded from and to pods is accepted before their zone rejects it. Each has a priority of its
+# own, since firewalld 2.0 to 2.4 puts policies of the same priority in front of zones of sources.
+PRIORITIES = {
+    POLICY_NODES: 1010,
+    POLICY_PODS: 1020,
+    POLICY_CLIENTS: 1030,
+    POLICY_OVERLAY: -1010,
+    POLICY_ROUTED: -1020,
+}
+IPSET_CLIENTS = "k3s-clients"
+IPSET_NODES = {
+    frozenset({SERVER}): "k3s-servers",
+    frozenset({AGENT}): "k3s-agents",
+    frozenset({SERVER, AGENT}): "k3s-nodes",
+}
+IPV6_SUFFIX = "-v6"
+
+
+class IpsetWanted(TypedDict):
+    """An ipset: C(type) is hash:ip or hash:net, C(family) inet or inet6."""
+
+    name: str
+    type: str
+    family: str
+    entries: list[str]
+
+
+class PolicyWanted(TypedDict):
+    """A policy with its rich rules, in the spelling that firewalld itself prints."""
+
+    name: str
+    priority: int
+    ingress_zones: list[str]
+    ingress_interfaces: list[str]
+    egress_zones: list[str]
+    rules: list[str]
+
+
+class ZoneWanted(TypedDict):
+    """A zone of ours that holds a NIC, and plain ports beyond what its former zone had."""
+
+    name: str
+    interface: str
+    ports: list[str]
+
+
+class OverlayZoneWanted(TypedDict):
+    """A zone of this collection that holds the interfaces on which pods' packets arrive."""
+
+    name: str
+    interfaces: list[str]
+
+
+class InterfacePortsWanted(TypedDict):
+    """Plain ports in whatever zone of the user's holds the interface."""
+
+    interface: str
+    ports: list[str]
+
+
+class FirewallWanted(TypedDict):
+    """Everything that a node's firewalld is to hold of ours."""
+
+    ipsets: list[IpsetWanted]
+    policies: list[PolicyWanted]
+    zones: list[ZoneWanted]
+    overlay_zones: list[OverlayZoneWanted]
+    interface_ports: list[InterfacePortsWanted]
+
+
+def firewall_wanted(topology: Topology, name: str) -> FirewallWanted:
+    """Return the firewalld objects that the node of that inventory name wants.
+
+    Raises KeyError where the topology has no such node.
+    """
+    node = find_node(topology, name)
+    rows = [row for row in topology["rows"] if node["group"] in row["destination"]]
+    sets = _Ipsets(topology)
+    segregated = node["mode"] == "segregated"
+    plain = [] if topology["restrict_sources"] else _plain_ports(rows)
+
+    policies = []
+    if topology["restrict_sources"]:
+        rules = [
+            rule
+            for row in rows
+            if _node_sources(row)
+            for source in sets.nodes(_node_sources(row))
+            for rule in [_rule(row, source)]
+        ]
+        policies.append(_policy(POLICY_NODES, ZONE_CLUSTER if segregated else "ANY", "HOST", rules))
+    # Only what arrives on an interface of the overlay is a pod's; an address can be forged.
+    pods = _source_of_cidr(topology["pod_cidr"])
+    policies.append(
+        _policy(
+            POLICY_PODS,
+            ZONE_PODS,
+            "HOST",
+            [_rule(row, pods) for row in rows if POD in row["source"]],
+        )
+    )
+    rules = [
+        _rule(row, source) for row in rows if EXTERNAL in row["source"] for source in sets.clients()
+    ]
+    policies.append(_policy(POLICY_CLIENTS, ZONE_EXTERNAL if segregated else "ANY", "HOST", rules))
+    overlay = [
+        f"rule {_source_of_cidr(cidr)} accept"
+        for cidr in (topology["pod_cidr"], topology["service_cidr"])
+    ]
+    policies.append(_policy(POLICY_OVERLAY, ZONE_PODS, "ANY", overlay))
+    interfaces = [
+        name
+        for name in node["overlay_interfaces"]
+        if name not in (node["cluster_interface"], node["external_interface"])
+    ]
+    if node["cluster_interface"] in node["overlay_interfaces"]:
+        # Without encapsulation (host-gw), packets of other nodes' pods arrive on the NIC.
+        sources = [pods, *sets.nodes([SERVER, AGENT])]
+        policies.append(
+            PolicyWanted(
+                name=POLICY_ROUTED,
+                priority=PRIORITIES[POLICY_ROUTED],
+                ingress_zones=[],
+                ingress_interfaces=[_interface(node, "cluster")],
+                egress_zones=[ZONE_PODS],
+                rules=[f"rule {source} accept" for source in sources],
+            )
+        )
+
+    zones = []
+    interface_ports = []
+    if segregated:
+        zones = [
+            ZoneWanted(name=ZONE_CLUSTER, interface=_interface(node, "cluster"), ports=plain),
+            ZoneWanted(name=ZONE_EXTERNAL, interface=_interface(node, "external"), ports=[]),
+        ]
+    elif plain:
+        interface_ports = [InterfacePortsWanted(interface=_interface(node, "cluster"), ports=plain)]
+    return FirewallWanted(
+        ipsets=sets.used(),
+        policies=[policy for policy in policies if policy["rules"]],
+        zones=zones,
+        overlay_zones=[OverlayZoneWanted(name=ZONE_PODS, interfaces=interfaces)],
+        interface_ports=interface_ports,
+    )
+
+
+class _Ipsets:
+    """Hands out the sources of rules and keeps which ipsets they need."""
+
+    def __init__(self, topology: Topology) -> None:
+        self._topology = topology
+        self._used: dict[str, IpsetWanted] = {}
+        self._known: dict[str, list[str]] = {}
+
+    def nodes(self, groups: Collection[str]) -> list[str]:
+        """Return a source for each address family that the nodes of these groups have."""
+        name = IPSET_NODES[frozenset(groups)]
+        if name not in self._known:
+            nodes = self._topology["nodes"]
+            addresses = [node["address"] for node in nodes if node["group"] in groups]
+            self._known[name] = self._sources(name, "hash:ip", addresses)
+        return self._known[name]
+
+    def clients(self) -> list[str]:
+        """Return the sources of external clients; one that is empty stands for anyone."""
+        cidrs = self._topology["external_sources"]
+        return self._sources(IPSET_CLIENTS, "hash:net", cidrs) if cidrs else [""]
+
+    def used(self) -> list[IpsetWanted]:
+        return [self._used[name] for name in sorted(self._used)]
+
+    def _sources(self, name: str, kind: str, members: Iterable[str]) -> list[str]:
+        sources = []
+        networks = [ipaddress.ip_network(member) for member in members]
+        for version, family, suffix in ((4, "inet", ""), (6, "inet6", IPV6_SUFFIX)):
+            entries = _entries(
+                [network for network in networks if network.version == version], kind
+            )
+            if not entries:
+                continue
+            self._used[name + suffix] = IpsetWanted(
+                name=name + suffix, type=kind, family=family, entries=entries
+            )
+            sources.append(f'family="ipv{version}" source ipset="{name}{suffix}"')
+        return sources
+
+
+def _entries(networks: Sequence[Any], kind: str) -> list[str]:
+    # nftables refuses a set whose networks overlap.
+    if kind == "hash:net":
+        return [str(network) for network in ipaddress.collapse_addresses(networks)]
+    return [str(address) for address in sorted({network.network_address for network in networks})]
+
+
+def _node_sources(row: Row) -> list[str]:
+    return [group for group in NODE_GROUPS if group in row["source"]]
+
+
+def _plain_ports(rows: Sequence[Row]) -> list[str]:
+    """The union of the rows that nodes use, as firewalld would coalesce it."""
+    ports = []
+    for protocol in sorted({row["protocol"] for row in rows}):
+        intervals = [
+            (row["first"], row["last"])
+            for row in rows
+            if row["protocol"] == protocol and _node_sources(row)
+        ]
+        ports += [f"{_ports.format_port(one)}/{protocol}" for one in _ports.merge(intervals)]
+    return ports
+
+
+def _rule(row: Row, source: str) -> str:
+    port = _ports.format_port((row["first"], row["last"]))
+    parts = ["rule", source, f'port port="{port}" protocol="{row["protocol"]}"', "accept"]
+    return " ".join(part for part in parts if part)
+
+
+def _source_of_cidr(cidr: str) -> str:
+    network = ipaddress.ip_network(cidr)
+    return f'family="ipv{network.version}" source address="{network}"'
+
+
+def _policy(name: str, ingress: str, egress: str, rules: Sequence[str]) -> PolicyWanted:
+    return PolicyWanted(
+        name=name,
+        priority=PRIORITIES[name],
+        ingress_zones=[ingress],
+        ingress_interfaces=[],
+        egress_zones=[egress],
+        rules=list(dict.fromkeys(rules)),
+    )
+
+
+def _interface(node: Node, which: str) -> str:
+    interface = node["cluster_interface"] if which == "cluster" else node["external_interface"]
+    if interface is None:
+        raise ValueError(f"{node['name']}: its {which} interface is not known")
+    return interface

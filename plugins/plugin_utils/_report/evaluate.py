@@ -1,0 +1,453 @@
+# Copyright (c) 2026 The edgeops.k3s_network authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""From what was expected and what was seen to the report. Pure functions."""
+
+from __future__ import annotations
+
+import ipaddress
+from bisect import bisect_right
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Optional, TypedDict
+
+from ansible_collections.edgeops.k3s_network.plugins.module_utils import _ports
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe import prober
+
+from .._firewall_rules import POLICY_CLIENTS, POLICY_NODES
+from .._probe_plan.plan import CLOSED, OPEN, Expectation
+from .._topology.model import (
+    EXTERNAL,
+    NODE_GROUPS,
+    Topology,
+    find_node,
+)
+
+# What port_probe tells more closely than the report.
+_REPORTED = {prober.MTU_HOLE: prober.TIMEOUT, prober.OVERLAY_SILENT: prober.TIMEOUT}
+
+
+class Check(TypedDict):
+    """One line of the report; C(port) is a number, or C(a-b) for neighbours with one outcome."""
+
+    source: str
+    destination: str
+    address: str
+    port: str
+    protocol: str
+    rule: str
+    expected: str
+    observed: str
+    ok: bool
+    detail: str
+
+
+class Report(TypedDict):
+    """The report as report.json holds it."""
+
+    ok: bool
+    summary: dict[str, int]
+    checks: list[Check]
+
+
+class Seen:
+    """What was observed: the outcomes of every source, and the listeners of every destination."""
+
+    def __init__(
+        self,
+        probes: Mapping[str, Optional[Mapping[str, Any]]],
+        listeners: Mapping[str, Optional[Mapping[str, Any]]],
+        mode: str,
+    ) -> None:
+        """Take the results of port_probe by source and of port_listener by destination."""
+        self.mode = mode
+        self._busy = _places(listeners, "busy")
+        self._witnessed = _places(listeners, "witnessed")
+        self._elsewhere = {
+            (name, one["address"], one["protocol"], one["port"]): one["held_at"]
+            for name, result in listeners.items()
+            if result is not None
+            for one in result.get("elsewhere", ())
+        }
+        self._troubles = {
+            name: result.get("troubles", [])
+            for name, result in listeners.items()
+            if result is not None
+        }
+        self._ended = {
+            name for name, result in probes.items() if result is not None and result.get("ended")
+        }
+        self._duplicates: dict[str, Mapping[str, Sequence[str]]] = {
+            name: result.get("duplicates", {})
+            for name, result in probes.items()
+            if result is not None
+        }
+        self._runs: dict[str, dict[tuple[str, str], list[tuple[int, int, str, str]]]] = {}
+        self._sources: dict[str, Mapping[str, str]] = {}
+        for source, result in probes.items():
+            if result is None or "results" not in result:
+                continue
+            runs: dict[tuple[str, str], list[tuple[int, int, str, str]]] = defaultdict(list)
+            for one in result["results"]:
+                runs[one["address"], one["protocol"]].append(
+                    (one["first"], one["last"], one["observed"], one["detail"])
+                )
+            self._runs[source] = {key: sorted(value) for key, value in runs.items()}
+            self._sources[source] = result.get("sources", {})
+
+    def outcome(self, expectation: Expectation, port: int) -> tuple[str, str]:
+        """Return what a source observed of a port, and the detail that goes with it."""
+        if expectation["source"] not in self._runs:
+            return prober.ERROR, "the source did not report; see its own failure above"
+        runs = self._runs[expectation["source"]].get(
+            (expectation["address"], expectation["protocol"]), []
+        )
+        index = bisect_right(runs, port, key=lambda run: run[0]) - 1
+        if index < 0 or runs[index][1] < port:
+            return prober.ERROR, "the source did not probe this port"
+        return runs[index][2], runs[index][3]
+
+    def duplicate(self, name: str, address: Optional[str]) -> str:
+        """Say who else has an address of a node, where that has found somebody."""
+        macs = self._duplicates.get(name, {}).get(address or "", ())
+        if not macs:
+            return ""
+        return (
+            f"another host has {address} of {name} as well (its NIC is {', '.join(macs)}): give "
+            f"the address to {name} alone"
+        )
+
+    def way_back(self, topology: Topology, expectation: Expectation, port: int) -> str:
+        """Return what the destination observed of the same port of the source."""
+        for node in topology["nodes"]:
+            if node["name"] == expectation["source"]:
+                back = expectation.copy()
+                back["source"], back["destination"] = expectation["destination"], node["name"]
+                back["address"] = node["address"]
+                return self.outcome(back, port)[0]
+        return ""
+
+    def listens(self, name: str) -> bool:
+        """Tell whether a node reported on its listeners."""
+        return name in self._busy
+
+    def is_busy(self, expectation: Expectation, port: int) -> bool:
+        """Tell whether a process of its own holds the port on the destination."""
+        key = (expectation["address"], expectation["protocol"], port)
+        return key in self._busy.get(expectation["destination"], ())
+
+    def held_at(self, expectation: Expectation, port: int) -> str:
+        """Return at which other addresses alone a process of the destination holds the port."""
+        key = (expectation["address"], expectation["protocol"], port)
+        return ", ".join(self._elsewhere.get((expectation["destination"], *key), ()))
+
+    def is_witnessed(self, expectation: Expectation, port: int) -> bool:
+        """Tell whether what reaches the port is seen, whoever holds it."""
+        key = (expectation["address"], expectation["protocol"], port)
+        return key in self._witnessed.get(expectation["destination"], ())
+
+    def trouble(self, expectation: Expectation, port: int, observed: str) -> str:
+        """Say what is wrong with the listener on a port, where the destination has told."""
+        destination = expectation["destination"]
+        for one in self._troubles.get(destination, ()):
+            if (one["address"], one["protocol"]) == (
+                expectation["address"],
+                expectation["protocol"],
+            ) and one["first"] <= port <= one["last"]:
+                return f"{destination} can't listen there: {one['detail']}"
+        # Over TCP, nobody listening is a refusal; silence over UDP may be that as well.
+        doubtful = {prober.REFUSED, prober.ACCEPTED}
+        if expectation["protocol"] == "udp":
+            doubtful.add(prober.TIMEOUT)
+        if observed not in doubtful or self.is_busy(expectation, port):
+            return ""
+        if destination in self._ended:
+            return (
+                f"the listener of {destination} has ended, so nothing is proved (killed, or out of "
+                "memory or file descriptors: journalctl -k there); validate again"
+            )
+        if self.mode != "live" and not self.listens(destination):
+            return f"{destination} has started no listeners; see its own failure above"
+        return ""
+
+    def came_from(self, expectation: Expectation) -> Optional[str]:
+        """Return the address that a source reached a destination from, if it is known."""
+        return self._sources.get(expectation["source"], {}).get(expectation["address"])
+
+
+def _places(
+    listeners: Mapping[str, Optional[Mapping[str, Any]]], key: str
+) -> dict[str, set[tuple[str, str, int]]]:
+    return {
+        name: {(one["address"], one["protocol"], one["port"]) for one in result[key]}
+        for name, result in listeners.items()
+        if result is not None and key in result
+    }
+
+
+def build(topology: Topology, expectations: Iterable[Expectation], seen: Seen) -> Report:
+    """Return the report on what every source was expected to see."""
+    checks: list[Check] = []
+    for expectation in expectations:
+        checks += _checks(topology, expectation, seen)
+    counts = Counter((check["expected"], check["ok"]) for check in checks)
+    # A single node has no peer to prove anything with; elsewhere no check means no proof.
+    provable = len(topology["nodes"]) > 1 or bool(topology["external_clients"])
+    return Report(
+        ok=all(check["ok"] for check in checks) and (bool(checks) or not provable),
+        summary={
+            "expected_open": counts[OPEN, True] + counts[OPEN, False],
+            "open": counts[OPEN, True],
+            "blocked": counts[OPEN, False],
+            "expected_closed": counts[CLOSED, True] + counts[CLOSED, False],
+            "closed": counts[CLOSED, True],
+            "unexpectedly_open": counts[CLOSED, False],
+        },
+        checks=checks,
+    )
+
+
+def _checks(topology: Topology, expectation: Expectation, seen: Seen) -> list[Check]:
+    expected = _expected(topology, expectation, seen)
+    runs: list[tuple[list[int], tuple[str, bool, str]]] = []
+    for port in expectation["ports"]:
+        verdict = _judge(topology, expectation, expected, port, seen)
+        if runs and runs[-1][1] == verdict:
+            runs[-1][0].append(port)
+        else:
+            runs.append(([port], verdict))
+    checks = []
+    for ports, (observed, ok, detail) in runs:
+        probed, size = len(expectation["ports"]), expectation["size"]
+        if probed == size:
+            # All of them; but between neighbours may lie ports of other rows.
+            probed, size = len(ports), ports[-1] - ports[0] + 1
+        share = f"{probed} of {size} ports probed" if probed < size else ""
+        checks.append(
+            Check(
+                source=expectation["source"],
+                destination=expectation["destination"],
+                address=expectation["address"],
+                port=_ports.format_port((ports[0], ports[-1])),
+                protocol=expectation["protocol"],
+                rule=expectation["rule"],
+                expected=expected,
+                observed=observed,
+                ok=ok,
+                detail="; ".join(part for part in (detail, share) if part),
+            )
+        )
+    return checks
+
+
+def _expected(topology: Topology, expectation: Expectation, seen: Seen) -> str:
+    """An outside client sees a row open only where its address is one that the row admits."""
+    admitted = topology["external_sources"]
+    if expectation["expected"] != OPEN or not admitted:
+        return expectation["expected"]
+    nodes = {node["name"] for node in topology["nodes"]}
+    row = next(row for row in topology["rows"] if row["name"] == expectation["rule"])
+    if expectation["source"] in nodes or EXTERNAL not in row["source"]:
+        return OPEN
+    address = seen.came_from(expectation)
+    if address is None:
+        return OPEN
+    inside = any(_contains(cidr, address) for cidr in admitted)
+    return OPEN if inside or _is_plain(topology, expectation) else CLOSED
+
+
+def _is_plain(topology: Topology, expectation: Expectation) -> bool:
+    """Tell whether a row of the nodes opens one of the ports to anyone who reaches the NIC."""
+    node = find_node(topology, expectation["destination"])
+    return (
+        not topology["restrict_sources"]
+        and node["mode"] == "shared"
+        and any(
+            row["first"] <= port <= row["last"]
+            for row in topology["rows"]
+            if row["protocol"] == expectation["protocol"]
+            and node["group"] in row["destination"]
+            and any(group in row["source"] for group in NODE_GROUPS)
+            for port in expectation["ports"]
+        )
+    )
+
+
+def _contains(cidr: str, address: str) -> bool:
+    return ipaddress.ip_address(address) in ipaddress.ip_network(cidr)
+
+
+def _judge(
+    topology: Topology, expectation: Expectation, expected: str, port: int, seen: Seen
+) -> tuple[str, bool, str]:
+    """Return (observed, ok, detail) for one port."""
+    observed, said = seen.outcome(expectation, port)
+    source, destination = expectation["source"], expectation["destination"]
+    busy = seen.is_busy(expectation, port)
+    service = busy or seen.mode == "live"
+    if busy and seen.mode == "listen":
+        return (
+            prober.ERROR,
+            False,
+            f"{destination} has another process on this port; stop it, or set "
+            "k3s_connectivity_mode to auto",
+        )
+    if expected == OPEN:
+        # Which of the two hosts has answered is a matter of luck.
+        twice = seen.duplicate(destination, expectation["address"])
+        if twice:
+            return prober.WRONG_HOST, False, twice
+        lost = seen.duplicate(source, seen.came_from(expectation))
+        if lost and observed != prober.OPEN:
+            observed = _REPORTED.get(observed, observed)
+            observed = prober.WRONG_HOST if observed == prober.ACCEPTED else observed
+            return observed, False, f"what comes back may get lost, since {lost}"
+    trouble = seen.trouble(expectation, port, observed)
+    if trouble and observed not in (prober.OPEN, prober.WRONG_HOST):
+        return prober.ERROR, False, trouble
+    witnessed = seen.is_witnessed(expectation, port)
+    if expectation["protocol"] == "udp" and service and not witnessed:
+        observed, said = _of_udp_service(destination, observed, said)
+    if observed == prober.ACCEPTED:
+        if service:
+            how = "TCP accept" if expectation["protocol"] == "tcp" else "over UDP"
+            observed, said = prober.OPEN, f"a service answered ({how}), not our listener"
+        else:
+            observed = prober.WRONG_HOST
+            said = (
+                f"something answered that is not {destination}'s listener: another host with this "
+                f"address, or a NAT on the way; see who has {expectation['address']} (arping from "
+                f"{source})"
+            )
+    elif observed == prober.WRONG_HOST and said.startswith(f"{destination}'s "):
+        said = (
+            f"{said} answered instead: a NAT on {destination} or on the way leads there; take it "
+            f"back (nft list ruleset on {destination})"
+        )
+    elif observed == prober.WRONG_HOST:
+        said = (
+            f"{said} answered instead of {destination}; do both have this address? Give "
+            f"{expectation['address']} to {destination} alone, or take a NAT on the way back"
+        )
+    elif observed == prober.MTU_HOLE and expected == CLOSED:
+        observed = prober.OPEN
+
+    if expected == OPEN:
+        if observed == prober.OPEN:
+            return observed, True, said
+        if (
+            observed == prober.OVERLAY_SILENT
+            and seen.way_back(topology, expectation, port) == prober.REJECTED
+        ):
+            said = (
+                f"no answer {said}, since {source}'s own firewall rejects what comes back, as "
+                f"{destination} has found: on {source}, {_admission(topology, destination)} "
+                "should admit it; run the playbook prepare"
+            )
+        elif observed == prober.REFUSED and seen.held_at(expectation, port):
+            said = (
+                f"the path is open, but {destination}'s service listens on "
+                f"{seen.held_at(expectation, port)} alone: have it listen on "
+                f"{expectation['address']}"
+            )
+        else:
+            said = _remedy(topology, expectation, observed, said, seen)
+        return _REPORTED.get(observed, observed), False, said
+    observed = _REPORTED.get(observed, observed)
+    if observed in (prober.OPEN, prober.WRONG_HOST):
+        return (
+            observed,
+            False,
+            f"open to {source}, which no row admits; see what else admits it: "
+            f"firewall-cmd --list-all-zones on {destination}",
+        )
+    if observed in (prober.TIMEOUT, prober.REJECTED, prober.UNREACHABLE):
+        return observed, True, said
+    if observed == prober.REFUSED:
+        # With a listener there, only a firewall can refuse.
+        guarded = seen.listens(destination) and (witnessed or not service)
+        ok = guarded and not seen.held_at(expectation, port)
+        return observed, ok, said if ok else "the path is open, though nobody listens"
+    return observed, False, said
+
+
+def _of_udp_service(destination: str, observed: str, said: str) -> tuple[str, str]:
+    """Judge what came of a UDP port that a service holds, which does not speak our language."""
+    if observed == prober.TIMEOUT:
+        # Silence proves nothing (k3s#8348).
+        more = f"; {said}" if said else ""
+        return prober.ERROR, (
+            f"another process of {destination} holds this port, and a silent UDP port proves "
+            f"nothing; validate before that process is started, or with become: true{more}"
+        )
+    if observed == prober.ACCEPTED and said == prober.REFLECTED:
+        return prober.ERROR, (
+            f"what answered only sent back what it got, which proves nothing; stop the process of "
+            f"{destination} that holds this port and validate again"
+        )
+    return observed, said
+
+
+def _remedy(
+    topology: Topology, expectation: Expectation, observed: str, said: str, seen: Seen
+) -> str:
+    """Say what a failure means and what to do, in a sentence."""
+    source, destination = expectation["source"], expectation["destination"]
+    address = expectation["address"]
+    fix = f"{_admission(topology, source)} should admit it; run the playbook prepare"
+    besides = f"; {said}" if said else ""
+    texts = {
+        prober.REJECTED: _rejected(topology, expectation, said, fix),
+        prober.TIMEOUT: (
+            f"no answer, so a firewall on {destination} or on the way drops it: {fix}{besides}"
+        ),
+        prober.OVERLAY_SILENT: (
+            f"no answer {said}: on {source}, {_admission(topology, destination)} should admit what "
+            f"comes back; or the overlay's own state is wrong, on {source} or {destination} (ip "
+            "-details link show type vxlan)"
+            if said.endswith(prober.PORT_IS_OPEN)
+            else f"no answer {said}, so a firewall on {destination} or on the way drops VXLAN, or "
+            f"one on {source} what comes back: {fix}"
+        ),
+        prober.MTU_HOLE: (
+            f"{said}; give the NICs of {source} and {destination}, and every switch port between "
+            "them, the same MTU"
+        ),
+        prober.UNREACHABLE: (
+            f"{source} can't reach {address} ({said}); check cables, addresses and "
+            f"routes between {source} and {destination}"
+        ),
+        prober.REFUSED: (
+            f"the path is open, but nobody listens on {destination}: start the service, or have it "
+            f"listen on {address}"
+            if seen.mode == "live"
+            else f"the path is open, but {destination} refuses: a rule there resets the "
+            f"connection{' (' + said + ')' if said else ''}, or nobody listens on {address} any "
+            "more; see firewall-cmd --list-all-policies and nft list ruleset"
+        ),
+        prober.ERROR: said.replace("on the source", f"on {source}"),
+    }
+    return texts.get(observed, said)
+
+
+def _rejected(topology: Topology, expectation: Expectation, said: str, fix: str) -> str:
+    """Say whose firewall rejects, by the address that sent the ICMP."""
+    destination = expectation["destination"]
+    sender = said.rpartition(" from ")[2]
+    names = {node["address"]: node["name"] for node in topology["nodes"]}
+    if said and sender != expectation["address"] and names.get(sender) != destination:
+        at = f"{sender} ({names[sender]})" if sender in names else sender
+        return (
+            f"a firewall at {at}, on the way to {destination}, rejects it ({said}): admit it there"
+        )
+    return f"{destination}'s firewall rejects it{f' ({said})' if said else ''}: {fix}"
+
+
+def _admission(topology: Topology, source: str) -> str:
+    """Name the firewalld object that admits a source."""
+    from_node = any(node["name"] == source for node in topology["nodes"])
+    if from_node and not topology["restrict_sources"]:
+        return "the zone of its cluster interface (firewall-cmd --get-active-zones)"
+    policy = POLICY_NODES if from_node else POLICY_CLIENTS
+    return f"its firewalld policy {policy} (firewall-cmd --info-policy={policy})"

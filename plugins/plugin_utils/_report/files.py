@@ -1,0 +1,41 @@
+# Copyright (c) 2026 The edgeops.k3s_network authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Writes the report's files on the controller. A reader gets the old file or the new one."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import tempfile
+
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._host import files
+
+from .._topology.model import Topology
+from .evaluate import Report
+from .html_file import render
+from .json_file import to_json
+from .junit import junit
+
+
+def make_directory(directory: str) -> None:
+    """Create a directory unless it exists; check that it is writable. Raises OSError."""
+    # A web server or a CI runner reads it, whatever the user's umask is.
+    files.make_directory(directory, 0o755)
+    with tempfile.TemporaryFile(dir=directory):
+        pass
+
+
+def write(directory: str, report: Report, topology: Topology, when: datetime.datetime) -> list[str]:
+    """Write the report in each of its forms and return the names of the files. Raises OSError."""
+    make_directory(directory)
+    forms = {
+        "report.html": render(report, topology, when).encode(),
+        "report.json": to_json(report),
+        "report.xml": junit(report, when),
+    }
+    for name, content in forms.items():
+        # Another job may write to the same directory.
+        files.write_shared_file(os.path.join(directory, name), content, 0o644)
+    return list(forms)

@@ -1,0 +1,241 @@
+# Copyright (c) 2026 The edgeops.k3s_network authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Prints a report for a terminal: failures first, and only failures in detail. Pure functions.
+
+However many nodes there are, it is no longer than a person reads: AWX cuts long output, and the
+files have everything.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from ansible_collections.edgeops.k3s_network.plugins.module_utils import _ports
+
+from .._probe_plan.plan import CLOSED, OPEN
+from .._topology.model import Topology
+from .causes import (
+    Cause,
+    causes,
+    clean,
+    failed,
+)
+from .evaluate import Check, Report
+from .words import Describer, Order, plural
+
+WIDTH = 110
+LINES = 120
+_FAILURE_LINES = 56
+_CAUSES = 8
+_SCOPES = 4
+_RULES = 30
+_MATRIX_NODES = 12
+_WORST = 5
+_CELL = 30
+# AWX shows the first 1024 bytes of an event, and what Ansible puts around the message counts.
+_MESSAGE = 800
+
+
+def headline(report: Report) -> str:
+    """Return the outcome in a line."""
+    summary = report["summary"]
+    if not report["checks"]:
+        return f"Connectivity {'ok' if report['ok'] else 'FAILED'}: nothing was probed, since " + (
+            "the cluster is a single node and no client outside is in the inventory"
+            if report["ok"]
+            else "the play has no two hosts that a row concerns; run it without --limit"
+        )
+    return (
+        f"Connectivity {'ok' if report['ok'] else 'FAILED'}: {len(report['checks'])} checks, "
+        f"{summary['open']} of {summary['expected_open']} open as they should be, "
+        f"{summary['closed']} of {summary['expected_closed']} closed as they should be"
+    )
+
+
+def sentences(report: Report, limit: int) -> list[str]:
+    """Return a sentence for each failed check; where they are many, for one of each cause."""
+    failures = failed(report["checks"])
+    if len(failures) <= limit:
+        return [_sentence(check) for check in failures]
+    texts = []
+    for cause in causes(failures)[:limit]:
+        more = len(cause.checks) - 1
+        texts.append(_sentence(cause.checks[0]) + (f" (and {more} alike)" if more else ""))
+    return texts
+
+
+def message(report: Report) -> str:
+    """Return the outcome in a text that names the first failures."""
+    text = headline(report)
+    told = sentences(report, _WORST)
+    for sentence in told:
+        if len(text) + len(sentence) > _MESSAGE:
+            break
+        text = f"{text}; {sentence}"
+    return f"{text}; the table above tells what to do" if told else text
+
+
+def table(report: Report, topology: Topology) -> list[str]:
+    """Return the report as at most LINES lines, hardly one of them wider than WIDTH."""
+    checks = report["checks"]
+    failures = failed(checks)
+    lines = _wrap(headline(report))
+    sources = list(dict.fromkeys(check["source"] for check in checks))
+    destinations = sorted({check["destination"] for check in checks}, key=Order(topology))
+    matrix = _matrix_lines(checks, sources, destinations)
+    if failures:
+        lines += ["", *_failure_lines(checks, topology)]
+    lines += ["", *_rule_lines(checks, topology)]
+    if not set(sources) - {node["name"] for node in topology["nodes"]}:
+        lines += _wrap(
+            "Access from outside was not probed: no host of the group of external clients took "
+            "part, and k3s_connectivity_probe_from_controller is false"
+        )
+    if matrix:
+        lines += ["", *matrix]
+    elif failures:
+        lines += ["", *_worst_lines(failures)]
+    return lines
+
+
+def _sentence(check: Check) -> str:
+    return clean(
+        f"{check['source']} -> {check['destination']} {check['port']}/{check['protocol']} "
+        f"({check['rule']}) is {check['observed']}, expected {check['expected']}"
+    )
+
+
+def _failure_lines(checks: Sequence[Check], topology: Topology) -> list[str]:
+    describe = Describer(checks, topology)
+    found = causes(failed(checks))
+    lines: list[str] = []
+    told = 0
+    for cause in found[:_CAUSES]:
+        block = [*_cause_lines(cause, describe), ""]
+        if lines and len(lines) + len(block) > _FAILURE_LINES:
+            break
+        lines += block
+        told += 1
+    rest = found[told:]
+    if rest:
+        count = sum(len(cause.checks) for cause in rest)
+        lines += _wrap(
+            f"and {plural(count, 'more failed check')} of {plural(len(rest), 'other cause')}; "
+            "the report has them all (k3s_connectivity_report_dir)"
+        )
+    elif lines:
+        lines.pop()
+    return lines
+
+
+def _cause_lines(cause: Cause, describe: Describer) -> list[str]:
+    expected = f"expected {cause.expected}" if cause.expected else "so nothing is proved"
+    lines = [
+        f"FAILED  {plural(len(cause.checks), 'check')}: {cause.observed.replace('_', ' ')}, "
+        f"{expected}"
+    ]
+    for who, what in describe.cause(cause, _SCOPES):
+        lines += _wrap(f"{who}: {what}", "  ", 4)
+    return lines + _wrap(f"=> {cause.text or 'see the observation'}", "  ", 6)
+
+
+def _rule_lines(checks: Iterable[Check], topology: Topology) -> list[str]:
+    counts = Counter((check["rule"], check["expected"], check["ok"]) for check in checks)
+
+    def is_bad(name: str) -> bool:
+        return bool(counts[name, OPEN, False] or counts[name, CLOSED, False])
+
+    rules = topology["rows"]
+    if len(rules) > _RULES:
+        rules = sorted(rules, key=lambda row: not is_bad(row["name"]))
+    rows = []
+    for row in rules[:_RULES]:
+        name = row["name"]
+        rows.append(
+            [
+                name,
+                f"{_ports.format_port((row['first'], row['last']))}/{row['protocol']}",
+                _fraction(counts[name, OPEN, True], counts[name, OPEN, False]),
+                _fraction(counts[name, CLOSED, True], counts[name, CLOSED, False]),
+                row["purpose"],
+            ]
+        )
+    lines = [
+        _clip(line, WIDTH) for line in _columns(["rule", "port", "open", "closed", "purpose"], rows)
+    ]
+    rest = rules[_RULES:]
+    if rest:
+        bad = sum(is_bad(row["name"]) for row in rest)
+        lines.append(f"and {plural(len(rest), 'more rule')}, {bad} of them with failures")
+    return lines
+
+
+def _matrix_lines(
+    checks: Sequence[Check], sources: Sequence[str], destinations: Sequence[str]
+) -> list[str]:
+    """Return a line for each source, nothing where that is no longer easy to read."""
+    if not sources or len(sources) > _MATRIX_NODES:
+        return []
+    counts = Counter((check["source"], check["destination"], check["ok"]) for check in checks)
+    rows = [
+        [
+            source,
+            *(
+                _fraction(counts[source, one, True], counts[source, one, False])
+                for one in destinations
+            ),
+        ]
+        for source in sources
+    ]
+    lines = _columns(["from \\ to", *destinations], rows)
+    return lines if max(map(len, lines)) <= WIDTH else []
+
+
+def _worst_lines(failures: Iterable[Check]) -> list[str]:
+    """Return which nodes fail most, as destination and as source."""
+    failures = list(failures)
+    lines = []
+    for word, counts in (
+        ("to", Counter(check["destination"] for check in failures)),
+        ("from", Counter(check["source"] for check in failures)),
+    ):
+        most = [f"{name} {count}" for name, count in counts.most_common(_WORST)]
+        more = f", and {len(counts) - _WORST} more hosts" if len(counts) > _WORST else ""
+        lines += _wrap(f"Failed checks {word:4}  {', '.join(most)}{more}")
+    return lines
+
+
+def _fraction(good: int, bad: int) -> str:
+    if not good and not bad:
+        return "-"
+    return f"{good}/{good + bad}" + (" !" if bad else "")
+
+
+def _wrap(text: str, indent: str = "", lines: int = 2) -> list[str]:
+    return textwrap.wrap(
+        clean(text),
+        WIDTH,
+        initial_indent=indent,
+        subsequent_indent=f"{indent}   " if indent else "",
+        break_on_hyphens=False,
+        max_lines=lines,
+        placeholder=" ...",
+    )
+
+
+def _columns(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    lines = [[clean(cell) for cell in line] for line in [head, *rows]]
+    # The last column is the one that may be long.
+    lines = [[*(_clip(cell, _CELL) for cell in line[:-1]), line[-1]] for line in lines]
+    widths = [max(len(line[index]) for line in lines) for index in range(len(head))]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines
+    ]
+
+
+def _clip(text: str, width: int) -> str:
+    return text if len(text) <= width else f"{text[: width - 3]}..."

@@ -1,0 +1,198 @@
+# Copyright (c) 2026 The edgeops.k3s_network authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe import icmp
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe.path_mtu import (
+    SMALL,
+    EchoWay,
+    Interface,
+    Passage,
+    Span,
+    UdpWay,
+    interfaces,
+    measure,
+)
+from ansible_collections.edgeops.k3s_network.tests.unit.support.loopback import (
+    HERE,
+    TOKEN,
+    free_port,
+    listening,
+    open_files,
+)
+from ansible_collections.edgeops.k3s_network.tests.unit.support.recorded_ip import (
+    as_recorded,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+UDP = socket.SOCK_DGRAM
+TIMEOUT = 0.3
+
+
+class Narrow:
+    """A way on which larger packets are lost."""
+
+    def __init__(self, largest):
+        self.largest = largest
+        self.sent = []
+        self._near, self._far = socket.socketpair(socket.AF_UNIX, UDP)
+        self._near.setblocking(False)
+
+    def fileno(self):
+        return self._near.fileno()
+
+    def send(self, size):
+        self.sent.append(size)
+        if size <= self.largest:
+            self._far.send(str(size).encode())
+
+    def receive(self):
+        return int(self._near.recv(100))
+
+    def flow(self):
+        return "192.0.2.1", "udp", 1, 1
+
+    def close(self):
+        self._near.close()
+        self._far.close()
+
+
+def measured(*ways, wanted=1500):
+    try:
+        return measure([(way, wanted) for way in ways], TIMEOUT)
+    finally:
+        for way in ways:
+            way.close()
+
+
+# Which sizes to try
+
+
+@given(st.integers(SMALL, 9000), st.integers(SMALL, 65535))
+def test_the_largest_size_that_passes_is_found_in_few_rounds(largest, wanted):
+    span = Span(0, wanted + 1).narrowed(
+        [SMALL, wanted], {s for s in (SMALL, wanted) if s <= largest}
+    )
+    rounds = 0
+    while sizes := span.candidates():
+        assert len(sizes) <= 33
+        assert all(span.passes < size < span.fails for size in sizes)
+        span = span.narrowed(sizes, {size for size in sizes if size <= largest})
+        rounds += 1
+    assert span.passes == min(largest, wanted)
+    assert rounds <= 4
+
+
+def test_what_is_answered_late_counts():
+    assert Span(600, 1500).narrowed([700], {900}) == Span(900, 1500)
+
+
+# Ways
+
+
+@pytest.mark.parametrize("largest", [1400, 1499, 600])
+def test_a_hole_is_measured(largest):
+    (passage,) = measured(Narrow(largest))
+    assert (passage.largest, passage.is_hole) == (largest, True)
+
+
+def test_full_size_packets_that_pass_need_no_more():
+    way = Narrow(1500)
+    (passage,) = measured(way)
+    assert (passage.largest, passage.is_hole) == (1500, False)
+    assert sorted(way.sent) == [SMALL, 1500]
+
+
+def test_silence_is_no_hole():
+    way = Narrow(0)
+    (passage,) = measured(way)
+    assert (passage.largest, passage.is_hole) == (0, False)
+    assert set(way.sent) == {SMALL, 1500}
+
+
+def test_several_ways_are_measured_at_once():
+    passages = measured(Narrow(1400), Narrow(1500), Narrow(0), Narrow(1499))
+    assert [passage.largest for passage in passages] == [1400, 1500, 0, 1499]
+
+
+def test_no_ways_are_no_passages():
+    assert measured() == []
+
+
+def test_what_icmp_said_of_a_way_goes_with_it(monkeypatch):
+    message = icmp.Message(4, "192.0.2.9", 1400)
+
+    class Said:
+        def drain(self):
+            pass
+
+        def find(self, *flow):
+            return message if flow == ("192.0.2.1", "udp", 1, 1) else None
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr(icmp, "open_listener", Said)
+    assert measured(Narrow(1400)) == [Passage(1400, 1500, message)]
+
+
+def test_our_listener_answers_full_size_packets():
+    before = open_files()
+    port = free_port(UDP)
+    with listening((HERE, "udp", port)):
+        (passage,) = measured(UdpWay(TOKEN, "server1", HERE, port), wanted=9000)
+        assert passage.largest == 9000
+        (passage,) = measured(UdpWay(TOKEN, "server2", HERE, port))
+        assert passage.largest == 0
+    assert open_files() == before
+
+
+def test_what_is_larger_than_the_nic_takes_is_not_sent():
+    port = free_port(UDP)
+    with listening((HERE, "udp", port)):
+        way = UdpWay(TOKEN, "server1", HERE, port)
+        with pytest.raises(OSError, match="Message too long"):
+            way.send(65540)
+        way.close()
+
+
+def test_the_kernel_answers_echoes():
+    try:
+        way, other = EchoWay(TOKEN, HERE), EchoWay(TOKEN, HERE, "lo")
+    except PermissionError:
+        pytest.skip("takes a raw socket")
+    assert [passage.largest for passage in measured(way, other)] == [1500, 1500]
+
+
+def test_another_answer_to_an_echo_is_not_ours():
+    try:
+        way, other = EchoWay(TOKEN, HERE), EchoWay(TOKEN, HERE)
+    except PermissionError:
+        pytest.skip("takes a raw socket")
+    # Both sockets see both replies.
+    (passage,) = measured(way)
+    other.send(SMALL)
+    assert passage.largest == 1500
+    assert other.receive() is None
+    other.close()
+
+
+def test_an_interface_is_where_packets_leave():
+    def ask(argv, stdin):
+        if "link" in argv:
+            links = [{"ifname": "eth0", "mtu": 1500}, {"ifname": "lo", "mtu": 65536}, {}]
+            return as_recorded(argv, links)
+        assert stdin == "route get 192.0.2.1\nroute get 192.0.2.2\nroute get 127.0.0.1\n"
+        routes = [{"dst": "192.0.2.1", "dev": "eth0"}, {"dst": "127.0.0.1", "dev": "lo"}]
+        return as_recorded(argv, routes)
+
+    assert interfaces(ask, ["192.0.2.1", "192.0.2.2", "127.0.0.1"]) == {
+        "192.0.2.1": Interface("eth0", 1500),
+        "127.0.0.1": Interface("lo", 65535),
+    }

@@ -1,0 +1,321 @@
+# Copyright (c) 2026 The edgeops.k3s_network authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+
+import pytest
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe import icmp as probe_icmp
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe import listener, wire
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe import (
+    prober as probe_prober,
+)
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe.prober import (
+    Endpoint,
+    Outcome,
+    Outcomes,
+    Prober,
+    Target,
+    group,
+    local_address,
+)
+from ansible_collections.edgeops.k3s_network.tests.unit.support.loopback import (
+    HERE,
+    THERE,
+    TOKEN,
+    free_port,
+    listening,
+    open_files,
+    service,
+    with_limit_of_files,
+)
+
+TIMEOUT = 0.4
+UDP = socket.SOCK_DGRAM
+
+
+def probe(*endpoints, timeout=TIMEOUT):
+    return list(Prober(TOKEN, timeout).run(endpoints))
+
+
+def probe_one(port, protocol="tcp", address=HERE, destination="server1"):
+    (outcome,) = probe(Endpoint(destination, address, protocol, port))
+    return outcome
+
+
+@pytest.fixture(params=[True, False], ids=["icmp", "no icmp"])
+def icmp(request, monkeypatch):
+    """Run a test as root with a raw socket, and as a user without one."""
+    if not request.param:
+        monkeypatch.setattr(probe_icmp, "open_listener", lambda: None)
+
+
+@pytest.mark.parametrize("protocol", ["tcp", "udp"])
+def test_our_listener_with_the_right_name_is_open(protocol, icmp):
+    port = free_port(UDP if protocol == "udp" else socket.SOCK_STREAM)
+    with listening((HERE, protocol, port)):
+        assert probe_one(port, protocol) == Outcome("open")
+
+
+@pytest.mark.parametrize("protocol", ["tcp", "udp"])
+def test_our_listener_with_another_name_is_the_wrong_host(protocol):
+    port = free_port(UDP if protocol == "udp" else socket.SOCK_STREAM)
+    with listening((HERE, protocol, port), name="agent9"):
+        assert probe_one(port, protocol) == Outcome("wrong_host", "agent9")
+
+
+def test_a_listener_of_another_run_is_not_ours():
+    port = free_port()
+    with listening((HERE, "tcp", port), token="f" * 32):
+        assert probe_one(port) == Outcome("accepted")
+
+
+def test_a_udp_listener_of_another_run_stays_silent():
+    port = free_port(UDP)
+    with listening((HERE, "udp", port), token="f" * 32):
+        assert probe_one(port, "udp") == Outcome("timeout")
+
+
+@pytest.mark.parametrize("protocol", ["tcp", "udp"])
+def test_a_port_that_nobody_holds_is_refused(protocol, icmp):
+    port = free_port(UDP if protocol == "udp" else socket.SOCK_STREAM)
+    assert probe_one(port, protocol).observed == "refused"
+
+
+def test_a_service_that_stays_silent_has_accepted():
+    with service() as port:
+        assert probe_one(port) == Outcome("accepted")
+
+
+@pytest.mark.parametrize("says", [b"220 mail\r\n", b"no line", TOKEN.encode() + b"\n", b"x" * 2000])
+def test_a_service_that_speaks_has_accepted(says):
+    with service(says=says) as port:
+        assert probe_one(port) == Outcome("accepted")
+
+
+def test_a_silent_udp_port_is_a_timeout_and_never_open():
+    with service(UDP) as port:
+        assert probe_one(port, "udp") == Outcome("timeout")
+
+
+def test_a_udp_service_that_echoes_what_it_gets_is_not_our_listener():
+    with service(UDP, answers=lambda data: [data]) as port:
+        assert probe_one(port, "udp") == Outcome("accepted", "it sent back what it got")
+
+
+def test_a_udp_service_of_another_language_is_not_our_listener():
+    with service(UDP, answers=lambda _data: [b"hello"]) as port:
+        assert probe_one(port, "udp") == Outcome("accepted")
+
+
+def test_a_listener_of_another_port_is_named():
+    with service(UDP, answers=lambda data: [wire.reply(data, TOKEN, 9501, "server1")]) as port:
+        assert probe_one(port, "udp") == Outcome("wrong_host", "server1's port 9501")
+    with service(says=wire.answer(TOKEN, 9501, "server1")) as port:
+        assert probe_one(port) == Outcome("wrong_host", "server1's port 9501")
+
+
+def test_an_answer_to_another_question_does_not_count():
+    stale = wire.reply(wire.question(TOKEN, "00"), TOKEN, 9501, "agent9")
+    with service(UDP, answers=lambda _data: [stale]) as port:
+        assert probe_one(port, "udp") == Outcome("timeout")
+    answers = [stale]
+    with service(UDP, answers=lambda data: [*answers, data]) as port:
+        # What comes next is judged.
+        assert probe_one(port, "udp").observed == "accepted"
+
+
+def test_a_lost_datagram_is_sent_again():
+    with socket.socket(socket.AF_INET, UDP) as silent:
+        silent.bind((HERE, 0))
+        probe_one(silent.getsockname()[1], "udp")
+        silent.setblocking(False)
+        count = 0
+        with pytest.raises(BlockingIOError):
+            while silent.recv(1024):
+                count += 1
+    assert count >= 3
+
+
+def test_many_endpoints_of_two_addresses_are_told_apart():
+    one, other, closed = free_port(), free_port(address=THERE), free_port()
+    with listening((HERE, "tcp", one)), listening((THERE, "tcp", other), name="agent1"):
+        endpoints = [
+            Endpoint("server1", HERE, "tcp", one),
+            Endpoint("agent1", THERE, "tcp", other),
+            Endpoint("server1", THERE, "tcp", other),
+            Endpoint("server1", HERE, "tcp", closed),
+        ]
+        results = probe(*endpoints)
+    assert [outcome.observed for outcome in results] == [
+        "open",
+        "open",
+        "wrong_host",
+        "refused",
+    ]
+
+
+def test_more_endpoints_than_may_run_at_once_are_all_probed(monkeypatch):
+    monkeypatch.setattr(listener, "limit_of_files", lambda _wanted: 67)
+    port = free_port()
+    endpoints = [Endpoint("server1", f"127.0.0.{number}", "tcp", port) for number in range(1, 30)]
+    with listening((HERE, "tcp", port)):
+        results = probe(*endpoints)
+    assert [outcome.observed for outcome in results] == ["open"] + ["refused"] * 28
+
+
+def test_where_files_run_out_the_others_wait(monkeypatch):
+    def few():
+        while os.open(os.devnull, os.O_RDONLY) < 80:
+            pass
+        return {outcome.observed for outcome in probe(*endpoints)}
+
+    with listening((HERE, "tcp", port := free_port())):
+        endpoints = [Endpoint("server1", HERE, "tcp", port)] * 200
+        assert with_limit_of_files(100, few) == {"open"}
+
+
+def test_without_any_free_file_that_is_named():
+    def none():
+        prober = Prober(TOKEN, TIMEOUT)
+        with contextlib.suppress(OSError):
+            while True:
+                os.open(os.devnull, os.O_RDONLY)
+        return list(prober.run([Endpoint("server1", HERE, "tcp", 1)]))
+
+    (outcome,) = with_limit_of_files(100, none)
+    assert outcome.observed == "error"
+    assert "on the source: no free file descriptors (a process may have 100;" in outcome.detail
+
+
+def test_no_endpoints_are_no_results():
+    assert probe() == []
+
+
+def test_probing_leaves_no_file_open(icmp):
+    before = open_files()
+    with service() as port:
+        probe(
+            Endpoint("server1", HERE, "tcp", port),
+            Endpoint("server1", HERE, "tcp", free_port()),
+            Endpoint("server1", HERE, "udp", free_port(UDP)),
+        )
+    assert open_files() == before
+
+
+def test_probing_leaves_no_connection_in_time_wait():
+    port = free_port()
+    with listening((HERE, "tcp", port)):
+        probe(*[Endpoint("server1", HERE, "tcp", port)] * 20)
+        with open("/proc/net/tcp", encoding="ascii") as stream:
+            # linux/tcp_states.h: LISTEN is 10.
+            states = [line.split()[3] for line in stream if f":{port:04X} " in line]
+    assert states == ["0A"]
+
+
+# What the system says of a failed connection
+
+
+class FakeIcmp:
+    def __init__(self, message):
+        self._message = message
+
+    def drain(self):
+        pass
+
+    def find(self, *_flow):
+        return self._message
+
+
+def explained(code, message=None, protocol="tcp", with_icmp=True, age=0.0):
+    prober = Prober(TOKEN, TIMEOUT)
+    prober.run([])
+    prober._icmp = FakeIcmp(message) if with_icmp else None
+    with socket.socket() as sock:
+        one = probe_prober._Probe(0, Endpoint("s", "192.0.2.1", protocol, 1), sock, 1.0)
+        one.started -= age
+        return prober._explain(one, code)
+
+
+@pytest.mark.parametrize(
+    ("code", "observed"),
+    [
+        (errno.ECONNREFUSED, "refused"),
+        (errno.ETIMEDOUT, "timeout"),
+        (errno.EHOSTUNREACH, "unreachable"),
+        (errno.ENETUNREACH, "unreachable"),
+        (errno.ENOBUFS, "error"),
+    ],
+)
+def test_an_errno_is_told_as_what_it_means(code, observed):
+    assert explained(code).observed == observed
+
+
+@pytest.mark.parametrize(
+    ("icmp_code", "protocol", "observed"),
+    [
+        (13, "tcp", "rejected"),
+        (10, "udp", "rejected"),
+        (3, "tcp", "rejected"),
+        (3, "udp", "refused"),
+        (1, "tcp", "unreachable"),
+    ],
+)
+def test_an_icmp_error_tells_who_says_so(icmp_code, protocol, observed):
+    outcome = explained(errno.EHOSTUNREACH, probe_icmp.Message(icmp_code, "192.0.2.9"), protocol)
+    assert outcome.observed == observed
+    assert "from 192.0.2.9" in outcome.detail
+
+
+def test_without_icmp_a_reject_is_told_from_a_failed_arp_by_its_time():
+    assert explained(errno.EHOSTUNREACH, with_icmp=False).observed == "rejected"
+    assert explained(errno.EHOSTUNREACH, with_icmp=False, age=3).observed == "unreachable"
+
+
+def test_a_service_that_resets_after_accepting_has_accepted():
+    assert explained(errno.ECONNRESET) == Outcome("accepted")
+
+
+def test_an_error_of_the_source_is_named():
+    assert explained(errno.ENOBUFS).detail == "on the source: ENOBUFS"
+
+
+# Around it
+
+
+def test_the_own_address_is_the_one_that_routing_picks():
+    assert local_address(HERE) == HERE
+
+
+def test_neighbours_with_the_same_outcome_are_one_run():
+    opened, closed = Outcome("open"), Outcome("timeout")
+    endpoints = [Endpoint("s", HERE, "tcp", port) for port in (80, 81, 90, 91, 95)]
+    results = [opened, opened, closed, opened, opened]
+    assert list(group(endpoints, results)) == [(80, 81, opened), (90, 90, closed), (91, 95, opened)]
+    assert list(group([], [])) == []
+
+
+def test_outcomes_of_another_process_are_taken_over_for_its_share():
+    outcomes, others = Outcomes.of(5), Outcomes.of(2)
+    outcomes[0] = Outcome("timeout")
+    others[0], others[1] = Outcome("open"), Outcome("wrong_host", "agent9")
+    outcomes.merge(others, slice(1, 5, 2))
+    assert [outcome.observed for outcome in outcomes] == [
+        "timeout",
+        "open",
+        "error",
+        "wrong_host",
+        "error",
+    ]
+    assert list(outcomes)[3].detail == "agent9"
+
+
+def test_a_target_is_its_ports_in_order():
+    target = Target("server1", HERE, "tcp", ((80, 81), (90, 90)))
+    assert len(target) == 3
+    assert [endpoint.port for endpoint in target.endpoints()] == [80, 81, 90]

@@ -1,0 +1,209 @@
+# Copyright (c) 2026 The edgeops.k3s_network authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._preflight import checks, table
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._preflight.checks import (
+    Answer,
+    Finding,
+)
+from ansible_collections.edgeops.k3s_network.tests.unit.support.sound_nodes import (
+    CLUSTER,
+    LOADED,
+    NAMES,
+    NODES,
+    facts,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+def judged(first=None, **both):
+    """Return what is found where the first node has these facts, and all have the others."""
+    answers = {
+        name: Answer(facts(name, **both, **((first or {}) if name == NAMES[0] else {})), 999, 1001)
+        for name in NAMES
+    }
+    return checks.judge(CLUSTER, answers, NAMES)
+
+
+def nic(name=NAMES[0], **others):
+    return {"interfaces": {"eth0": {**facts(name)["interfaces"]["eth0"], **others}}}
+
+
+def units(*names):
+    return {"units": {"firewalld.service": LOADED, **dict.fromkeys(names, LOADED)}}
+
+
+def test_nodes_without_a_fault_have_no_finding():
+    assert judged() == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "severity", "words"),
+    [
+        ({"hostname": "Bad_Name"}, "error", "'Bad_Name'"),
+        ({**units("nftables.service"), "flushes_ruleset": True}, "error", "flush ruleset"),
+        (units("ufw.service"), "error", "ufw"),
+        (units("netfilter-persistent.service"), "warning", "netfilter-persistent"),
+        (units("nm-cloud-setup.timer"), "error", "nm-cloud-setup"),
+        (units("NetworkManager.service"), "warning", "rke2#786"),
+        (
+            {"units": {"firewalld.service": {**LOADED, "active": "inactive", "file": "disabled"}}},
+            "warning",
+            "neither running nor enabled",
+        ),
+        ({"units": {"firewalld.service": {**LOADED, "load": "masked"}}}, "error", "masked"),
+        ({"missing_drivers": ["vxlan"]}, "error", "no driver vxlan"),
+        ({"strict_forward_ports": True}, "error", "StrictForwardPorts=yes"),
+        ({"read_only": ["/etc/firewalld", "/var"]}, "error", "/etc/firewalld, /var is read-only"),
+        (nic(dynamic=[NODES[NAMES[0]]["address"]]), "warning", "DHCP"),
+        (
+            {"held": [{"protocol": "tcp", "port": 6443, "addresses": ["0.0.0.0"]}]},
+            "error",
+            "6443/tcp is taken, which api",
+        ),
+        (
+            {"held": [{"protocol": "tcp", "port": 10250, "addresses": ["::"]}]},
+            "warning",
+            "longhorn (10000-30000)",
+        ),
+        ({"routes": [{"destination": "10.42.7.0/24", "interface": "eth1"}]}, "error", "10.42.7.0"),
+        ({"routes": [{"destination": "10.0.0.0/8", "interface": "eth1"}]}, "warning", "10.0.0.0/8"),
+    ],
+)
+def test_a_fault_of_one_node_is_named(fault, severity, words):
+    found = judged(fault)
+    assert found
+    assert {(one.severity, one.nodes) for one in found} == {(severity, (NAMES[0],))}
+    assert all(words in one.problem and one.remedy for one in found if "10.0.0.0" not in words)
+
+
+@pytest.mark.parametrize(
+    "harmless",
+    [
+        {**units("nftables.service"), "flushes_ruleset": False},
+        {"flushes_ruleset": True},
+        {**units("NetworkManager.service"), "networkmanager_spares_cni": True},
+        {"held": [{"protocol": "tcp", "port": 6443, "addresses": ["127.0.0.1"]}]},
+        {"held": [{"protocol": "udp", "port": 6443, "addresses": ["0.0.0.0"]}]},
+        {
+            **units("k3s.service"),
+            "held": [{"protocol": "tcp", "port": 6443, "addresses": ["0.0.0.0"]}],
+        },
+        {"routes": [{"destination": "10.42.0.0/24", "interface": "cni0"}]},
+    ],
+)
+def test_what_does_no_harm_is_no_finding(harmless):
+    assert judged(harmless) == []
+
+
+@pytest.mark.parametrize(
+    ("shared", "severity"),
+    [({"hostname": "localhost"}, "error"), ({"machine_id": "a" * 32}, "warning")],
+)
+def test_what_nodes_share_is_told_once_with_all_of_them(shared, severity):
+    (found,) = judged(**shared)
+    assert (found.severity, found.nodes) == (severity, tuple(NAMES))
+
+
+def test_a_mac_address_that_nodes_share_is_an_error():
+    (found,) = judged(nic(mac="02:00:00:00:00:01"))
+    assert (found.severity, found.nodes) == ("error", tuple(NAMES[:2]))
+
+
+def test_differing_mtus_are_told_with_who_has_which():
+    (found,) = judged(nic(mtu=1400))
+    assert f"1400 ({NAMES[0]})" in found.problem
+
+
+def test_who_did_not_answer_and_who_is_outside_the_play():
+    answers = {NAMES[0]: Answer(facts(NAMES[0]), 999, 1001)}
+    (found,) = checks.judge(CLUSTER, answers, NAMES)
+    assert (found.severity, found.nodes) == ("error", (NAMES[1],))
+    (found,) = checks.judge(CLUSTER, answers, NAMES[:1])
+    assert (found.severity, found.nodes) == ("info", (NAMES[1],))
+
+
+@given(
+    st.lists(
+        st.tuples(st.floats(-100, 100), st.floats(0, 5), st.floats(0, 5)), min_size=2, max_size=6
+    )
+)
+def test_a_skew_is_never_told_larger_than_it_is(nodes):
+    """Each node is (its offset, time until it read its clock, time until the answer came)."""
+    answers = {
+        f"n{index}": Answer(
+            {"clock": 1000 + index + sent + offset}, 1000 + index, 1000 + index + sent + back
+        )
+        for index, (offset, sent, back) in enumerate(nodes)
+    }
+    offsets = [offset for offset, _sent, _back in nodes]
+    true = max(offsets) - min(offsets)
+    slack = 2 * max(sent + back for _offset, sent, back in nodes)
+    found = list(checks.skews(answers))
+    if found:
+        assert true > checks.SKEW_WARNING - 1e-6
+    else:
+        assert true <= checks.SKEW_WARNING + slack + 1e-6
+    if any(one.severity == "error" for one in found):
+        assert true > checks.SKEW_ERROR - 1e-6
+
+
+FINDINGS = st.lists(
+    st.builds(
+        Finding,
+        st.sampled_from(checks.SEVERITIES),
+        st.tuples(st.sampled_from(["a", "b", "c"])),
+        st.sampled_from(["p", "q"]),
+        st.just("r"),
+    )
+)
+
+
+@given(FINDINGS)
+def test_grouping_loses_nothing_and_tells_the_worst_first(findings):
+    merged = checks.grouped(findings)
+    apart = {(one.severity, name, one.problem) for one in merged for name in one.nodes}
+    assert apart == {(one.severity, one.nodes[0], one.problem) for one in findings}
+    ranks = [checks.SEVERITIES.index(one.severity) for one in merged]
+    assert ranks == sorted(ranks)
+    assert checks.grouped(merged) == merged
+
+
+@pytest.mark.parametrize(
+    ("fail_on", "severity", "ok"),
+    [
+        ("error", "error", False),
+        ("error", "warning", True),
+        ("warning", "warning", False),
+        ("warning", "info", True),
+        ("never", "error", True),
+    ],
+)
+def test_from_which_severity_on_the_play_fails(fail_on, severity, ok):
+    assert table.is_ok([Finding(severity, ("a",), "p", "r")], fail_on) is ok
+
+
+def test_the_table_is_short_however_much_is_found():
+    found = [Finding("error", ("a",), f"problem {number}", "r") for number in range(500)]
+    lines = table.table(found, [], False)
+    assert len(lines) < 140
+    assert "and 460 more" in lines
+
+
+@given(FINDINGS)
+def test_the_message_names_the_worst_and_is_short(findings):
+    text = table.message(findings, False)
+    assert len(text) <= 800
+    assert not findings or table.sentence(findings[0]) in text
+
+
+def test_what_prepare_would_say_is_found():
+    error, warning = checks.predicted("a", "firewall", "no", ["beware"])
+    assert (error.severity, warning.severity) == ("error", "warning")
+    assert "no" in error.problem
+    assert "beware" in warning.problem

@@ -1,0 +1,597 @@
+# Copyright (c) 2026 The edgeops.k3s_network authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._probe_plan.plan import (
+    CLOSED,
+    CONTROLLER,
+    OPEN,
+    Expectation,
+)
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._report.evaluate import (
+    Seen,
+    build,
+)
+from ansible_collections.edgeops.k3s_network.tests.unit.support.factories import (
+    row,
+    topology,
+)
+
+# DESIGN's report format.
+CHECK_KEYS = {
+    "source", "destination", "address", "port", "protocol", "rule", "expected", "observed", "ok",
+    "detail",
+}  # fmt: skip
+SUMMARY_KEYS = {
+    "expected_open", "open", "blocked", "expected_closed", "closed", "unexpectedly_open",
+}  # fmt: skip
+OBSERVED = {"open", "refused", "rejected", "timeout", "unreachable", "wrong_host", "error"}
+SERVER = "192.0.2.11"
+ROWS = [
+    row(6443, name="api"),
+    row(8472, name="vxlan", protocol="udp"),
+    row(443, name="https", source=["external"]),
+    row(10000, 30000, name="data"),
+]
+CLUSTER = topology(rows=ROWS, external_clients=["client1"])
+
+
+def expectation(
+    ports=(6443,), expected=OPEN, rule="api", protocol="tcp", source="agent1", size=None
+):
+    return Expectation(
+        source=source,
+        destination="server1",
+        address=SERVER,
+        protocol=protocol,
+        rule=rule,
+        expected=expected,
+        ports=list(ports),
+        size=size or len(ports),
+    )
+
+
+def probed(*runs, protocol="tcp", sources=None):
+    """Return what port_probe returns, for runs of (first, last, observed, detail)."""
+    results = [
+        {
+            "address": SERVER,
+            "protocol": protocol,
+            "first": first,
+            "last": last,
+            "observed": observed,
+            "detail": detail,
+        }
+        for first, last, observed, detail in runs
+    ]
+    return {"results": results, "sources": sources or {}}
+
+
+def listening(*busy, witnessed=False):
+    """Return what port_listener returns, for busy (protocol, port)."""
+    entries = [{"address": SERVER, "protocol": protocol, "port": port} for protocol, port in busy]
+    return {"busy": entries, "witnessed": entries if witnessed else [], "processes": []}
+
+
+def judged(
+    observed,
+    detail="",
+    expected=OPEN,
+    mode="auto",
+    busy=(),
+    protocol="tcp",
+    cluster=CLUSTER,
+    witnessed=False,
+):
+    """Return the check of one port that was observed so."""
+    rule = "api" if protocol == "tcp" else "vxlan"
+    port = 6443 if protocol == "tcp" else 8472
+    listeners = {"server1": listening(*busy, witnessed=witnessed)}
+    if mode == "live" and not busy:
+        listeners = {}
+    seen = Seen(
+        {"agent1": probed((port, port, observed, detail), protocol=protocol)}, listeners, mode
+    )
+    wanted = expectation([port], expected, rule, protocol)
+    (check,) = build(cluster, [wanted], seen)["checks"]
+    return check
+
+
+# What is expected open
+
+
+def test_an_answer_with_the_token_is_open():
+    check = judged("open")
+    assert (check["observed"], check["ok"], check["detail"]) == ("open", True, "")
+
+
+@pytest.mark.parametrize(
+    ("observed", "said", "parts"),
+    [
+        ("refused", "", ["the path is open", "server1 refuses"]),
+        ("rejected", "", ["server1's firewall rejects it", "k3s-from-nodes", "prepare"]),
+        ("rejected", f"ICMP x from {SERVER}", [f"(ICMP x from {SERVER})", "k3s-from-nodes"]),
+        ("rejected", "ICMP x from 192.0.2.1", ["a firewall at 192.0.2.1, on the way to server1"]),
+        ("rejected", "ICMP x from 192.0.2.21", ["a firewall at 192.0.2.21 (agent1)"]),
+        ("timeout", "", ["no answer", "server1", "drops it", "k3s-from-nodes"]),
+        ("unreachable", "no answer to ARP", ["agent1 can't reach 192.0.2.11 (no answer to ARP)"]),
+        ("error", "on the source: no free files", ["on agent1: no free files"]),
+    ],
+)
+def test_a_blocked_port_fails_and_says_what_to_do(observed, said, parts):
+    check = judged(observed, said)
+    assert (check["observed"], check["ok"]) == (observed, False)
+    for part in parts:
+        assert part in check["detail"]
+
+
+def test_an_mtu_hole_is_a_timeout_that_says_what_to_do():
+    check = judged("mtu_hole", "none of more than 1400 bytes", protocol="udp")
+    assert (check["observed"], check["ok"]) == ("timeout", False)
+    assert check["detail"].startswith("none of more than 1400 bytes; give the NICs of agent1 and")
+    assert "firewall" not in check["detail"]
+
+
+def test_what_else_is_known_of_a_silent_port_is_told():
+    assert judged("timeout", "an MTU hole", protocol="udp")["detail"].endswith("; an MTU hole")
+
+
+def test_another_host_that_answers_is_named():
+    check = judged("wrong_host", "agent9")
+    assert (check["observed"], check["ok"]) == ("wrong_host", False)
+    assert "agent9 answered instead of server1" in check["detail"]
+
+
+def test_another_port_that_answers_is_named():
+    check = judged("wrong_host", "server1's port 9501")
+    assert (check["observed"], check["ok"]) == ("wrong_host", False)
+    assert "server1's port 9501 answered instead: a NAT on server1" in check["detail"]
+
+
+@pytest.mark.parametrize("mode", ["auto", "live"])
+@pytest.mark.parametrize("expected", [OPEN, CLOSED])
+def test_a_service_that_listens_elsewhere_is_named(mode, expected):
+    place = {"address": SERVER, "protocol": "tcp", "port": 6443, "held_at": ["127.0.0.1"]}
+    seen = Seen(
+        {"agent1": probed((6443, 6443, "refused", ""))},
+        {"server1": {**listening(), "elsewhere": [place]}},
+        mode,
+    )
+    (check,) = build(CLUSTER, [expectation(expected=expected)], seen)["checks"]
+    assert (check["observed"], check["ok"]) == ("refused", False)
+    assert "the path is open" in check["detail"]
+    if expected == OPEN:
+        assert "listens on 127.0.0.1 alone: have it listen on 192.0.2.11" in check["detail"]
+
+
+def test_an_answer_without_our_token_is_another_host_where_ours_listens():
+    check = judged("accepted")
+    assert (check["observed"], check["ok"]) == ("wrong_host", False)
+    assert "another host with this address, or a NAT" in check["detail"]
+
+
+def test_a_datagram_that_comes_back_as_it_was_is_another_host_where_ours_listens():
+    check = judged("accepted", "it sent back what it got", protocol="udp")
+    assert (check["observed"], check["ok"]) == ("wrong_host", False)
+
+
+def test_without_restriction_the_zone_is_named_as_the_one_to_mend():
+    check = judged("timeout", cluster={**CLUSTER, "restrict_sources": False})
+    assert "zone of its cluster interface" in check["detail"]
+
+
+def test_a_client_outside_is_pointed_to_the_policy_for_clients():
+    wanted = expectation([443], rule="https", source="client1")
+    seen = Seen({"client1": probed((443, 443, "timeout", ""))}, {"server1": listening()}, "auto")
+    assert "k3s-from-clients" in build(CLUSTER, [wanted], seen)["checks"][0]["detail"]
+
+
+# Ports that another process holds
+
+
+def test_live_a_service_that_accepts_is_open():
+    check = judged("accepted", mode="live")
+    assert (check["observed"], check["ok"]) == ("open", True)
+    assert "a service answered" in check["detail"]
+
+
+def test_live_a_port_that_nobody_holds_is_refused():
+    check = judged("refused", mode="live")
+    assert (check["observed"], check["ok"]) == ("refused", False)
+    assert "nobody listens on server1: start the service" in check["detail"]
+
+
+def test_auto_a_busy_port_is_answered_by_its_service():
+    check = judged("accepted", mode="auto", busy=[("tcp", 6443)])
+    assert (check["observed"], check["ok"]) == ("open", True)
+
+
+@pytest.mark.parametrize("observed", ["accepted", "timeout", "refused"])
+def test_listen_a_busy_port_is_an_error_that_names_the_remedy(observed):
+    check = judged(observed, mode="listen", busy=[("tcp", 6443)])
+    assert (check["observed"], check["ok"]) == ("error", False)
+    assert "stop it, or set k3s_connectivity_mode to auto" in check["detail"]
+
+
+@pytest.mark.parametrize("mode", ["auto", "live"])
+def test_silence_of_a_udp_service_proves_nothing(mode):
+    check = judged("timeout", mode=mode, busy=[("udp", 8472)], protocol="udp")
+    assert (check["observed"], check["ok"]) == ("error", False)
+    assert "a silent UDP port proves nothing" in check["detail"]
+
+
+def test_a_udp_service_that_only_echoes_proves_nothing():
+    check = judged("accepted", "it sent back what it got", busy=[("udp", 8472)], protocol="udp")
+    assert (check["observed"], check["ok"]) == ("error", False)
+    assert "which proves nothing" in check["detail"]
+
+
+def test_a_udp_service_that_speaks_is_open():
+    check = judged("accepted", busy=[("udp", 8472)], protocol="udp")
+    assert (check["observed"], check["ok"]) == ("open", True)
+    assert check["detail"] == "a service answered (over UDP), not our listener"
+
+
+@pytest.mark.parametrize("mode", ["auto", "live"])
+def test_a_busy_udp_port_is_proved_through_the_overlay(mode):
+    check = judged("open", "through the overlay", mode=mode, busy=[("udp", 8472)], protocol="udp")
+    assert (check["observed"], check["ok"]) == ("open", True)
+    assert check["detail"] == "through the overlay"
+
+
+@pytest.mark.parametrize("mode", ["auto", "live"])
+def test_a_silent_overlay_is_a_timeout_that_names_both_firewalls(mode):
+    said = "through the overlay: 10.42.1.0 did not answer"
+    check = judged("overlay_silent", said, mode=mode, busy=[("udp", 8472)], protocol="udp")
+    assert (check["observed"], check["ok"]) == ("timeout", False)
+    for part in (said, "server1", "agent1", "k3s-from-nodes"):
+        assert part in check["detail"]
+
+
+def test_a_silent_overlay_is_the_sources_fault_where_its_own_firewall_rejects():
+    back = {**probed((8472, 8472, "rejected", ""), protocol="udp")}
+    back["results"][0]["address"] = "192.0.2.21"
+    probes = {
+        "agent1": probed((8472, 8472, "overlay_silent", "through it"), protocol="udp"),
+        "server1": back,
+    }
+    seen = Seen(probes, {"server1": listening(("udp", 8472))}, "auto")
+    wanted = expectation([8472], OPEN, "vxlan", "udp")
+    (check,) = build(CLUSTER, [wanted], seen)["checks"]
+    assert (check["observed"], check["ok"]) == ("timeout", False)
+    assert "agent1's own firewall rejects what comes back, as server1 has found" in check["detail"]
+
+
+def test_a_busy_udp_port_on_a_narrow_path_tells_of_both():
+    check = judged("timeout", "an MTU hole", busy=[("udp", 8472)], protocol="udp")
+    assert "proves nothing" in check["detail"]
+    assert check["detail"].endswith("; an MTU hole")
+
+
+def test_silence_of_our_own_udp_listener_is_a_timeout():
+    check = judged("timeout", protocol="udp")
+    assert (check["observed"], check["ok"]) == ("timeout", False)
+
+
+def test_a_port_is_busy_only_with_its_protocol():
+    assert judged("timeout", busy=[("tcp", 8472)], protocol="udp")["observed"] == "timeout"
+
+
+@pytest.mark.parametrize("mode", ["auto", "live"])
+@pytest.mark.parametrize(
+    ("observed", "expected", "ok"),
+    [
+        ("open", OPEN, True),
+        ("timeout", OPEN, False),
+        ("rejected", OPEN, False),
+        ("open", CLOSED, False),
+        ("timeout", CLOSED, True),
+        ("refused", CLOSED, True),
+    ],
+)
+def test_a_witness_makes_of_a_held_udp_port_one_like_others(mode, observed, expected, ok):
+    held = [("udp", 8472)]
+    check = judged(
+        observed, expected=expected, mode=mode, busy=held, protocol="udp", witnessed=True
+    )
+    assert (check["observed"], check["ok"]) == (observed, ok)
+
+
+def test_a_silent_overlay_behind_an_open_port_is_told_apart():
+    said = "through the overlay: 10.42.1.0 did not answer, though the port itself is open"
+    check = judged("overlay_silent", said, busy=[("udp", 8472)], protocol="udp", witnessed=True)
+    assert (check["observed"], check["ok"]) == ("timeout", False)
+    assert f"no answer {said}: on agent1, its firewalld policy k3s-from-nodes" in check["detail"]
+
+
+# What is expected closed
+
+
+@pytest.mark.parametrize("observed", ["timeout", "rejected", "unreachable", "refused"])
+def test_what_is_kept_out_is_closed(observed):
+    check = judged(observed, expected=CLOSED)
+    assert (check["observed"], check["ok"]) == (observed, True)
+
+
+@pytest.mark.parametrize(("observed", "reported"), [("open", "open"), ("accepted", "wrong_host")])
+def test_what_is_let_in_though_no_row_admits_it_fails(observed, reported):
+    check = judged(observed, expected=CLOSED)
+    assert (check["observed"], check["ok"]) == (reported, False)
+    assert "open to agent1, which no row admits" in check["detail"]
+    assert "server1" in check["detail"]
+
+
+def test_a_refusal_shows_an_open_path_where_nobody_of_ours_listens():
+    check = judged("refused", expected=CLOSED, mode="live")
+    assert (check["observed"], check["ok"]) == ("refused", False)
+    assert "the path is open, though nobody listens" in check["detail"]
+
+
+def test_a_port_that_answers_small_packets_is_not_closed():
+    check = judged("mtu_hole", expected=CLOSED, protocol="udp")
+    assert (check["observed"], check["ok"]) == ("open", False)
+    assert "which no row admits" in check["detail"]
+
+
+def test_an_error_proves_nothing_closed():
+    assert not judged("error", expected=CLOSED)["ok"]
+
+
+# Trouble with the listeners
+
+
+def with_listeners(observed, listeners, ended=(), expected=OPEN, mode="auto", protocol="tcp"):
+    """Return the check of one port where the destination said so of its listeners."""
+    rule, port = ("api", 6443) if protocol == "tcp" else ("vxlan", 8472)
+    probes = {
+        "agent1": probed((port, port, observed, ""), protocol=protocol),
+        "server1": {**probed(), "ended": list(ended)},
+    }
+    seen = Seen(probes, {"server1": listeners}, mode)
+    (check,) = build(CLUSTER, [expectation([port], expected, rule, protocol)], seen)["checks"]
+    return check
+
+
+@pytest.mark.parametrize("expected", [OPEN, CLOSED])
+@pytest.mark.parametrize("observed", ["refused", "accepted"])
+def test_a_listener_that_has_ended_is_named(observed, expected):
+    check = with_listeners(observed, listening(), [4711], expected)
+    assert (check["observed"], check["ok"]) == ("error", False)
+    assert "the listener of server1 has ended" in check["detail"]
+
+
+@pytest.mark.parametrize("observed", ["open", "timeout", "rejected"])
+def test_a_listener_that_has_ended_does_not_hide_a_firewall(observed):
+    assert with_listeners(observed, listening(), [4711])["observed"] == observed
+
+
+@pytest.mark.parametrize("expected", [OPEN, CLOSED])
+@pytest.mark.parametrize(
+    ("listeners", "ended", "said"),
+    [(listening(), [4711], "has ended"), (None, [], "has started no listeners")],
+)
+def test_silence_over_udp_proves_nothing_where_nobody_listens(listeners, ended, said, expected):
+    check = with_listeners("timeout", listeners, ended, expected, protocol="udp")
+    assert (check["observed"], check["ok"]) == ("error", False)
+    assert said in check["detail"]
+
+
+def test_a_service_answers_though_a_listener_has_ended():
+    assert with_listeners("accepted", listening(("tcp", 6443)), [4711])["observed"] == "open"
+
+
+@pytest.mark.parametrize("listeners", [None, {"failed": True, "msg": "no memory"}])
+def test_a_node_without_listeners_is_named(listeners):
+    check = with_listeners("refused", listeners)
+    assert (check["observed"], check["ok"]) == ("error", False)
+    assert "server1 has started no listeners" in check["detail"]
+    assert with_listeners("timeout", listeners)["observed"] == "timeout"
+    assert with_listeners("refused", listeners, mode="live")["observed"] == "refused"
+
+
+@pytest.mark.parametrize("expected", [OPEN, CLOSED])
+@pytest.mark.parametrize("observed", ["refused", "timeout", "unreachable"])
+def test_a_port_that_the_destination_could_not_have_is_named(observed, expected):
+    trouble = {
+        "address": SERVER,
+        "protocol": "tcp",
+        "first": 6000,
+        "last": 7000,
+        "detail": "it does not have the address",
+    }
+    check = with_listeners(observed, {**listening(), "troubles": [trouble]}, (), expected)
+    assert (check["observed"], check["ok"]) == ("error", False)
+    assert check["detail"] == "server1 can't listen there: it does not have the address"
+    for other in ({"last": 6400}, {"protocol": "udp"}, {"address": "192.0.2.99"}):
+        listeners = {**listening(), "troubles": [{**trouble, **other}]}
+        assert with_listeners(observed, listeners)["observed"] == observed
+
+
+# Duplicate addresses
+
+
+def with_duplicates(observed, of, expected=OPEN):
+    """Return the check of one port where a node has found its address taken."""
+    probes = {
+        "agent1": probed((6443, 6443, observed, ""), sources={SERVER: "192.0.2.21"}),
+        "server1": probed(),
+    }
+    address = {"server1": SERVER, "agent1": "192.0.2.21"}[of]
+    probes[of]["duplicates"] = {address: ["52:54:00:12:34:56"]}
+    seen = Seen(probes, {"server1": listening()}, "auto")
+    (check,) = build(CLUSTER, [expectation(expected=expected)], seen)["checks"]
+    return check
+
+
+@pytest.mark.parametrize("observed", ["open", "refused", "rejected", "timeout", "accepted"])
+def test_an_address_that_another_host_has_as_well_is_the_wrong_host(observed):
+    check = with_duplicates(observed, "server1")
+    assert (check["observed"], check["ok"]) == ("wrong_host", False)
+    assert f"another host has {SERVER} of server1 as well (its NIC is 52:54" in check["detail"]
+
+
+def test_what_is_closed_is_closed_though_another_host_has_the_address():
+    check = with_duplicates("rejected", "server1", CLOSED)
+    assert (check["observed"], check["ok"]) == ("rejected", True)
+
+
+@pytest.mark.parametrize(
+    ("observed", "reported"),
+    [("timeout", "timeout"), ("accepted", "wrong_host"), ("mtu_hole", "timeout")],
+)
+def test_a_source_whose_address_another_host_has_loses_answers(observed, reported):
+    check = with_duplicates(observed, "agent1")
+    assert (check["observed"], check["ok"]) == (reported, False)
+    assert "may get lost, since another host has 192.0.2.21 of agent1" in check["detail"]
+
+
+def test_a_source_that_got_its_answer_did_not_lose_it():
+    assert with_duplicates("open", "agent1")["ok"] is True
+
+
+# External sources
+
+
+HTTPS = expectation([443], rule="https", source=CONTROLLER)
+FEW = {**CLUSTER, "external_sources": ["198.51.100.0/24"]}
+
+
+def seen_from(address, observed="timeout"):
+    probes = {CONTROLLER: probed((443, 443, observed, ""), sources={SERVER: address})}
+    return Seen(probes, {"server1": listening()}, "auto")
+
+
+def test_a_client_that_the_row_does_not_admit_expects_it_closed():
+    (check,) = build(FEW, [HTTPS], seen_from("203.0.113.5"))["checks"]
+    assert (check["expected"], check["ok"]) == (CLOSED, True)
+    (check,) = build(FEW, [HTTPS], seen_from("203.0.113.5", "open"))["checks"]
+    assert (check["expected"], check["ok"]) == (CLOSED, False)
+
+
+def test_a_client_that_the_row_admits_expects_it_open():
+    (check,) = build(FEW, [HTTPS], seen_from("198.51.100.5", "open"))["checks"]
+    assert (check["expected"], check["ok"]) == (OPEN, True)
+
+
+def test_a_client_of_unknown_address_expects_it_open():
+    (check,) = build(FEW, [HTTPS], seen_from(None, "open"))["checks"]
+    assert check["expected"] == OPEN
+
+
+def test_a_client_of_the_other_family_is_not_admitted():
+    (check,) = build(FEW, [HTTPS], seen_from("2001:db8::5"))["checks"]
+    assert check["expected"] == CLOSED
+
+
+def test_external_sources_do_not_concern_nodes():
+    seen = Seen({"agent1": probed((6443, 6443, "open", ""))}, {"server1": listening()}, "auto")
+    (check,) = build(FEW, [expectation()], seen)["checks"]
+    assert (check["expected"], check["ok"]) == (OPEN, True)
+
+
+def test_a_plain_port_of_another_row_is_open_to_any_client():
+    # 9095 is a plain port of the zone already, so the client's row can not narrow it.
+    rows = [row(9095, name="kafka"), row(9095, name="external-kafka", source=["external"])]
+    cluster = {**FEW, "rows": rows, "restrict_sources": False}
+    probes = {CONTROLLER: probed((9095, 9095, "open", ""), sources={SERVER: "203.0.113.5"})}
+    seen = Seen(probes, {"server1": listening()}, "auto")
+    wanted = expectation([9095], rule="external-kafka", source=CONTROLLER)
+    assert build(cluster, [wanted], seen)["ok"]
+
+
+# The report as a whole
+
+
+def mixed_report():
+    probes = {
+        "agent1": probed(
+            (6443, 6443, "open", ""),
+            (10000, 10002, "open", ""),
+            (10003, 10004, "timeout", ""),
+            (10005, 30000, "open", ""),
+        )
+    }
+    wanted = [
+        expectation(),
+        expectation([10000, 10001, 10002, 10003, 10004, 30000], rule="data"),
+        expectation([443], CLOSED, "https"),
+        expectation([6443], CLOSED),
+    ]
+    return build(CLUSTER, wanted, Seen(probes, {"server1": listening()}, "auto"))
+
+
+def test_the_keys_are_those_of_the_design():
+    report = mixed_report()
+    assert set(report) == {"ok", "summary", "checks"}
+    assert set(report["summary"]) == SUMMARY_KEYS
+    for check in report["checks"]:
+        assert set(check) == CHECK_KEYS
+        assert check["observed"] in OBSERVED
+        assert isinstance(check["port"], str)
+
+
+def test_neighbours_with_one_outcome_are_one_check():
+    ports = [check["port"] for check in mixed_report()["checks"] if check["rule"] == "data"]
+    assert ports == ["10000-10002", "10003-10004", "30000"]
+
+
+@pytest.mark.parametrize("blocked", [False, True])
+def test_a_sample_says_how_many_ports_it_stands_for(blocked):
+    middle = "timeout" if blocked else "open"
+    probes = {
+        "agent1": probed(
+            (10000, 10000, "open", ""), (10500, 10500, middle, ""), (30000, 30000, "open", "")
+        )
+    }
+    wanted = expectation([10000, 10500, 30000], rule="data", size=20001)
+    report = build(CLUSTER, [wanted], Seen(probes, {"server1": listening()}, "auto"))
+    ports = [check["port"] for check in report["checks"]]
+    assert ports == (["10000", "10500", "30000"] if blocked else ["10000-30000"])
+    for check in report["checks"]:
+        assert check["detail"].endswith("3 of 20001 ports probed")
+
+
+def test_ports_of_other_rows_between_neighbours_are_said_not_to_be_probed():
+    probes = {"agent1": probed((10, 12, "timeout", ""))}
+    report = build(
+        CLUSTER, [expectation([10, 12], CLOSED)], Seen(probes, {"server1": listening()}, "auto")
+    )
+    (check,) = report["checks"]
+    assert (check["port"], check["detail"]) == ("10-12", "2 of 3 ports probed")
+
+
+def test_the_summary_adds_up():
+    report = mixed_report()
+    summary = report["summary"]
+    assert summary["expected_open"] == summary["open"] + summary["blocked"] == 4
+    assert summary["expected_closed"] == summary["closed"] + summary["unexpectedly_open"] == 2
+    assert summary["expected_open"] + summary["expected_closed"] == len(report["checks"])
+    assert report["ok"] is False
+
+
+def test_a_report_without_failures_is_ok():
+    seen = Seen({"agent1": probed((6443, 6443, "open", ""))}, {"server1": listening()}, "auto")
+    assert build(CLUSTER, [expectation()], seen)["ok"] is True
+
+
+def test_no_checks_prove_nothing_in_a_cluster_of_several_nodes():
+    report = build(CLUSTER, [], Seen({}, {}, "auto"))
+    assert report["ok"] is False
+
+
+@pytest.mark.parametrize("result", [None, {"failed": True, "msg": "unreachable"}])
+def test_a_source_that_did_not_report_is_an_error(result):
+    seen = Seen({"agent1": result}, {"server1": listening()}, "auto")
+    (check,) = build(CLUSTER, [expectation()], seen)["checks"]
+    assert (check["observed"], check["ok"]) == ("error", False)
+    assert "did not report" in check["detail"]
+
+
+def test_a_port_that_the_source_left_out_is_an_error():
+    seen = Seen({"agent1": probed((6444, 6500, "open", ""))}, {"server1": listening()}, "auto")
+    (check,) = build(CLUSTER, [expectation()], seen)["checks"]
+    assert check["observed"] == "error"
+    assert "did not probe this port" in check["detail"]

@@ -1,0 +1,138 @@
+# Copyright (c) 2026 The edgeops.k3s_network authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Makes the inputs of the tests; each test states only what matters to it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology.model import (
+    OVERLAY_INTERFACES,
+    Host,
+    Node,
+    Row,
+    Settings,
+    Topology,
+)
+
+COLLECTION = Path(__file__).parents[3]
+BOTH = ("server", "agent")
+
+
+def role_defaults(role: str) -> dict:
+    """Return the defaults of a role of this collection."""
+    text = (COLLECTION / "roles" / role / "defaults" / "main.yml").read_text(encoding="utf-8")
+    return yaml.safe_load(text)
+
+
+def default_ports() -> list[dict]:
+    """Return the table of ports that the collection ships."""
+    return role_defaults("k3s_topology")["k3s_topology_ports"]
+
+
+def entry(name="api", port=6443, protocol="tcp", source=BOTH, destination=BOTH, **others) -> dict:
+    """Return a row as a user writes it."""
+    return {
+        "name": name,
+        "port": port,
+        "protocol": protocol,
+        "source": list(source),
+        "destination": list(destination),
+        **others,
+    }
+
+
+def row(first, last=None, name="", protocol="tcp", source=BOTH, destination=BOTH) -> Row:
+    """Return a row as the topology holds it."""
+    last = first if last is None else last
+    return Row(
+        name=name or f"{protocol}-{first}-{last}-{'-'.join(source)}",
+        first=first,
+        last=last,
+        protocol=protocol,
+        source=list(source),
+        destination=list(destination),
+        purpose="",
+    )
+
+
+def default_rows() -> list[Row]:
+    """Return the rows of the table that the collection ships."""
+    return [
+        row(
+            *map(int, str(one["port"]).split("-")),
+            name=one["name"],
+            protocol=one["protocol"],
+            source=one["source"],
+            destination=one["destination"],
+        )
+        for one in default_ports()
+    ]
+
+
+def node(name="server1", group="server", address="192.0.2.11", **others) -> Node:
+    """Return a node with one NIC, which serves clusters and clients."""
+    return Node(
+        **{
+            "name": name,
+            "group": group,
+            "mode": "shared",
+            "address": address,
+            "cluster_interface": "eth0",
+            "external_interface": "eth0",
+            "external_address": address,
+            "overlay_interfaces": list(OVERLAY_INTERFACES),
+            **others,
+        }
+    )
+
+
+def segregated(name="server1", group="server", number=11) -> Node:
+    """Return a node with a NIC for the cluster and one for clients."""
+    return node(
+        name,
+        group,
+        f"192.0.2.{number}",
+        mode="segregated",
+        external_interface="eth1",
+        external_address=f"198.51.100.{number}",
+    )
+
+
+def topology(nodes=None, rows=None, **others) -> Topology:
+    """Return a cluster of a server and an agent."""
+    if nodes is None:
+        nodes = [node(), node("agent1", "agent", "192.0.2.21")]
+    return Topology(
+        **{
+            "nodes": list(nodes),
+            "rows": [row(6443)] if rows is None else list(rows),
+            "pod_cidr": "10.42.0.0/16",
+            "service_cidr": "10.43.0.0/16",
+            "restrict_sources": True,
+            "external_sources": [],
+            "external_clients": [],
+            **others,
+        }
+    )
+
+
+def settings(**others) -> Settings:
+    """Return what holds for a whole cluster, with one row."""
+    return Settings(
+        **{
+            "pod_cidr": "10.42.0.0/16",
+            "service_cidr": "10.43.0.0/16",
+            "ports": [entry()],
+            **others,
+        }
+    )
+
+
+def host(name="server1", group="server", **others) -> Host:
+    """Return a host with one NIC."""
+    interfaces = {"eth0": ["192.0.2.11/24"]}
+    return Host(**{"name": name, "group": group, "interfaces": interfaces, **others})

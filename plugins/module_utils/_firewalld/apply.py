@@ -35,7 +35,7 @@ from .conditions import (
     shadowing_zones,
 )
 from .dbus import FirewalldError, files_of
-from .plan import (
+from .model import (
     BINDING,
     IPSET,
     POLICY,
@@ -46,16 +46,10 @@ from .plan import (
     Record,
     State,
     Target,
-    changes,
-    conflicts,
-    left_policies,
     owned_keys,
-    printable,
-    runtime_changes,
-    target_absent,
-    target_present,
-    unbound_interfaces,
 )
+from .obstacles import conflicts, left_policies, unbound_interfaces
+from .plan import changes, printable, runtime_changes, target_absent, target_present
 from .read import Wanted, read_state, wanted_keys
 from .reload import Others
 from .repair import broken_objects, wait_until_forgotten

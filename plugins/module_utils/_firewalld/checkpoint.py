@@ -13,7 +13,7 @@ from typing import Any, Optional
 
 from .._host.files import FileCopy, make_directory, write_file
 from .._rollback.checkpoint import Store
-from .plan import Objects, Record
+from .model import Objects, Record
 from .reload import Others
 
 

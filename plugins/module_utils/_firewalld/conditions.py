@@ -9,14 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from .plan import (
-    Key,
-    Record,
-    State,
-    Target,
-    addresses_named,
-    overlaps,
-)
+from .model import Key, Record, State, Target
+from .plan import addresses_named, overlaps
 
 _NAME_PREFIX = "k3s-"
 

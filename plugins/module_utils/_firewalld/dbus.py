@@ -20,19 +20,8 @@ from typing import Any, Optional
 
 from .._host.networkmanager import NetworkManager, Profile
 from .iptables import Iptables
-from .plan import (
-    BINDING,
-    IPSET,
-    POLICY,
-    PORTS,
-    RUNTIME_KEYS,
-    ZONE,
-    Change,
-    Key,
-    Objects,
-    Settings,
-    overlaps,
-)
+from .model import BINDING, IPSET, POLICY, PORTS, RUNTIME_KEYS, ZONE, Change, Key, Objects, Settings
+from .plan import overlaps
 from .reload import Direct, Others, would_flush_iptables
 from .values import (
     DESCRIPTION,

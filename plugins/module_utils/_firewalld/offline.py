@@ -22,16 +22,7 @@ from .dbus import (
     files_of,
     written_files,
 )
-from .plan import (
-    BINDING,
-    IPSET,
-    POLICY,
-    PORTS,
-    ZONE,
-    Change,
-    Key,
-    Settings,
-)
+from .model import BINDING, IPSET, POLICY, PORTS, ZONE, Change, Key, Settings
 from .reload import Direct, Others
 from .values import (
     DESCRIPTION,

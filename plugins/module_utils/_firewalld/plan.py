@@ -2,235 +2,41 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""From what a node's firewalld holds and what it shall hold to the changes. Pure functions.
-
-A node's state is a flat mapping from (kind, name) to normal settings, once for the permanent
-configuration and once for the running one, so that both are compared by one function.
-"""
+"""From what a node's firewalld holds and what it shall hold to the changes. Pure functions."""
 
 from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Optional
 
 from .. import _ports
-from .._host.networkmanager import Profile
-
-IPSET = "ipset"
-ZONE = "zone"
-POLICY = "policy"
-BINDING = "binding"
-"""An interface's zone: settings are C({"zone": name}), an empty name where it has none."""
-PORTS = "ports"
-"""The plain ports of a zone of the user's: settings are C({"ports": ["6443/tcp", ...]})."""
-
-Key = tuple[str, str]
-Settings = dict[str, Any]
-Objects = dict[Key, Settings]
-
-# What firewalld can change in a running object; the rest (target, priority, an ipset's type)
-# takes effect by a reload.
-RUNTIME_KEYS = frozenset(
-    "egress_zones entries forward forward_ports icmp_block_inversion icmp_blocks ingress_zones "
-    "interfaces masquerade ports protocols rich_rules rules_str services source_ports zone".split()
+from .model import (
+    BINDING,
+    IPSET,
+    OWNED_KINDS,
+    POLICY,
+    PORTS,
+    RUNTIME_KEYS,
+    ZONE,
+    AddedPorts,
+    Change,
+    Former,
+    Key,
+    Objects,
+    Record,
+    Settings,
+    State,
+    Target,
+    owned_keys,
 )
+
 # An object exists before another refers to it, and goes after it.
 _CREATION_ORDER = (IPSET, ZONE, PORTS, BINDING, POLICY)
-_OWNED_KINDS = (IPSET, ZONE, POLICY)
 _IPSET_OF_RULE = re.compile(r'source ipset="([^"]+)"')
 _ADDRESS_OF_RULE = re.compile(r'source address="([^"]+)"')
 _POLICY_TARGET = "CONTINUE"
-
-
-@dataclass(frozen=True)
-class Former:
-    """How an interface was bound before it came into a zone of ours."""
-
-    permanent: str
-    runtime: str
-    profile: Optional[Profile] = None
-    """NetworkManager's file that held the permanent binding, if one did."""
-
-
-@dataclass(frozen=True)
-class AddedPorts:
-    """What we added to the plain ports of a zone of the user's, and what stood there."""
-
-    added: Sequence[str]
-    before: Sequence[str]
-    builtin: Optional[Settings] = None
-    """The zone's settings where it was the distribution's own, without a file under /etc."""
-
-
-@dataclass(frozen=True)
-class Record:
-    """What this collection created and changed, to restore the host; kept on the node.
-
-    An object belongs to this collection only if it is listed here; its name proves nothing.
-    """
-
-    bindings: Mapping[str, Former] = field(default_factory=dict)
-    ports: Mapping[str, AddedPorts] = field(default_factory=dict)
-    objects: frozenset[Key] = frozenset()
-    """The ipsets, zones and policies that this collection created."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return a form that JSON holds."""
-        return {
-            "objects": [list(key) for key in sorted(self.objects)],
-            "bindings": {
-                name: {
-                    "permanent": former.permanent,
-                    "runtime": former.runtime,
-                    "profile": former.profile.to_dict() if former.profile else None,
-                }
-                for name, former in self.bindings.items()
-            },
-            "ports": {
-                zone: {
-                    "added": list(added.added),
-                    "before": list(added.before),
-                    "builtin": added.builtin,
-                }
-                for zone, added in self.ports.items()
-            },
-        }
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Record:
-        """Read the form of to_dict(). Raises KeyError, TypeError or ValueError if it is another."""
-        _check(data)
-        return cls(
-            bindings={
-                name: Former(
-                    permanent=former["permanent"],
-                    runtime=former["runtime"],
-                    profile=Profile.from_dict(former["profile"]) if former["profile"] else None,
-                )
-                for name, former in data["bindings"].items()
-            },
-            ports={zone: AddedPorts(**added) for zone, added in data["ports"].items()},
-            objects=frozenset((kind, name) for kind, name in data["objects"]),
-        )
-
-    def union(self, later: Record) -> Record:
-        """Return a record that covers this state, the later one, and every state in between."""
-        return Record(
-            bindings={**later.bindings, **self.bindings},
-            ports={**self.ports, **later.ports},
-            objects=self.objects | later.objects,
-        )
-
-
-def _check(data: Mapping[str, Any]) -> None:
-    """Raise TypeError or KeyError if the parts of a record are not of their types."""
-
-    def need(condition: bool, what: Any) -> None:
-        if not condition:
-            raise TypeError(f"unexpected value {str(what)[:80]}")
-
-    def need_ports(ports: Any) -> None:
-        need(isinstance(ports, list), ports)
-        for port in ports:
-            need(isinstance(port, str), port)
-            _ports.parse_port(port.partition("/")[0])
-
-    for key in data["objects"]:
-        need(isinstance(key, list) and len(key) == 2, key)
-        need(key[0] in _OWNED_KINDS and isinstance(key[1], str), key)
-    for former in data["bindings"].values():
-        need(isinstance(former["permanent"], str), former)
-        need(isinstance(former["runtime"], str), former)
-    for added in data["ports"].values():
-        need_ports(added["added"])
-        need_ports(added["before"])
-        need(isinstance(added.get("builtin"), (dict, type(None))), added)
-
-
-@dataclass(frozen=True)
-class State:
-    """What was read from a node."""
-
-    permanent: Objects
-    runtime: Objects
-    default_zone: str
-    permanent_keys: frozenset[Key] = frozenset()
-    """Every object of the permanent configuration, those of others included."""
-    zones: Mapping[str, Settings] = field(default_factory=dict)
-    """Permanent settings of the zones of the user's that hold an interface in question."""
-    running_zones: Mapping[str, Settings] = field(default_factory=dict)
-    """Their running settings."""
-    ends_early: bool = False
-    """Whether a zone's target drops or rejects before policies of positive priority are asked.
-
-    firewalld 0.9 does that; there our policies come before all zones.
-    """
-    sources: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """Sources of the user's zones in the runtime: addresses, networks, C(ipset:NAME)."""
-    taken: Mapping[str, str] = field(default_factory=dict)
-    """The user's zones that hold interfaces of the overlay and accept all packets, by interface."""
-    builtin_zones: frozenset[str] = frozenset()
-    foreign_policies: Mapping[str, set[str]] = field(default_factory=dict)
-    """The zones that each policy of others names."""
-    profiles: Mapping[str, Optional[Profile]] = field(default_factory=dict)
-    """NetworkManager's files that bind the interfaces in question."""
-
-
-@dataclass(frozen=True)
-class Target:
-    """What a node shall hold, and the record that goes with it."""
-
-    permanent: Objects
-    runtime: Objects
-    record: Record
-
-
-@dataclass(frozen=True)
-class Change:
-    """One step. C(before) is None for an object to create, C(after) for one to remove."""
-
-    key: Key
-    before: Optional[Settings]
-    after: Optional[Settings]
-
-    @property
-    def needs_reload(self) -> bool:
-        """Whether the running firewalld can take this change only by a reload."""
-        if self.before is None or self.after is None:
-            return True
-        names = set(self.before) | set(self.after)
-        changed = {name for name in names if self.before.get(name) != self.after.get(name)}
-        return not changed <= RUNTIME_KEYS
-
-
-def owned_keys(objects: Iterable[Key]) -> frozenset[Key]:
-    """Return the keys of objects that can be created and owned, not of bindings and ports."""
-    return frozenset(key for key in objects if key[0] in _OWNED_KINDS)
-
-
-def conflicts(state: State, target: Target, record: Record) -> list[Key]:
-    """Return objects that exist, were not created by us, and stand in the way of what we create.
-
-    One that equals what is wanted is adopted. An ipset that only the runtime has is a leftover of
-    an ipset that was deleted: firewalld cannot create one without the permanent configuration.
-    Zones and policies share their names.
-    """
-    other_kind = {ZONE: POLICY, POLICY: ZONE}
-    found = [
-        (other_kind[kind], name)
-        for kind, name in sorted(owned_keys(target.permanent))
-        if kind in other_kind and (other_kind[kind], name) in state.permanent_keys
-    ]
-    for key in sorted(owned_keys(target.permanent) - record.objects):
-        permanent, runtime = state.permanent.get(key), state.runtime.get(key)
-        if permanent is None and (runtime is None or key[0] == IPSET):
-            continue
-        if permanent != target.permanent[key] or runtime not in (None, target.runtime[key]):
-            found.append(key)
-    return found
 
 
 def target_present(
@@ -318,7 +124,7 @@ def changes(before: Objects, after: Objects) -> list[Change]:
         for key in sorted(key for key in after if key[0] == kind):
             if before.get(key) != after[key]:
                 steps.append(Change(key, before.get(key), after[key]))
-    for kind in reversed(_OWNED_KINDS):
+    for kind in reversed(OWNED_KINDS):
         for key in sorted(key for key in before if key[0] == kind):
             if key not in after:
                 steps.append(Change(key, before[key], None))
@@ -347,37 +153,6 @@ def users_zone(runtime: Objects, record: Record, interface: str) -> str:
         return record.bindings[interface].runtime
     zone = str(runtime.get((BINDING, interface), {}).get("zone", ""))
     return "" if (ZONE, zone) in record.objects else zone
-
-
-def unbound_interfaces(
-    state: State,
-    record: Record,
-    policies: Sequence[Mapping[str, Any]],
-    zones: Sequence[Mapping[str, Any]],
-) -> list[str]:
-    """Name interfaces that policies are for and that no zone lists.
-
-    Before 2.0, a policy for the default zone does not apply to an interface that is in it only
-    because no zone lists it.
-    """
-    held = {zone["interface"] for zone in zones}
-    named = {name for policy in policies for name in policy.get("ingress_interfaces") or ()}
-    return sorted(name for name in named - held if not users_zone(state.runtime, record, name))
-
-
-def references(objects: Objects, removed: Collection[Key]) -> list[str]:
-    """Name objects of others that name objects which are to be removed, with what they name."""
-    zones = {name for kind, name in removed if kind == ZONE}
-    ipsets = {name for kind, name in removed if kind == IPSET}
-    found = []
-    for (kind, name), settings in sorted(objects.items()):
-        named = zones & {*settings.get("ingress_zones", ()), *settings.get("egress_zones", ())}
-        for rule in (*settings.get("rules_str", ()), *settings.get("rich_rules", ())):
-            named |= ipsets & set(re.findall(r'ipset="([^"]+)"', rule))
-        named |= ipsets & {source.partition(":")[2] for source in settings.get("sources", ())}
-        if named:
-            found.append(f"{kind} {name} names {', '.join(sorted(named))}")
-    return found
 
 
 def printable(objects: Objects, keys: Sequence[Key]) -> dict[str, dict[str, Settings]]:
@@ -506,17 +281,6 @@ def _existing(state: State, former: Former) -> Former:
 
 def _builtin(state: State, zone: str) -> Optional[Settings]:
     return dict(state.zones[zone]) if zone in state.builtin_zones else None
-
-
-def left_policies(state: State, record: Record, zones: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Name the policies of others that would no longer apply to the NICs that zones of ours take.
-
-    A copy of a zone is no member of the policies that name the zone.
-    """
-    formers = {
-        users_zone(state.runtime, record, zone["interface"]) or state.default_zone for zone in zones
-    }
-    return sorted(name for name, named in state.foreign_policies.items() if formers & named)
 
 
 def _former(state: State, interface: str, ours: Collection[str]) -> Former:

@@ -11,7 +11,7 @@ from typing import Any, Optional, Protocol
 
 from .._host.networkmanager import Profile
 from .dbus import ActiveZones, FirewalldError
-from .plan import (
+from .model import (
     BINDING,
     IPSET,
     POLICY,
@@ -23,8 +23,8 @@ from .plan import (
     Settings,
     State,
     owned_keys,
-    users_zone,
 )
+from .plan import users_zone
 
 Wanted = Mapping[str, Sequence[Mapping[str, Any]]]
 """The lists ipsets, policies, zones, overlay_zones and interface_ports of the module."""

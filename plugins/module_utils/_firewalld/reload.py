@@ -15,15 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .plan import (
-    IPSET,
-    POLICY,
-    RUNTIME_KEYS,
-    ZONE,
-    Change,
-    Objects,
-    Settings,
-)
+from .model import IPSET, POLICY, RUNTIME_KEYS, ZONE, Change, Objects, Settings
 
 _IPSET_OF_RULE = re.compile(r'ipset="([^"]+)"')
 # What the running firewalld can be given back without a reload.

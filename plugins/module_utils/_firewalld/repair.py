@@ -12,7 +12,7 @@ import xml.etree.ElementTree
 from collections.abc import Callable, Collection
 
 from .dbus import files_of
-from .plan import Key
+from .model import Key
 
 # firewalld watches its files and forgets an object whose file is removed.
 _WATCH_SECONDS = 5.0

@@ -18,6 +18,7 @@ PARTS = (
     "_firewalld.dbus",
     "_firewalld.iptables",
     "_firewalld.iptables_rules",
+    "_firewalld.model",
     "_firewalld.offline",
     "_firewalld.plan",
     "_firewalld.read",

@@ -13,7 +13,7 @@ from typing import Optional, Protocol
 
 from .dbus import FirewalldError, is_customized
 from .iptables_rules import kubernetes_chains
-from .plan import (
+from .model import (
     BINDING,
     IPSET,
     POLICY,
@@ -25,10 +25,9 @@ from .plan import (
     Settings,
     State,
     Target,
-    changes,
-    references,
-    runtime_changes,
 )
+from .obstacles import references
+from .plan import changes, runtime_changes
 from .reload import Others, reload_conflicts
 from .ssh_admission import (
     Configuration,

@@ -30,7 +30,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Optional, Union
 
-from .plan import Settings
+from .model import Settings
 
 Match = Optional[bool]
 """None where what is given does not tell."""

@@ -8,12 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Optional
 
-from .plan import (
-    IPSET,
-    POLICY,
-    ZONE,
-    Settings,
-)
+from .model import IPSET, POLICY, ZONE, Settings
 
 DESCRIPTION = "Created and managed by the Ansible collection edgeops.k3s_network."
 # D-Bus types of the members of lists; the others are strings.

@@ -14,17 +14,8 @@ from .._host.files import restore_all, sync
 from .._host.networkmanager import NetworkManagerError, Profile
 from .checkpoint import Checkpoint
 from .dbus import FirewalldError
-from .plan import (
-    BINDING,
-    ZONE,
-    Change,
-    Key,
-    Objects,
-    Record,
-    changes,
-    owned_keys,
-    runtime_changes,
-)
+from .model import BINDING, ZONE, Change, Key, Objects, Record, owned_keys
+from .plan import changes, runtime_changes
 from .read import Readable, read_objects
 from .reload import (
     Direct,

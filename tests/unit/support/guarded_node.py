@@ -15,7 +15,7 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.che
     Checkpoint,
     CheckpointStore,
 )
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.plan import Record
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.model import Record
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._host.files import FileCopy
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._rollback.guard import (
     Guard,

@@ -23,7 +23,7 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld imp
 )
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.apply import ensure
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.dbus import Firewalld
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.plan import (
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.model import (
     Key,
     Settings,
 )

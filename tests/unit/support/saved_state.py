@@ -16,7 +16,7 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.app
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.checkpoint import (
     Checkpoint,
 )
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.plan import Record
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.model import Record
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.write import roll_back
 
 

@@ -17,7 +17,7 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.app
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.dbus import (
     FirewalldError,
 )
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.plan import (
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.model import (
     AddedPorts,
     Former,
     Record,

@@ -16,7 +16,7 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.che
     Checkpoint,
     CheckpointStore,
 )
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.plan import (
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.model import (
     IPSET,
     POLICY,
     ZONE,

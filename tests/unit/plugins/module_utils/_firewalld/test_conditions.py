@@ -10,7 +10,7 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.con
     left_objects,
     shadowing_zones,
 )
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.plan import (
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.model import (
     IPSET,
     ZONE,
     Former,

@@ -5,27 +5,30 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.plan import (
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.model import (
     BINDING,
     IPSET,
     POLICY,
     PORTS,
     ZONE,
     AddedPorts,
-    Change,
     Former,
     Record,
     State,
-    changes,
-    conflicts,
     owned_keys,
-    printable,
+)
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.obstacles import (
+    conflicts,
     references,
+    unbound_interfaces,
+)
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.plan import (
+    changes,
+    printable,
     runtime_changes,
     subtract_ports,
     target_absent,
     target_present,
-    unbound_interfaces,
     unite_ports,
 )
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._host.files import FileCopy
@@ -128,25 +131,6 @@ def test_the_steps_lead_from_one_state_to_the_other(before, after):
     kept = {key: one for key, one in before.items() if key in NOT_OWNED}
     assert objects == {**kept, **after}
     assert changes(objects, after) == []
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "reload"),
-    [
-        (None, {"entries": []}, True),
-        ({"entries": []}, None, True),
-        ({"entries": ["192.0.2.1"]}, {"entries": ["192.0.2.2"]}, False),
-        ({"rich_rules": []}, {"rich_rules": ["r"]}, False),
-        ({"zone": ""}, {"zone": "public"}, False),
-        ({"ports": ["80/tcp"]}, {}, False),
-        ({"priority": -1}, {"priority": -2}, True),
-        ({"target": "CONTINUE"}, {"target": "DROP"}, True),
-        ({"type": "hash:ip"}, {"type": "hash:net"}, True),
-        ({"family": "inet", "entries": []}, {"family": "inet6", "entries": ["::1"]}, True),
-    ],
-)
-def test_only_what_the_running_firewalld_can_not_take_needs_a_reload(before, after, reload):
-    assert Change((ZONE, "k3s-cluster"), before, after).needs_reload is reload
 
 
 def test_printable_nests_the_named_objects_only():
@@ -342,38 +326,6 @@ def test_plain_ports_never_go_to_a_zone_of_ours_that_is_about_to_go():
     assert target.permanent[PORTS, "internal"] == {"ports": ["10000-30000/tcp", "6443/tcp"]}
 
 
-# The record as a file
-
-
-NAMES = st.text("abcz-019", min_size=1, max_size=8)
-BUILTIN = st.none() | st.just({"services": ["ssh"]})
-PORT_LISTS = st.lists(st.sampled_from(["80/tcp", "53/udp", "1-9/tcp"]), unique=True)
-PROFILES = st.builds(
-    Profile,
-    uuid=NAMES,
-    path=NAMES,
-    file=st.builds(FileCopy, path=NAMES, content=st.none() | st.binary(max_size=9)),
-    digest=NAMES,
-)
-RECORDS = st.builds(
-    Record,
-    bindings=st.dictionaries(
-        NAMES,
-        st.builds(Former, NAMES, NAMES, st.none() | PROFILES),
-        max_size=3,
-    ),
-    objects=st.frozensets(st.tuples(st.sampled_from([IPSET, ZONE, POLICY]), NAMES), max_size=4),
-    ports=st.dictionaries(
-        NAMES, st.builds(AddedPorts, PORT_LISTS, PORT_LISTS, BUILTIN), max_size=3
-    ),
-)
-
-
-@given(RECORDS)
-def test_a_record_is_read_as_it_was_written(record):
-    assert Record.from_dict(record.to_dict()) == record
-
-
 # Where packets come from
 
 
@@ -469,24 +421,6 @@ def test_an_interface_in_no_zone_is_unbound():
 def test_references_are_objects_that_name_what_is_removed(settings, named):
     found = references({(POLICY, "mine"): settings}, OURS)
     assert found == ([f"policy mine names {named}"] if named else [])
-
-
-BROKEN_RECORDS = [
-    {"objects": [["zone", 1]]},
-    {"objects": [["service", "x"]]},
-    {"objects": ["zone"]},
-    {"bindings": {"eth0": {"permanent": None, "runtime": "", "profile": None}}},
-    {"ports": {"public": {"added": 5, "before": []}}},
-    {"ports": {"public": {"added": "80/tcp", "before": []}}},
-    {"ports": {"public": {"added": ["x/tcp"], "before": []}}},
-    {"ports": {"public": {"added": [], "before": [], "builtin": 1}}},
-]
-
-
-@pytest.mark.parametrize("broken", BROKEN_RECORDS, ids=str)
-def test_a_record_of_other_types_is_refused(broken):
-    with pytest.raises((KeyError, TypeError, ValueError)):
-        Record.from_dict({**Record().to_dict(), **broken})
 
 
 def test_a_policy_for_an_interface_that_leaves_our_zone_names_the_former_one():

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld import dbus, repair
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.plan import (
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.model import (
     IPSET,
     POLICY,
     ZONE,

@@ -23,7 +23,7 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.dbu
     Firewalld,
     FirewalldError,
 )
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.plan import Record
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.model import Record
 from ansible_collections.edgeops.k3s_network.tests.unit.support.fake_daemon import (
     IPSET,
     KINDS,

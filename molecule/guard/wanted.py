@@ -43,7 +43,7 @@ SEGREGATED = {
     "k3s_topology_cluster_interface": "eth0",
     "k3s_topology_external_interface": "eth1",
 }
-UNRESTRICTED = {"k3s_firewall_restrict_sources": False}
+UNRESTRICTED = {"k3s_topology_restrict_sources": False}
 
 _ROLES = [HERE.parents[1] / "roles" / name for name in ("k3s_topology", "k3s_firewall")]
 _VARIABLE = re.compile(r"k3s_(?:topology|firewall)_(\w+)")

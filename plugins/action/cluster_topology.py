@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Optional
 
 from ansible.errors import AnsibleError
-from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils import _role_values
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._action import for_later_tasks
@@ -59,9 +58,9 @@ SHARED = {
     "service_cidr": "k3s_topology_service_cidr",
     "ports": "k3s_topology_ports",
     "extra_ports": "k3s_topology_extra_ports",
-    "http_redirect": "k3s_firewall_http_redirect",
-    "restrict_sources": "k3s_firewall_restrict_sources",
-    "external_sources": "k3s_firewall_external_sources",
+    "http_redirect": "k3s_topology_http_redirect",
+    "restrict_sources": "k3s_topology_restrict_sources",
+    "external_sources": "k3s_topology_external_sources",
 }
 
 
@@ -137,11 +136,6 @@ class ActionModule(ActionBase):
         else:
             clients = groups.get(arguments["external_group"], [])
             result["topology"] = build(settings, hosts, clients)
-            result["firewall"] = {
-                "http_redirect": boolean(settings.http_redirect),
-                "restrict_sources": boolean(settings.restrict_sources),
-                "external_sources": list(settings.external_sources),
-            }
         return result
 
 

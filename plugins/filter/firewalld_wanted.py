@@ -21,7 +21,8 @@ short_description: Return the firewalld objects that a node of the cluster wants
 version_added: 0.1.0
 author: The edgeops.k3s_network authors (@edgeops)
 description:
-  - Turns the topology into options of M(edgeops.k3s_network.firewalld_state) for one node.
+  - Turns the topology into the option C(wanted) of M(edgeops.k3s_network.firewalld_state) for one
+    node.
 positional: node
 options:
   _input:
@@ -43,7 +44,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: The options C(ipsets), C(policies), C(zones), C(overlay_zones), C(interface_ports).
+  description: A dictionary with the keys C(ipsets), C(policies), C(zones), C(overlay_zones) and
+    C(interface_ports).
   type: dict
 """
 

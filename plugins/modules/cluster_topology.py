@@ -15,9 +15,8 @@ description:
   - All mistakes of the input are named at once, each with variable, host and remedy.
   - What holds for the whole cluster has to be the same for all its nodes. Where the host that runs
     the task is none of them, as a client outside that comes first in the play, the nodes' variables
-    count (those of the role C(k3s_topology), and C(k3s_firewall_http_redirect),
-    C(k3s_firewall_restrict_sources), C(k3s_firewall_external_sources)); the options hold where the
-    nodes have none of their own.
+    count (those of the role C(k3s_topology)); the options hold where the nodes have none of their
+    own.
   - What belongs to a single node is read from its host variables (C(k3s_topology_mode),
     C(k3s_topology_cluster_interface), C(k3s_topology_external_interface),
     C(k3s_topology_node_ip)); the options of these names hold where a node has none of its own.
@@ -163,14 +162,4 @@ topology:
     restrict_sources: true
     external_sources: []
     external_clients: []
-firewall:
-  description:
-    - O(http_redirect), O(restrict_sources) and O(external_sources) as the topology has them,
-      whatever the spelling they were given in.
-  returned: when O(stage=full)
-  type: dict
-  sample:
-    http_redirect: true
-    restrict_sources: true
-    external_sources: []
 """

@@ -82,144 +82,155 @@ options:
     type: str
     choices: [present, absent]
     default: present
-  ipsets:
-    description: The ipsets.
-    type: list
-    elements: dict
-    default: []
-    suboptions:
-      name:
-        description: Name, beginning with V(k3s-).
-        type: str
-        required: true
-      type:
-        description: The type of its members.
-        type: str
-        required: true
-        choices: ['hash:ip', 'hash:net']
-      family:
-        description: The address family of its members.
-        type: str
-        choices: [inet, inet6]
-        default: inet
-      entries:
-        description: Addresses or networks.
-        type: list
-        elements: str
-        required: true
-  policies:
-    description: The policies.
-    type: list
-    elements: dict
-    default: []
-    suboptions:
-      name:
-        description: Name, beginning with V(k3s-), of 17 characters at most.
-        type: str
-        required: true
-      priority:
-        description:
-          - When it is asked, lower numbers first; negative ones before the zone of the packet,
-            positive ones after it. Two policies of ours may not have the same.
-          - On firewalld 0.9, where a zone in use has the target DROP or REJECT, a positive one is
-            taken for a negative one, since such a zone would end the matter first.
-        type: int
-        required: true
-      ingress_zones:
-        description:
-          - Where packets come from, zones or V(ANY).
-          - A zone of the user's with a source that overlaps the addresses in O(policies[].rules) is
-            added, since firewalld looks for a zone by source address first.
-        type: list
-        elements: str
-        required: true
-      ingress_interfaces:
-        description: Interfaces whose zones, whichever they are on the node, are added to
-          O(policies[].ingress_zones).
-        type: list
-        elements: str
-        default: []
-      egress_zones:
-        description: Where packets go to, zones, V(ANY) or V(HOST).
-        type: list
-        elements: str
-        required: true
-      rules:
-        description: Rich rules, spelled as firewalld prints them.
-        type: list
-        elements: str
-        required: true
-  zones:
-    description: Zones of ours that hold a NIC.
-    type: list
-    elements: dict
-    default: []
-    suboptions:
-      name:
-        description: Name, beginning with V(k3s-), of 17 characters at most.
-        type: str
-        required: true
-      interface:
-        description:
-          - The NIC. Where NetworkManager manages it, its profile's C(connection.zone) is set,
-            which would override firewalld's own binding.
-        type: str
-        required: true
-      ports:
-        description: Plain ports such as V(10000-30000/tcp), beyond those of the former zone.
-        type: list
-        elements: str
-        default: []
-  overlay_zones:
+  wanted:
     description:
-      - Zones that hold the interfaces on which pods' packets arrive. The interfaces need not exist.
-      - They start as a copy of the default zone, which takes these packets otherwise. An interface
-        that the user has bound to a zone with the target C(ACCEPT), such as C(trusted), stays
-        there. The module fails if one is bound to another zone.
-    type: list
-    elements: dict
-    default: []
+      - All objects that this node shall have, as the filter
+        P(edgeops.k3s_network.firewalld_wanted#filter) returns them. Objects of this collection that
+        are not listed are removed.
+      - Required with O(state=present).
+    type: dict
     suboptions:
-      name:
-        description: Name, beginning with V(k3s-), of 17 characters at most.
-        type: str
-        required: true
-      interfaces:
-        description: Names of interfaces.
+      ipsets:
+        description: The ipsets.
         type: list
-        elements: str
-        required: true
-  interface_ports:
-    description: Plain ports to add to whatever zone holds an interface, without taking it over.
-    type: list
-    elements: dict
-    default: []
-    suboptions:
-      interface:
-        description: The interface.
-        type: str
-        required: true
-      ports:
-        description: Plain ports such as V(10000-30000/tcp).
+        elements: dict
+        default: []
+        suboptions:
+          name:
+            description: Name, beginning with V(k3s-).
+            type: str
+            required: true
+          type:
+            description: The type of its members.
+            type: str
+            required: true
+            choices: ['hash:ip', 'hash:net']
+          family:
+            description: The address family of its members.
+            type: str
+            choices: [inet, inet6]
+            default: inet
+          entries:
+            description: Addresses or networks.
+            type: list
+            elements: str
+            required: true
+      policies:
+        description: The policies.
         type: list
-        elements: str
-        required: true
+        elements: dict
+        default: []
+        suboptions:
+          name:
+            description: Name, beginning with V(k3s-), of 17 characters at most.
+            type: str
+            required: true
+          priority:
+            description:
+              - When it is asked, lower numbers first; negative ones before the zone of the packet,
+                positive ones after it. Two policies of ours may not have the same.
+              - On firewalld 0.9, where a zone in use has the target DROP or REJECT, a positive one
+                is taken for a negative one, since such a zone would end the matter first.
+            type: int
+            required: true
+          ingress_zones:
+            description:
+              - Where packets come from, zones or V(ANY).
+              - A zone of the user's with a source that overlaps the addresses in
+                O(wanted.policies[].rules) is added, since firewalld looks for a zone by source
+                address first.
+            type: list
+            elements: str
+            required: true
+          ingress_interfaces:
+            description: Interfaces whose zones, whichever they are on the node, are added to
+              O(wanted.policies[].ingress_zones).
+            type: list
+            elements: str
+            default: []
+          egress_zones:
+            description: Where packets go to, zones, V(ANY) or V(HOST).
+            type: list
+            elements: str
+            required: true
+          rules:
+            description: Rich rules, spelled as firewalld prints them.
+            type: list
+            elements: str
+            required: true
+      zones:
+        description: Zones of ours that hold a NIC.
+        type: list
+        elements: dict
+        default: []
+        suboptions:
+          name:
+            description: Name, beginning with V(k3s-), of 17 characters at most.
+            type: str
+            required: true
+          interface:
+            description:
+              - The NIC. Where NetworkManager manages it, its profile's C(connection.zone) is set,
+                which would override firewalld's own binding.
+            type: str
+            required: true
+          ports:
+            description: Plain ports such as V(10000-30000/tcp), beyond those of the former zone.
+            type: list
+            elements: str
+            default: []
+      overlay_zones:
+        description:
+          - Zones that hold the interfaces on which pods' packets arrive. The interfaces need not
+            exist.
+          - They start as a copy of the default zone, which takes these packets otherwise. An
+            interface that the user has bound to a zone with the target C(ACCEPT), such as
+            C(trusted), stays there. The module fails if one is bound to another zone.
+        type: list
+        elements: dict
+        default: []
+        suboptions:
+          name:
+            description: Name, beginning with V(k3s-), of 17 characters at most.
+            type: str
+            required: true
+          interfaces:
+            description: Names of interfaces.
+            type: list
+            elements: str
+            required: true
+      interface_ports:
+        description: Plain ports to add to whatever zone holds an interface, without taking it over.
+        type: list
+        elements: dict
+        default: []
+        suboptions:
+          interface:
+            description: The interface.
+            type: str
+            required: true
+          ports:
+            description: Plain ports such as V(10000-30000/tcp).
+            type: list
+            elements: str
+            required: true
 """
 
 EXAMPLES = r"""
 - name: Admit the servers to the Kubernetes API
   edgeops.k3s_network.firewalld_state:
-    ipsets:
-      - name: k3s-servers
-        type: hash:ip
-        entries: [192.0.2.11, 192.0.2.12]
-    policies:
-      - name: k3s-from-nodes
-        priority: 1010
-        ingress_zones: [ANY]
-        egress_zones: [HOST]
-        rules:
-          - rule family="ipv4" source ipset="k3s-servers" port port="6443" protocol="tcp" accept
+    wanted:
+      ipsets:
+        - name: k3s-servers
+          type: hash:ip
+          entries: [192.0.2.11, 192.0.2.12]
+      policies:
+        - name: k3s-from-nodes
+          priority: 1010
+          ingress_zones: [ANY]
+          egress_zones: [HOST]
+          rules:
+            - rule family="ipv4" source ipset="k3s-servers" port port="6443" protocol="tcp" accept
 
 - name: Remove everything that this collection created in firewalld
   edgeops.k3s_network.firewalld_state:
@@ -259,7 +270,7 @@ import json
 from typing import Optional
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.dbus import (
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.errors import (
     FirewalldError,
 )
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.host import (
@@ -292,14 +303,23 @@ _NOT_RUNNING = (
 )
 
 
+REQUIRED_IF = [("state", "present", ["wanted"])]
+
+
 def argument_spec() -> dict:
     """Return the module's argument spec."""
-    strings = {"type": "list", "elements": "str"}
-    name = {"type": "str", "required": True}
     return {
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
         "confirm_timeout": {"type": "int", "default": 60},
         "allow_disruptive_reload": {"type": "bool", "default": False},
+        "wanted": {"type": "dict", "options": _wanted_spec()},
+    }
+
+
+def _wanted_spec() -> dict:
+    strings = {"type": "list", "elements": "str"}
+    name = {"type": "str", "required": True}
+    return {
         "ipsets": {
             "type": "list",
             "elements": "dict",
@@ -360,12 +380,7 @@ def run(module: AnsibleModule) -> dict:
             f"Nothing was changed. confirm_timeout (k3s_firewall_confirm_timeout) is {timeout}; it "
             "is a number of seconds, or 0 to switch the confirmation off"
         )
-    wanted = None
-    if module.params["state"] == "present":
-        wanted = {
-            key: module.params[key]
-            for key in ("ipsets", "policies", "zones", "overlay_zones", "interface_ports")
-        }
+    wanted = module.params["wanted"] if module.params["state"] == "present" else None
     terms = Terms(
         check_mode=module.check_mode,
         confirm_timeout=timeout,
@@ -392,7 +407,11 @@ def _connection(module: AnsibleModule) -> Optional[Connection]:
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
+    module = AnsibleModule(
+        argument_spec=argument_spec(),
+        required_if=REQUIRED_IF,
+        supports_check_mode=True,
+    )
     need_library(module, "dbus", "python3-dbus, which firewalld needs as well")
     try:
         module.exit_json(**run(module))

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The layout that CONTRIBUTING.md describes: code of nodes, code of the controller, one way between."""
+"""The layout that CONTRIBUTING.md describes: code of nodes, code of the controller."""
 
 from __future__ import annotations
 

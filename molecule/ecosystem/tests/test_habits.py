@@ -148,31 +148,6 @@ def test_defaults_of_the_group_reach_its_modules(controller, tmp_path):
     assert run.returncode == 0, run.output
 
 
-def test_the_firewalls_variables_hold_after_a_topology_without_them(controller, tmp_path):
-    role = "ansible.builtin.import_role"
-    plays = [
-        {
-            "name": "Work out the topology, and then admit a network alone",
-            "hosts": "server:agent",
-            "gather_facts": False,
-            "tasks": [
-                {"name": "First", role: {"name": "edgeops.k3s_network.k3s_topology"}},
-                {
-                    "name": "Then",
-                    role: {"name": "edgeops.k3s_network.k3s_firewall"},
-                    "vars": {"k3s_firewall_external_sources": "198.51.100.0/24, 192.0.2.0/24"},
-                },
-            ],
-        }
-    ]
-    path = tmp_path / "admit.yml"
-    path.write_text(yaml.safe_dump(plays))
-    run = controller.play(str(path), "--check", "--diff", inventory=LAB_INVENTORY)
-    assert run.returncode == 0, run.output
-    assert set(run.changed()) == set(NODES)
-    assert "198.51.100.0/24" in added_lines(run.output)
-
-
 def test_one_v_prints_no_internal_data(controller):
     run = controller.play("site", "-v", inventory=LAB_INVENTORY)
     assert run.returncode == 0, run.output

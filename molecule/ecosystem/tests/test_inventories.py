@@ -77,7 +77,7 @@ def test_static_ini_with_ranges_names_and_variables_that_are_text(
     assert first.changed() == {"server1": 1, "server2": 1, "agent1": 1, "client1": 0}
     node = machine("agent1")
     ports = node.run("firewall-cmd --zone=public --list-ports").split()
-    assert "10000-30000/tcp" in ports, "k3s_firewall_restrict_sources=false"
+    assert "10000-30000/tcp" in ports, "k3s_topology_restrict_sources=false"
     assert {one.name for one in tmp_path.iterdir()} == {"report.html", "report.json", "report.xml"}
     assert 'port="80"' not in node.run("firewall-cmd --info-policy=k3s-from-clients")
 

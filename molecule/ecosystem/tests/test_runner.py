@@ -138,11 +138,11 @@ def test_preflight_and_check_change_nothing(job):
     looked = job("preflight")
     assert (looked.status, looked.changed) == ("successful", {}), looked.output
     assert looked.artifacts["k3s_preflight_ok"] is True
-    networks = {"k3s_firewall_external_sources": "198.51.100.0/24\n203.0.113.0/24\n"}
+    networks = {"k3s_topology_external_sources": "198.51.100.0/24\n203.0.113.0/24\n"}
     told = job("prepare", extra=networks, cmdline="--check --diff")
     assert told.status == "successful", told.output
     assert sorted(told.changed) == NODES
-    for network in networks["k3s_firewall_external_sources"].split():
+    for network in networks["k3s_topology_external_sources"].split():
         assert network in told.output
     assert job("prepare").changed == {}
 

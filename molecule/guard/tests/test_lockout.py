@@ -96,7 +96,7 @@ def test_change_that_locks_the_controller_out_is_rolled_back(node, playbook):
         "prepare",
         *HERE,
         k3s_topology_extra_ports=[SSH_ROW],
-        k3s_firewall_external_sources=[ELSEWHERE],
+        k3s_topology_external_sources=[ELSEWHERE],
         k3s_firewall_confirm_timeout=4,
     )
     assert run.returncode != 0

@@ -58,14 +58,14 @@ def test_unrestricted_ports_are_open_to_anyone(prepared, observer):
 
 def test_external_sources_admit_nobody_else(prepared, observer):
     outside = observer(OUTSIDE)
-    prepared(k3s_firewall_external_sources=[f"{wanted.address(OUTSIDE)}/32"])
+    prepared(k3s_topology_external_sources=[f"{wanted.address(OUTSIDE)}/32"])
     assert_reaches(outside, [443, 80, 8125], [6443, 10250])
     # A node is not an external client: ports of external clients are closed to it.
     assert_reaches(observer("agent1"), [6443, 10250], [443, 80, 8125])
 
 
 def test_port_80_without_the_redirect_is_closed(prepared, observer):
-    prepared(k3s_firewall_http_redirect=False)
+    prepared(k3s_topology_http_redirect=False)
     assert_reaches(observer(OUTSIDE), [443], [80])
 
 

@@ -184,18 +184,18 @@ def judge_settings(settings: Settings) -> tuple[list[Row], list[str]]:
             "give pods and services networks of their own (K3s: --cluster-cidr, --service-cidr)"
         )
     sources = [
-        _judge_cidr("k3s_firewall_external_sources", text, problems)
+        _judge_cidr("k3s_topology_external_sources", text, problems)
         for text in settings.external_sources
     ]
     if any(network.prefixlen == 0 for network in _collapse(sources)):
         problems.append(
-            f"k3s_firewall_external_sources is {', '.join(map(str, settings.external_sources))}, "
+            f"k3s_topology_external_sources is {', '.join(map(str, settings.external_sources))}, "
             "which is everybody, and firewalld has no ipset for that; leave the list empty to "
             "admit anyone"
         )
     for variable, value in (
-        ("k3s_firewall_http_redirect", settings.http_redirect),
-        ("k3s_firewall_restrict_sources", settings.restrict_sources),
+        ("k3s_topology_http_redirect", settings.http_redirect),
+        ("k3s_topology_restrict_sources", settings.restrict_sources),
     ):
         if _boolean(value) is None:
             problems.append(f"{variable} is {value!r}; it is true or false")

@@ -177,12 +177,6 @@ def test_fallbacks_equal_the_defaults(role: str) -> None:
         if not text.startswith("omit") and text != name and name in known
     }
     assert fallbacks == {name: known[name] for name in fallbacks}
-    if role == "k3s_topology":
-        assert {name for name in fallbacks if name.startswith("k3s_firewall_")} == {
-            "k3s_firewall_http_redirect",
-            "k3s_firewall_restrict_sources",
-            "k3s_firewall_external_sources",
-        }
 
 
 @pytest.mark.parametrize(("module", "option", "variable"), HANDED_OVER)
@@ -211,7 +205,7 @@ def test_the_values_that_modules_and_roles_share_were_found() -> None:
         ("cluster_topology", name, f"k3s_topology_{name}") for name in ("pod_cidr", "service_cidr")
     }
     expected |= {
-        ("cluster_topology", name, f"k3s_firewall_{name}")
+        ("cluster_topology", name, f"k3s_topology_{name}")
         for name in ("http_redirect", "restrict_sources", "external_sources")
     }
     expected |= {

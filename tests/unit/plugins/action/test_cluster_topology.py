@@ -165,8 +165,8 @@ def of_nodes(**own):
 def test_what_holds_for_the_nodes_counts_where_a_client_comes_first():
     extra = [entry(name="exporter", port=9100)]
     hostvars = of_nodes(
-        k3s_firewall_restrict_sources="false",
-        k3s_firewall_external_sources=["198.51.100.0/24"],
+        k3s_topology_restrict_sources="false",
+        k3s_topology_external_sources=["198.51.100.0/24"],
         k3s_topology_extra_ports=extra,
         k3s_topology_pod_cidr="10.52.0.0/16",
     )
@@ -247,18 +247,18 @@ def test_a_client_may_not_have_the_name_of_the_controller_in_reports():
 
 @pytest.mark.parametrize("first", ["s1", "a1", "c1"])
 def test_nodes_that_differ_in_what_holds_for_the_cluster_are_refused(first):
-    hostvars = {**ASKED, "s1": {**ASKED["s1"], "k3s_firewall_http_redirect": False}}
-    own = hostvars.get(first, {}).get("k3s_firewall_http_redirect", True)
+    hostvars = {**ASKED, "s1": {**ASKED["s1"], "k3s_topology_http_redirect": False}}
+    own = hostvars.get(first, {}).get("k3s_topology_http_redirect", True)
     result = run(hostvars, first=first, stage="inventory", http_redirect=own)
     assert result["failed"]
-    assert "hosts s1, a1: k3s_firewall_http_redirect is not the same" in result["msg"]
+    assert "hosts s1, a1: k3s_topology_http_redirect is not the same" in result["msg"]
     assert "k3s_cluster" in result["msg"]
 
 
 def test_what_reads_the_same_is_no_difference():
     hostvars = {
-        "s1": {**ASKED["s1"], "k3s_firewall_http_redirect": "false"},
-        "a1": {**ASKED["a1"], "k3s_firewall_http_redirect": False},
+        "s1": {**ASKED["s1"], "k3s_topology_http_redirect": "false"},
+        "a1": {**ASKED["a1"], "k3s_topology_http_redirect": False},
     }
     assert "failed" not in run(hostvars, http_redirect=False)
 

@@ -43,8 +43,8 @@ def test_what_a_later_role_would_refuse_is_named_with_host_and_variable(variable
 def test_what_surveys_give_as_text_is_right():
     given = {
         "k3s_firewall_confirm_timeout": "60",
-        "k3s_firewall_http_redirect": "no",
-        "k3s_firewall_external_sources": "198.51.100.0/24,192.0.2.0/24",
+        "k3s_topology_http_redirect": "no",
+        "k3s_topology_external_sources": "198.51.100.0/24,192.0.2.0/24",
         "k3s_connectivity_probe_timeout": "2.5",
         "k3s_connectivity_seed": "",
     }

@@ -243,7 +243,7 @@ def test_a_bad_overlay_network_is_named(variable, value):
 def test_a_bad_external_source_is_named():
     only(
         judge_settings(settings(external_sources=["198.51.100.0/24", "anyone"]))[1],
-        "k3s_firewall_external_sources: ",
+        "k3s_topology_external_sources: ",
         "'anyone'",
         "give a network such as",
     )
@@ -579,14 +579,14 @@ def test_find_node_finds_by_name():
 @pytest.mark.parametrize("sources", [["0.0.0.0/0"], ["0.0.0.0/1", "128.0.0.0/1"], ["::/0"]])
 def test_external_sources_that_are_everybody_are_refused(sources):
     (problem,) = judge_settings(settings(external_sources=sources))[1]
-    assert "k3s_firewall_external_sources" in problem
+    assert "k3s_topology_external_sources" in problem
     assert "leave the list empty" in problem
 
 
 @pytest.mark.parametrize("variable", ["http_redirect", "restrict_sources"])
 def test_booleans_that_are_none_are_refused_by_the_users_name(variable):
     (problem,) = judge_settings(settings(**{variable: "maybe"}))[1]
-    assert f"k3s_firewall_{variable} is 'maybe'; it is true or false" in problem
+    assert f"k3s_topology_{variable} is 'maybe'; it is true or false" in problem
     assert not judge_settings(settings(**{variable: "no"}))[1]
 
 

@@ -34,7 +34,8 @@ from .conditions import (
     left_objects,
     shadowing_zones,
 )
-from .dbus import FirewalldError, files_of
+from .errors import FirewalldError
+from .files import files_of
 from .model import (
     BINDING,
     IPSET,

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from typing import Optional, Union
 
 from .._host.networkmanager import NetworkManager
-from .dbus import Firewalld, FirewalldError, NotRunningError
+from .dbus import Firewalld
+from .errors import FirewalldError, NotRunningError
 from .iptables import Iptables, RunCommand
 from .offline import OfflineFirewalld
 

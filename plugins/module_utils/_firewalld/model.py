@@ -28,6 +28,8 @@ PORTS = "ports"
 Key = tuple[str, str]
 Settings = dict[str, Any]
 Objects = dict[Key, Settings]
+ActiveZones = dict[str, dict[str, list[str]]]
+"""Sources and interfaces by zone."""
 
 # What firewalld can change in a running object; the rest (target, priority, an ipset's type)
 # takes effect by a reload.

@@ -16,13 +16,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Optional
 
 from .._host.networkmanager import NetworkManager, Profile
-from .dbus import (
-    ActiveZones,
-    FirewalldError,
-    files_of,
-    written_files,
-)
-from .model import BINDING, IPSET, POLICY, PORTS, ZONE, Change, Key, Settings
+from .errors import FirewalldError
+from .files import files_of, written_files
+from .model import BINDING, IPSET, POLICY, PORTS, ZONE, ActiveZones, Change, Key, Settings
 from .reload import Direct, Others
 from .values import (
     DESCRIPTION,

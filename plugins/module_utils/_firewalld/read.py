@@ -10,13 +10,14 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Optional, Protocol
 
 from .._host.networkmanager import Profile
-from .dbus import ActiveZones, FirewalldError
+from .errors import FirewalldError
 from .model import (
     BINDING,
     IPSET,
     POLICY,
     PORTS,
     ZONE,
+    ActiveZones,
     Key,
     Objects,
     Record,

@@ -11,7 +11,7 @@ import time
 import xml.etree.ElementTree
 from collections.abc import Callable, Collection
 
-from .dbus import files_of
+from .files import files_of
 from .model import Key
 
 # firewalld watches its files and forgets an object whose file is removed.

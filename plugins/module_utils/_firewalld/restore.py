@@ -13,9 +13,14 @@ from .checkpoint import Checkpoint, CheckpointStore
 from .iptables import RunCommand
 
 PARTS = (
+    "_firewalld.bus",
     "_firewalld.checkpoint",
     "_firewalld.connect",
     "_firewalld.dbus",
+    "_firewalld.dbus_read",
+    "_firewalld.dbus_values",
+    "_firewalld.errors",
+    "_firewalld.files",
     "_firewalld.iptables",
     "_firewalld.iptables_rules",
     "_firewalld.model",

@@ -11,7 +11,8 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Optional, Protocol
 
-from .dbus import FirewalldError, is_customized
+from .errors import FirewalldError
+from .files import is_customized
 from .iptables_rules import kubernetes_chains
 from .model import (
     BINDING,

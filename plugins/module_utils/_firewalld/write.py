@@ -13,7 +13,7 @@ from typing import Optional, Protocol
 from .._host.files import restore_all, sync
 from .._host.networkmanager import NetworkManagerError, Profile
 from .checkpoint import Checkpoint
-from .dbus import FirewalldError
+from .errors import FirewalldError
 from .model import BINDING, ZONE, Change, Key, Objects, Record, owned_keys
 from .plan import changes, runtime_changes
 from .read import Readable, read_objects

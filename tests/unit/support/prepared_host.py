@@ -17,7 +17,7 @@ from typing import Any, Optional
 
 import pytest
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld import (
-    dbus,
+    files,
     safety,
     write,
 )
@@ -161,7 +161,7 @@ class Host:
         with pytest.MonkeyPatch.context() as patch:
             patch.setitem(sys.modules, "dbus", self.daemon.dbus())
             # The daemon writes no files, so that there are none to restore.
-            patch.setattr(dbus, "ETC", f"{self._directory.name}/firewalld")
+            patch.setattr(files, "ETC", f"{self._directory.name}/firewalld")
             patch.setattr(safety, "is_customized", self.daemon.is_saved)
             patch.setattr(write, "_SETTLE_SECONDS", 0.0)
             patch.setattr(write, "_SETTLE_STEP", 0.0)

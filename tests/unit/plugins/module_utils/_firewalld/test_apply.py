@@ -14,7 +14,7 @@ import pytest
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.apply import (
     RecordStore,
 )
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.dbus import (
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.errors import (
     FirewalldError,
 )
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.model import (

@@ -12,7 +12,7 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.con
     open_firewalld,
     run,
 )
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.dbus import (
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.errors import (
     FirewalldError,
     NotRunningError,
 )

@@ -7,7 +7,14 @@ from __future__ import annotations
 import sys
 
 import pytest
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld import dbus, repair
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld import (
+    dbus,
+    files,
+    repair,
+)
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.errors import (
+    FirewalldError,
+)
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.model import (
     IPSET,
     POLICY,
@@ -29,7 +36,7 @@ OWNED = [NODES, PODS, *POLICIES]
 
 @pytest.fixture
 def etc(tmp_path, monkeypatch):
-    monkeypatch.setattr(dbus, "ETC", str(tmp_path))
+    monkeypatch.setattr(files, "ETC", str(tmp_path))
     for name in ("ipsets/k3s-nodes", "policies/k3s-from-nodes", "zones/public"):
         path = tmp_path / f"{name}.xml"
         path.parent.mkdir()
@@ -110,5 +117,5 @@ def test_failed_firewalld_is_restarted_and_waited_for(failed):
 
 def test_firewalld_that_fails_again_is_named(failed):
     _service, client = failed("FAILED")
-    with pytest.raises(dbus.FirewalldError, match="does not accept its configuration"):
+    with pytest.raises(FirewalldError, match="does not accept its configuration"):
         client.reload()

@@ -19,8 +19,8 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld imp
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.checkpoint import (
     Checkpoint,
 )
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.dbus import (
-    Firewalld,
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.dbus import Firewalld
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.errors import (
     FirewalldError,
 )
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.model import Record

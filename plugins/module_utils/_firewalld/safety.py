@@ -30,13 +30,8 @@ from .model import (
 from .obstacles import references
 from .plan import changes, runtime_changes
 from .reload import Others, reload_conflicts
-from .ssh_admission import (
-    Configuration,
-    Connection,
-    judge,
-    only_accepts,
-    services_needed,
-)
+from .ssh_admission import Connection, judge, only_accepts, services_needed
+from .ssh_match import Configuration
 
 # Of firewalld's service ssh.
 _SSH_PORT = 22

@@ -8,11 +8,13 @@ from dataclasses import replace
 
 import pytest
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.ssh_admission import (
-    Configuration,
     Connection,
     judge,
     only_accepts,
     services_needed,
+)
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.ssh_match import (
+    Configuration,
 )
 from hypothesis import given
 from hypothesis import strategies as st

@@ -11,22 +11,17 @@ locks its own controller out ends in the old state.
 from __future__ import annotations
 
 import contextlib
-import json
-import os
-import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Optional, Protocol
 
 from .._host.files import (
     FileCopy,
-    make_directory,
     remove_file,
     restore_all,
     sync,
-    write_file,
 )
-from .._host.networkmanager import Profile
+from .change import Client, PlannedChange, diff, plan_change
 from .checkpoint import Checkpoint
 from .conditions import (
     adopted_objects,
@@ -38,44 +33,25 @@ from .errors import FirewalldError
 from .files import files_of
 from .model import (
     BINDING,
-    IPSET,
     POLICY,
-    PORTS,
-    ZONE,
-    Change,
     Key,
     Record,
-    State,
-    Target,
     owned_keys,
 )
-from .obstacles import conflicts, left_policies, unbound_interfaces
-from .plan import changes, printable, runtime_changes, target_absent, target_present
-from .read import Wanted, read_state, wanted_keys
+from .read import Wanted
+from .record_store import RecordStore
 from .reload import Others
 from .repair import broken_objects, wait_until_forgotten
 from .safety import (
-    Judged,
     Terms,
-    judge_change,
     judge_flush,
 )
 from .write import (
-    Writer,
     restore_builtin_zones,
     roll_back,
     verify,
     write,
 )
-
-RECORD_PATH = "/var/lib/k3s-network/firewalld.json"
-
-
-class Client(Writer, Judged, Protocol):
-    """What this file needs of firewalld; see _firewalld.Firewalld."""
-
-    def written_profile(self, profile: Profile) -> Profile: ...
-    def file_paths(self, keys: Sequence[Key], profiles: Mapping[str, Profile]) -> list[str]: ...
 
 
 class Guard(Protocol):
@@ -85,40 +61,6 @@ class Guard(Protocol):
     def begin(self, checkpoint: Checkpoint) -> None: ...
     def await_confirmation(self, checkpoint: Checkpoint, seconds: int) -> None: ...
     def end(self) -> None: ...
-
-
-class RecordStore:
-    """The record of what this collection created and changed, in a file of the node."""
-
-    def __init__(self, path: str = RECORD_PATH) -> None:
-        self.path = path
-        self.problem = ""
-        """Why the file could not be read, empty if it could or if there is none."""
-
-    def load(self) -> Record:
-        """Return the record, an empty one if there is no file or it cannot be read."""
-        try:
-            with open(self.path, encoding="utf-8") as stream:
-                return Record.from_dict(json.load(stream))
-        except FileNotFoundError:
-            return Record()
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            self.problem = f"{type(error).__name__}: {error}"
-            return Record()
-
-    def save(self, record: Record) -> None:
-        """Write the record so that a power loss leaves the old one or the new one."""
-        if self.problem:
-            with contextlib.suppress(FileNotFoundError):
-                os.replace(self.path, f"{self.path}.unreadable")
-            self.problem = ""
-        if record == Record():
-            remove_file(self.path)
-            with contextlib.suppress(OSError):
-                os.rmdir(os.path.dirname(self.path))
-            return
-        make_directory(os.path.dirname(self.path), mode=0o700)
-        write_file(self.path, json.dumps(record.to_dict(), indent=2, sort_keys=True).encode())
 
 
 def ensure(
@@ -141,7 +83,7 @@ def ensure(
     if broken and not terms.check_mode:
         repaired = _repair(open_client, guard, broken, record, terms)
     try:
-        plan = _plan_change(open_client(), store, record, wanted, terms, broken)
+        plan = plan_change(open_client(), store, record, wanted, terms, broken)
         if plan.checkpoint is not None:
             guard.need_writable(copy.path for copy in plan.checkpoint.files)
             if not terms.check_mode:
@@ -156,7 +98,7 @@ def ensure(
         "reloaded": repaired.reloaded,
         "active": client.is_running(),
         "firewalld_version": client.version(),
-        "diff": _diff(plan.state, plan.target, plan.permanent, plan.runtime),
+        "diff": diff(plan.state, plan.target, plan.permanent, plan.runtime),
         "warned": [*warned, *_warnings(plan, record, wanted, broken)],
     }
     if terms.check_mode:
@@ -183,20 +125,6 @@ def ensure(
 
 
 @dataclass(frozen=True)
-class _Plan:
-    """A change that passed all checks; without a checkpoint if there is nothing to change."""
-
-    client: Client
-    state: State
-    target: Target
-    permanent: Sequence[Change]
-    runtime: Sequence[Change]
-    leaving: Mapping[str, Profile]
-    """The profiles to restore, of NICs that leave our zones."""
-    checkpoint: Optional[Checkpoint] = None
-
-
-@dataclass(frozen=True)
 class _Repaired:
     """What a repair did."""
 
@@ -205,40 +133,11 @@ class _Repaired:
     reloaded: bool = False
 
 
-def _plan_change(
-    client: Client,
-    store: RecordStore,
-    record: Record,
-    wanted: Optional[Wanted],
-    terms: Terms,
-    broken: Sequence[Key],
-) -> _Plan:
-    """Plan a change and check it. Raises FirewalldError."""
-    state, target = _plan(client, record, wanted)
-    permanent = changes(state.permanent, target.permanent)
-    runtime = runtime_changes(state.runtime, target.runtime) if client.is_running() else []
-    leaving = {
-        interface: former.profile
-        for interface, former in record.bindings.items()
-        if former.profile is not None and interface not in target.record.bindings
-    }
-    plan = _Plan(client, state, target, permanent, runtime, leaving)
-    # In check mode a broken file is still there, and firewalld may have failed because of it.
-    if not (permanent or runtime) or (broken and terms.check_mode):
-        return plan
-    owned = record.objects | wanted_keys(wanted)
-    others = client.others(owned)
-    reloads = any(change.needs_reload for change in runtime)
-    judge_change(client, state, target, owned, others, reloads, terms)
-    checkpoint = _checkpoint(client, store, state, target, record, others, permanent, leaving)
-    return replace(plan, checkpoint=checkpoint)
-
-
 def _apply(
     client: Client,
     store: RecordStore,
     record: Record,
-    plan: _Plan,
+    plan: PlannedChange,
     checkpoint: Checkpoint,
     removes: bool,
 ) -> bool:
@@ -265,7 +164,7 @@ def _apply(
 
 
 def _warnings(
-    plan: _Plan, record: Record, wanted: Optional[Wanted], broken: Sequence[Key]
+    plan: PlannedChange, record: Record, wanted: Optional[Wanted], broken: Sequence[Key]
 ) -> list[str]:
     found = []
     if wanted is None:
@@ -353,106 +252,3 @@ def _roll_back(open_client: Callable[[], Client], guard: Guard, checkpoint: Chec
             "see journalctl -u 'k3s-network-guardian-*'"
         )
     return "The change was rolled back"
-
-
-def _plan(client: Client, record: Record, wanted: Optional[Wanted]) -> tuple[State, Target]:
-    state = read_state(client, record, wanted)
-    if wanted is None:
-        return state, target_absent(state, record)
-    left = left_policies(state, record, wanted["zones"])
-    if left:
-        raise FirewalldError(
-            f"No changes were made. The firewalld policies {', '.join(left)} name the zone that "
-            "holds a NIC now, and would no longer apply once the NIC is in a zone of this "
-            "collection (k3s_topology_mode segregated). Let them name ANY, disable or delete them, "
-            "bind the NIC to another zone first, or set k3s_topology_mode to shared"
-        )
-    unbound = unbound_interfaces(state, record, wanted["policies"], wanted["zones"])
-    if unbound:
-        raise FirewalldError(
-            f"No changes were made. No zone lists the interface {', '.join(unbound)}, on which "
-            "packets of pods arrive (k3s_topology_overlay_interfaces). Bind it to the zone that it "
-            f"is in: firewall-cmd --permanent --zone={state.default_zone} "
-            f"--change-interface={unbound[0]}; firewall-cmd --reload"
-        )
-    target = target_present(state, record, **wanted)
-    unknown = conflicts(state, target, record)
-    if unknown:
-        raise FirewalldError(
-            "No changes were made. firewalld has objects that this collection would create, but "
-            f"did not: {', '.join(' '.join(key) for key in unknown)}. If they are your own, give "
-            "them another name. If they are left from a run whose state file "
-            f"{RECORD_PATH} was lost, delete everything that is left and run again: "
-            f"{'; '.join(_deletions(state, target, record, unknown))}"
-        )
-    return state, target
-
-
-def _deletions(state: State, target: Target, record: Record, unknown: Sequence[Key]) -> list[str]:
-    """Return commands that delete objects without a record, in an order that firewalld accepts."""
-    present = owned_keys(target.permanent) & state.permanent_keys
-    gone = {*unknown, *(present - record.objects)}
-    zones = {name for kind, name in gone if kind == ZONE}
-    commands = [
-        f"firewall-cmd --permanent --zone={state.default_zone} --change-interface={name}"
-        for (kind, name), settings in sorted(state.permanent.items())
-        if kind == BINDING and settings["zone"] in zones
-    ]
-    for kind in (POLICY, ZONE, IPSET):
-        for name in sorted(name for one, name in gone if one == kind):
-            commands.append(f"firewall-cmd --permanent --delete-{kind}={name}")
-    return [*commands, "firewall-cmd --reload"]
-
-
-def _checkpoint(
-    client: Client,
-    store: RecordStore,
-    state: State,
-    target: Target,
-    record: Record,
-    others: Others,
-    permanent: Sequence[Change],
-    leaving: Mapping[str, Profile],
-) -> Checkpoint:
-    keys = [change.key for change in permanent]
-    keys += [
-        (ZONE, zone)
-        for change in permanent
-        if change.key[0] == BINDING
-        for settings in (change.before, change.after)
-        for zone in [(settings or {}).get("zone", "")]
-        if zone
-    ]
-    keys += [(PORTS, zone) for zone in record.ports]
-    return Checkpoint(
-        identity=secrets.token_hex(8),
-        permanent=state.permanent,
-        runtime=state.runtime,
-        record=record,
-        later=record.union(target.record),
-        others=others,
-        files=tuple(
-            FileCopy.take(path) for path in (*client.file_paths(keys, leaving), store.path)
-        ),
-    )
-
-
-def _diff(
-    state: State, target: Target, permanent: Sequence[Change], runtime: Sequence[Change]
-) -> list[dict[str, Any]]:
-    parts = []
-    for name, steps, before, after in (
-        ("permanent", permanent, state.permanent, target.permanent),
-        ("runtime", runtime, state.runtime, target.runtime),
-    ):
-        if steps:
-            keys = [step.key for step in steps]
-            parts.append(
-                {
-                    "before_header": f"firewalld, {name}",
-                    "after_header": f"firewalld, {name}",
-                    "before": printable(before, keys),
-                    "after": printable(after, keys),
-                }
-            )
-    return parts

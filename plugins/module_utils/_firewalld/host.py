@@ -10,11 +10,12 @@ from typing import Any, Optional
 
 from .._rollback.guard import Guard
 from . import restore
-from .apply import RecordStore, ensure
+from .apply import ensure
 from .checkpoint import Checkpoint, CheckpointStore
 from .connect import open_firewalld
 from .iptables import RunCommand
 from .read import Wanted
+from .record_store import RecordStore
 from .safety import Terms
 
 # Another run may wait for its confirmation; ours is a guess at its patience.

@@ -10,13 +10,13 @@ import json
 from collections.abc import Iterable
 from typing import Any, Optional
 
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.apply import (
-    RecordStore,
-)
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.checkpoint import (
     Checkpoint,
 )
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.model import Record
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.record_store import (
+    RecordStore,
+)
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.write import roll_back
 
 

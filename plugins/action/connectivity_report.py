@@ -23,6 +23,7 @@ from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._report import
     files,
     terminal,
 )
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._report.seen import Seen
 
 ARGUMENT_SPEC = {
     "stage": {"type": "str", "choices": ["directory", "report"], "default": "report"},
@@ -84,7 +85,7 @@ class ActionModule(ActionBase):
         def registered(name: str, variable: str) -> Any:
             return hostvars[name].get(arguments[variable])
 
-        seen = evaluate.Seen(
+        seen = Seen(
             {
                 name: rounds.joined(
                     arguments["controller_probes"]

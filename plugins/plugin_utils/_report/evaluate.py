@@ -7,15 +7,13 @@
 from __future__ import annotations
 
 import ipaddress
-from bisect import bisect_right
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Optional, TypedDict
+from collections import Counter
+from collections.abc import Iterable
+from typing import TypedDict
 
 from ansible_collections.edgeops.k3s_network.plugins.module_utils import _ports
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe import prober
 
-from .._firewall_rules import POLICY_CLIENTS, POLICY_NODES
 from .._probe_plan.plan import CLOSED, OPEN, Expectation
 from .._topology.model import (
     EXTERNAL,
@@ -23,6 +21,8 @@ from .._topology.model import (
     Topology,
     find_node,
 )
+from .remedies import admission, remedy
+from .seen import Seen
 
 # What port_probe tells more closely than the report.
 _REPORTED = {prober.MTU_HOLE: prober.TIMEOUT, prober.OVERLAY_SILENT: prober.TIMEOUT}
@@ -49,141 +49,6 @@ class Report(TypedDict):
     ok: bool
     summary: dict[str, int]
     checks: list[Check]
-
-
-class Seen:
-    """What was observed: the outcomes of every source, and the listeners of every destination."""
-
-    def __init__(
-        self,
-        probes: Mapping[str, Optional[Mapping[str, Any]]],
-        listeners: Mapping[str, Optional[Mapping[str, Any]]],
-        mode: str,
-    ) -> None:
-        """Take the results of port_probe by source and of port_listener by destination."""
-        self.mode = mode
-        self._busy = _places(listeners, "busy")
-        self._witnessed = _places(listeners, "witnessed")
-        self._elsewhere = {
-            (name, one["address"], one["protocol"], one["port"]): one["held_at"]
-            for name, result in listeners.items()
-            if result is not None
-            for one in result.get("elsewhere", ())
-        }
-        self._troubles = {
-            name: result.get("troubles", [])
-            for name, result in listeners.items()
-            if result is not None
-        }
-        self._ended = {
-            name for name, result in probes.items() if result is not None and result.get("ended")
-        }
-        self._duplicates: dict[str, Mapping[str, Sequence[str]]] = {
-            name: result.get("duplicates", {})
-            for name, result in probes.items()
-            if result is not None
-        }
-        self._runs: dict[str, dict[tuple[str, str], list[tuple[int, int, str, str]]]] = {}
-        self._sources: dict[str, Mapping[str, str]] = {}
-        for source, result in probes.items():
-            if result is None or "results" not in result:
-                continue
-            runs: dict[tuple[str, str], list[tuple[int, int, str, str]]] = defaultdict(list)
-            for one in result["results"]:
-                runs[one["address"], one["protocol"]].append(
-                    (one["first"], one["last"], one["observed"], one["detail"])
-                )
-            self._runs[source] = {key: sorted(value) for key, value in runs.items()}
-            self._sources[source] = result.get("sources", {})
-
-    def outcome(self, expectation: Expectation, port: int) -> tuple[str, str]:
-        """Return what a source observed of a port, and the detail that goes with it."""
-        if expectation["source"] not in self._runs:
-            return prober.ERROR, "the source did not report; see its own failure above"
-        runs = self._runs[expectation["source"]].get(
-            (expectation["address"], expectation["protocol"]), []
-        )
-        index = bisect_right(runs, port, key=lambda run: run[0]) - 1
-        if index < 0 or runs[index][1] < port:
-            return prober.ERROR, "the source did not probe this port"
-        return runs[index][2], runs[index][3]
-
-    def duplicate(self, name: str, address: Optional[str]) -> str:
-        """Say who else has an address of a node, where that has found somebody."""
-        macs = self._duplicates.get(name, {}).get(address or "", ())
-        if not macs:
-            return ""
-        return (
-            f"another host has {address} of {name} as well (its NIC is {', '.join(macs)}): give "
-            f"the address to {name} alone"
-        )
-
-    def way_back(self, topology: Topology, expectation: Expectation, port: int) -> str:
-        """Return what the destination observed of the same port of the source."""
-        for node in topology["nodes"]:
-            if node["name"] == expectation["source"]:
-                back = expectation.copy()
-                back["source"], back["destination"] = expectation["destination"], node["name"]
-                back["address"] = node["address"]
-                return self.outcome(back, port)[0]
-        return ""
-
-    def listens(self, name: str) -> bool:
-        """Tell whether a node reported on its listeners."""
-        return name in self._busy
-
-    def is_busy(self, expectation: Expectation, port: int) -> bool:
-        """Tell whether a process of its own holds the port on the destination."""
-        key = (expectation["address"], expectation["protocol"], port)
-        return key in self._busy.get(expectation["destination"], ())
-
-    def held_at(self, expectation: Expectation, port: int) -> str:
-        """Return at which other addresses alone a process of the destination holds the port."""
-        key = (expectation["address"], expectation["protocol"], port)
-        return ", ".join(self._elsewhere.get((expectation["destination"], *key), ()))
-
-    def is_witnessed(self, expectation: Expectation, port: int) -> bool:
-        """Tell whether what reaches the port is seen, whoever holds it."""
-        key = (expectation["address"], expectation["protocol"], port)
-        return key in self._witnessed.get(expectation["destination"], ())
-
-    def trouble(self, expectation: Expectation, port: int, observed: str) -> str:
-        """Say what is wrong with the listener on a port, where the destination has told."""
-        destination = expectation["destination"]
-        for one in self._troubles.get(destination, ()):
-            if (one["address"], one["protocol"]) == (
-                expectation["address"],
-                expectation["protocol"],
-            ) and one["first"] <= port <= one["last"]:
-                return f"{destination} can't listen there: {one['detail']}"
-        # Over TCP, nobody listening is a refusal; silence over UDP may be that as well.
-        doubtful = {prober.REFUSED, prober.ACCEPTED}
-        if expectation["protocol"] == "udp":
-            doubtful.add(prober.TIMEOUT)
-        if observed not in doubtful or self.is_busy(expectation, port):
-            return ""
-        if destination in self._ended:
-            return (
-                f"the listener of {destination} has ended, so nothing is proved (killed, or out of "
-                "memory or file descriptors: journalctl -k there); validate again"
-            )
-        if self.mode != "live" and not self.listens(destination):
-            return f"{destination} has started no listeners; see its own failure above"
-        return ""
-
-    def came_from(self, expectation: Expectation) -> Optional[str]:
-        """Return the address that a source reached a destination from, if it is known."""
-        return self._sources.get(expectation["source"], {}).get(expectation["address"])
-
-
-def _places(
-    listeners: Mapping[str, Optional[Mapping[str, Any]]], key: str
-) -> dict[str, set[tuple[str, str, int]]]:
-    return {
-        name: {(one["address"], one["protocol"], one["port"]) for one in result[key]}
-        for name, result in listeners.items()
-        if result is not None and key in result
-    }
 
 
 def build(topology: Topology, expectations: Iterable[Expectation], seen: Seen) -> Report:
@@ -342,7 +207,7 @@ def _judge(
         ):
             said = (
                 f"no answer {said}, since {source}'s own firewall rejects what comes back, as "
-                f"{destination} has found: on {source}, {_admission(topology, destination)} "
+                f"{destination} has found: on {source}, {admission(topology, destination)} "
                 "should admit it; run the playbook prepare"
             )
         elif observed == prober.REFUSED and seen.held_at(expectation, port):
@@ -352,7 +217,7 @@ def _judge(
                 f"{expectation['address']}"
             )
         else:
-            said = _remedy(topology, expectation, observed, said, seen)
+            said = remedy(topology, expectation, observed, said, seen)
         return _REPORTED.get(observed, observed), False, said
     observed = _REPORTED.get(observed, observed)
     if observed in (prober.OPEN, prober.WRONG_HOST):
@@ -387,67 +252,3 @@ def _of_udp_service(destination: str, observed: str, said: str) -> tuple[str, st
             f"{destination} that holds this port and validate again"
         )
     return observed, said
-
-
-def _remedy(
-    topology: Topology, expectation: Expectation, observed: str, said: str, seen: Seen
-) -> str:
-    """Say what a failure means and what to do, in a sentence."""
-    source, destination = expectation["source"], expectation["destination"]
-    address = expectation["address"]
-    fix = f"{_admission(topology, source)} should admit it; run the playbook prepare"
-    besides = f"; {said}" if said else ""
-    texts = {
-        prober.REJECTED: _rejected(topology, expectation, said, fix),
-        prober.TIMEOUT: (
-            f"no answer, so a firewall on {destination} or on the way drops it: {fix}{besides}"
-        ),
-        prober.OVERLAY_SILENT: (
-            f"no answer {said}: on {source}, {_admission(topology, destination)} should admit what "
-            f"comes back; or the overlay's own state is wrong, on {source} or {destination} (ip "
-            "-details link show type vxlan)"
-            if said.endswith(prober.PORT_IS_OPEN)
-            else f"no answer {said}, so a firewall on {destination} or on the way drops VXLAN, or "
-            f"one on {source} what comes back: {fix}"
-        ),
-        prober.MTU_HOLE: (
-            f"{said}; give the NICs of {source} and {destination}, and every switch port between "
-            "them, the same MTU"
-        ),
-        prober.UNREACHABLE: (
-            f"{source} can't reach {address} ({said}); check cables, addresses and "
-            f"routes between {source} and {destination}"
-        ),
-        prober.REFUSED: (
-            f"the path is open, but nobody listens on {destination}: start the service, or have it "
-            f"listen on {address}"
-            if seen.mode == "live"
-            else f"the path is open, but {destination} refuses: a rule there resets the "
-            f"connection{' (' + said + ')' if said else ''}, or nobody listens on {address} any "
-            "more; see firewall-cmd --list-all-policies and nft list ruleset"
-        ),
-        prober.ERROR: said.replace("on the source", f"on {source}"),
-    }
-    return texts.get(observed, said)
-
-
-def _rejected(topology: Topology, expectation: Expectation, said: str, fix: str) -> str:
-    """Say whose firewall rejects, by the address that sent the ICMP."""
-    destination = expectation["destination"]
-    sender = said.rpartition(" from ")[2]
-    names = {node["address"]: node["name"] for node in topology["nodes"]}
-    if said and sender != expectation["address"] and names.get(sender) != destination:
-        at = f"{sender} ({names[sender]})" if sender in names else sender
-        return (
-            f"a firewall at {at}, on the way to {destination}, rejects it ({said}): admit it there"
-        )
-    return f"{destination}'s firewall rejects it{f' ({said})' if said else ''}: {fix}"
-
-
-def _admission(topology: Topology, source: str) -> str:
-    """Name the firewalld object that admits a source."""
-    from_node = any(node["name"] == source for node in topology["nodes"])
-    if from_node and not topology["restrict_sources"]:
-        return "the zone of its cluster interface (firewall-cmd --get-active-zones)"
-    policy = POLICY_NODES if from_node else POLICY_CLIENTS
-    return f"its firewalld policy {policy} (firewall-cmd --info-policy={policy})"

@@ -11,10 +11,8 @@ from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._probe_plan.pl
     OPEN,
     Expectation,
 )
-from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._report.evaluate import (
-    Seen,
-    build,
-)
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._report.evaluate import build
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._report.seen import Seen
 from ansible_collections.edgeops.k3s_network.tests.unit.support.factories import (
     row,
     topology,

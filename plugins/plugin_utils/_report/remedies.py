@@ -1,0 +1,78 @@
+# Copyright (c) 2026 The edgeops.k3s_network authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a failed check means, and what to do about it. Pure functions."""
+
+from __future__ import annotations
+
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe import prober
+
+from .._firewall_rules import POLICY_CLIENTS, POLICY_NODES
+from .._probe_plan.plan import Expectation
+from .._topology.model import Topology
+from .seen import Seen
+
+
+def remedy(
+    topology: Topology, expectation: Expectation, observed: str, said: str, seen: Seen
+) -> str:
+    """Say what a failure means and what to do, in a sentence."""
+    source, destination = expectation["source"], expectation["destination"]
+    address = expectation["address"]
+    fix = f"{admission(topology, source)} should admit it; run the playbook prepare"
+    besides = f"; {said}" if said else ""
+    texts = {
+        prober.REJECTED: _rejected(topology, expectation, said, fix),
+        prober.TIMEOUT: (
+            f"no answer, so a firewall on {destination} or on the way drops it: {fix}{besides}"
+        ),
+        prober.OVERLAY_SILENT: (
+            f"no answer {said}: on {source}, {admission(topology, destination)} should admit what "
+            f"comes back; or the overlay's own state is wrong, on {source} or {destination} (ip "
+            "-details link show type vxlan)"
+            if said.endswith(prober.PORT_IS_OPEN)
+            else f"no answer {said}, so a firewall on {destination} or on the way drops VXLAN, or "
+            f"one on {source} what comes back: {fix}"
+        ),
+        prober.MTU_HOLE: (
+            f"{said}; give the NICs of {source} and {destination}, and every switch port between "
+            "them, the same MTU"
+        ),
+        prober.UNREACHABLE: (
+            f"{source} can't reach {address} ({said}); check cables, addresses and "
+            f"routes between {source} and {destination}"
+        ),
+        prober.REFUSED: (
+            f"the path is open, but nobody listens on {destination}: start the service, or have it "
+            f"listen on {address}"
+            if seen.mode == "live"
+            else f"the path is open, but {destination} refuses: a rule there resets the "
+            f"connection{' (' + said + ')' if said else ''}, or nobody listens on {address} any "
+            "more; see firewall-cmd --list-all-policies and nft list ruleset"
+        ),
+        prober.ERROR: said.replace("on the source", f"on {source}"),
+    }
+    return texts.get(observed, said)
+
+
+def _rejected(topology: Topology, expectation: Expectation, said: str, fix: str) -> str:
+    """Say whose firewall rejects, by the address that sent the ICMP."""
+    destination = expectation["destination"]
+    sender = said.rpartition(" from ")[2]
+    names = {node["address"]: node["name"] for node in topology["nodes"]}
+    if said and sender != expectation["address"] and names.get(sender) != destination:
+        at = f"{sender} ({names[sender]})" if sender in names else sender
+        return (
+            f"a firewall at {at}, on the way to {destination}, rejects it ({said}): admit it there"
+        )
+    return f"{destination}'s firewall rejects it{f' ({said})' if said else ''}: {fix}"
+
+
+def admission(topology: Topology, source: str) -> str:
+    """Name the firewalld object that admits a source."""
+    from_node = any(node["name"] == source for node in topology["nodes"])
+    if from_node and not topology["restrict_sources"]:
+        return "the zone of its cluster interface (firewall-cmd --get-active-zones)"
+    policy = POLICY_NODES if from_node else POLICY_CLIENTS
+    return f"its firewalld policy {policy} (firewall-cmd --info-policy={policy})"

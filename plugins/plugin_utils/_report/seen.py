@@ -1,0 +1,152 @@
+# Copyright (c) 2026 The edgeops.k3s_network authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What was observed: the outcomes of the sources, and the listeners of the destinations."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any, Optional
+
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe import prober
+
+from .._probe_plan.plan import Expectation
+from .._topology.model import Topology
+
+
+class Seen:
+    """What was observed: the outcomes of every source, and the listeners of every destination."""
+
+    def __init__(
+        self,
+        probes: Mapping[str, Optional[Mapping[str, Any]]],
+        listeners: Mapping[str, Optional[Mapping[str, Any]]],
+        mode: str,
+    ) -> None:
+        """Take the results of port_probe by source and of port_listener by destination."""
+        self.mode = mode
+        self._busy = _places(listeners, "busy")
+        self._witnessed = _places(listeners, "witnessed")
+        self._elsewhere = {
+            (name, one["address"], one["protocol"], one["port"]): one["held_at"]
+            for name, result in listeners.items()
+            if result is not None
+            for one in result.get("elsewhere", ())
+        }
+        self._troubles = {
+            name: result.get("troubles", [])
+            for name, result in listeners.items()
+            if result is not None
+        }
+        self._ended = {
+            name for name, result in probes.items() if result is not None and result.get("ended")
+        }
+        self._duplicates: dict[str, Mapping[str, Sequence[str]]] = {
+            name: result.get("duplicates", {})
+            for name, result in probes.items()
+            if result is not None
+        }
+        self._runs: dict[str, dict[tuple[str, str], list[tuple[int, int, str, str]]]] = {}
+        self._sources: dict[str, Mapping[str, str]] = {}
+        for source, result in probes.items():
+            if result is None or "results" not in result:
+                continue
+            runs: dict[tuple[str, str], list[tuple[int, int, str, str]]] = defaultdict(list)
+            for one in result["results"]:
+                runs[one["address"], one["protocol"]].append(
+                    (one["first"], one["last"], one["observed"], one["detail"])
+                )
+            self._runs[source] = {key: sorted(value) for key, value in runs.items()}
+            self._sources[source] = result.get("sources", {})
+
+    def outcome(self, expectation: Expectation, port: int) -> tuple[str, str]:
+        """Return what a source observed of a port, and the detail that goes with it."""
+        if expectation["source"] not in self._runs:
+            return prober.ERROR, "the source did not report; see its own failure above"
+        runs = self._runs[expectation["source"]].get(
+            (expectation["address"], expectation["protocol"]), []
+        )
+        index = bisect_right(runs, port, key=lambda run: run[0]) - 1
+        if index < 0 or runs[index][1] < port:
+            return prober.ERROR, "the source did not probe this port"
+        return runs[index][2], runs[index][3]
+
+    def duplicate(self, name: str, address: Optional[str]) -> str:
+        """Say who else has an address of a node, where that has found somebody."""
+        macs = self._duplicates.get(name, {}).get(address or "", ())
+        if not macs:
+            return ""
+        return (
+            f"another host has {address} of {name} as well (its NIC is {', '.join(macs)}): give "
+            f"the address to {name} alone"
+        )
+
+    def way_back(self, topology: Topology, expectation: Expectation, port: int) -> str:
+        """Return what the destination observed of the same port of the source."""
+        for node in topology["nodes"]:
+            if node["name"] == expectation["source"]:
+                back = expectation.copy()
+                back["source"], back["destination"] = expectation["destination"], node["name"]
+                back["address"] = node["address"]
+                return self.outcome(back, port)[0]
+        return ""
+
+    def listens(self, name: str) -> bool:
+        """Tell whether a node reported on its listeners."""
+        return name in self._busy
+
+    def is_busy(self, expectation: Expectation, port: int) -> bool:
+        """Tell whether a process of its own holds the port on the destination."""
+        key = (expectation["address"], expectation["protocol"], port)
+        return key in self._busy.get(expectation["destination"], ())
+
+    def held_at(self, expectation: Expectation, port: int) -> str:
+        """Return at which other addresses alone a process of the destination holds the port."""
+        key = (expectation["address"], expectation["protocol"], port)
+        return ", ".join(self._elsewhere.get((expectation["destination"], *key), ()))
+
+    def is_witnessed(self, expectation: Expectation, port: int) -> bool:
+        """Tell whether what reaches the port is seen, whoever holds it."""
+        key = (expectation["address"], expectation["protocol"], port)
+        return key in self._witnessed.get(expectation["destination"], ())
+
+    def trouble(self, expectation: Expectation, port: int, observed: str) -> str:
+        """Say what is wrong with the listener on a port, where the destination has told."""
+        destination = expectation["destination"]
+        for one in self._troubles.get(destination, ()):
+            if (one["address"], one["protocol"]) == (
+                expectation["address"],
+                expectation["protocol"],
+            ) and one["first"] <= port <= one["last"]:
+                return f"{destination} can't listen there: {one['detail']}"
+        # Over TCP, nobody listening is a refusal; silence over UDP may be that as well.
+        doubtful = {prober.REFUSED, prober.ACCEPTED}
+        if expectation["protocol"] == "udp":
+            doubtful.add(prober.TIMEOUT)
+        if observed not in doubtful or self.is_busy(expectation, port):
+            return ""
+        if destination in self._ended:
+            return (
+                f"the listener of {destination} has ended, so nothing is proved (killed, or out of "
+                "memory or file descriptors: journalctl -k there); validate again"
+            )
+        if self.mode != "live" and not self.listens(destination):
+            return f"{destination} has started no listeners; see its own failure above"
+        return ""
+
+    def came_from(self, expectation: Expectation) -> Optional[str]:
+        """Return the address that a source reached a destination from, if it is known."""
+        return self._sources.get(expectation["source"], {}).get(expectation["address"])
+
+
+def _places(
+    listeners: Mapping[str, Optional[Mapping[str, Any]]], key: str
+) -> dict[str, set[tuple[str, str, int]]]:
+    return {
+        name: {(one["address"], one["protocol"], one["port"]) for one in result[key]}
+        for name, result in listeners.items()
+        if result is not None and key in result
+    }

@@ -6,13 +6,16 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Optional
 
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils import _role_values
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._action import for_later_tasks
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._k3s import inventory as k3s
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology.model import (
     OVERLAY_INTERFACES,
     Host,
@@ -113,17 +116,29 @@ class ActionModule(ActionBase):
         shared, problems = reader.shared([name for name, _group in members], arguments)
         self._task.args = {**self._task.args, **shared}
         arguments = self._arguments()
+        told = {
+            name: k3s.read(name, group, functools.partial(reader.value, name), problems)
+            for name, group in members
+        }
+        cidrs = {
+            option: _cidr(option, key, reader, arguments[option], told, problems)
+            for option, key in (("pod_cidr", k3s.POD_CIDR), ("service_cidr", k3s.SERVICE_CIDR))
+        }
         settings = Settings(
-            pod_cidr=arguments["pod_cidr"],
-            service_cidr=arguments["service_cidr"],
-            ports=arguments["ports"],
+            pod_cidr=cidrs["pod_cidr"][0],
+            pod_cidr_source=cidrs["pod_cidr"][1],
+            service_cidr=cidrs["service_cidr"][0],
+            service_cidr_source=cidrs["service_cidr"][1],
+            ports=_ports(arguments["ports"], told, problems),
             extra_ports=arguments["extra_ports"],
             http_redirect=arguments["http_redirect"],
             restrict_sources=arguments["restrict_sources"],
             external_sources=_words(arguments["external_sources"]),
         )
         reader.hear(arguments, in_play)
-        hosts = [reader.host(name, group) for name, group in members]
+        hosts = [
+            _with_k3s(reader.host(name, group), told[name], problems) for name, group in members
+        ]
         if arguments["stage"] == "inventory":
             problems += judge_settings(settings)[1] + judge_hosts(settings, hosts)
             problems += _role_values.problems([host.name for host in hosts], reader.readable)
@@ -135,8 +150,61 @@ class ActionModule(ActionBase):
             ]
         else:
             clients = groups.get(arguments["external_group"], [])
+            if problems:
+                raise TopologyError(problems)
             result["topology"] = build(settings, hosts, clients)
         return result
+
+
+def _cidr(
+    option: str,
+    key: str,
+    reader: _HostReader,
+    given: str,
+    told: Mapping[str, k3s.Told],
+    problems: list[str],
+) -> tuple[str, str]:
+    """Return an overlay network and where it comes from: K3s's own option, or ours."""
+    variable = f"k3s_topology_{option}"
+    is_default = given == ARGUMENT_SPEC[option]["default"]
+    unset = is_default and all(reader.value(name, variable) is None for name in told)
+    explicit = None if unset else given
+    value = k3s.for_all(key, variable, explicit, told, problems)
+    if value is None:
+        return given, variable
+    return value, next(one.source(key) for one in told.values() if key in one)
+
+
+def _ports(rows: list[Any], told: Mapping[str, k3s.Told], problems: list[str]) -> list[Any]:
+    """Return the table with the port of the overlay's backend that K3s is told."""
+    backend = k3s.for_all(k3s.BACKEND, "", None, told, problems)
+    ports = k3s.backend_ports(backend)
+    if ports is None:
+        return rows
+    found: list[Any] = []
+    for row in rows:
+        if isinstance(row, Mapping) and row.get("name") == "flannel-vxlan":
+            found += [
+                {**row, "name": name, "port": port, "purpose": purpose}
+                for name, port, purpose in ports
+            ]
+        else:
+            found.append(row)
+    return found
+
+
+def _with_k3s(host: Host, told: k3s.Told, problems: list[str]) -> Host:
+    """Return a host with the address and NIC that K3s is told. Contradictions become problems."""
+    changes: dict[str, Any] = {"told": {key: told[key][0] for key in told}}
+    for field, key, source in (
+        ("node_ip", k3s.ADDRESS, "node_ip_source"),
+        ("cluster_interface", k3s.INTERFACE, "cluster_interface_source"),
+    ):
+        given, variable = getattr(host, field), getattr(host, source)
+        value = k3s.for_node(host.name, key, variable, given, told, problems)
+        if value is not None and given is None:
+            changes.update({field: value, source: told.source(key)})
+    return replace(host, **changes)
 
 
 def _asked(variables: Mapping[str, Any], in_play: Sequence[str]) -> set[str]:

@@ -85,6 +85,12 @@ options:
   flannel_interface:
     description: The NIC of the cluster network. Required with O(node_ip).
     type: str
+  k3s_told:
+    description:
+      - What the inventory tells K3s by the variables of k3s-ansible, such as C(node-ip) and
+        C(flannel-iface) with their values. The module does not tell K3s these again.
+    type: dict
+    default: {}
 """
 
 EXAMPLES = r"""
@@ -157,6 +163,7 @@ def argument_spec() -> dict:
         "k3s_config": {"type": "bool", "default": True},
         "node_ip": {"type": "str"},
         "flannel_interface": {"type": "str"},
+        "k3s_told": {"type": "dict", "default": {}},
     }
 
 

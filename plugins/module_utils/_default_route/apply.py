@@ -24,6 +24,7 @@ from .._host.networkmanager import NetworkManagerError, RunCommand
 from .._k3s import config as k3s_config
 from .._k3s import host as k3s_host
 from .._k3s.detection import Detected
+from .._k3s.settings import FLANNEL_IFACE, NODE_IP, Setting
 from .files import (
     COMMITS,
     PATHS,
@@ -120,6 +121,12 @@ def _decide(
 ) -> tuple[Optional[str], k3s_config.Decision]:
     """Return the file that tells K3s the node's address: its text now, and what to do about it."""
     settings, ours, installed = k3s_host.read()
+    # What the inventory has K3s told is not on the node before K3s is installed.
+    settings += tuple(
+        Setting("the inventory", key, (str(params["k3s_told"][key]),))
+        for key in (NODE_IP, FLANNEL_IFACE)
+        if key in params["k3s_told"] and k3s_config.in_force(settings, key) is None
+    )
     told = None
     if params["state"] == "present" and params["k3s_config"] and params["node_ip"]:
         told = k3s_config.Wanted(params["node_ip"], params["flannel_interface"])

@@ -58,6 +58,8 @@ class Node(TypedDict):
     external_interface: Optional[str]
     external_address: Optional[str]
     overlay_interfaces: list[str]
+    k3s: dict[str, str]
+    """What the inventory tells K3s of this node: its options and their values."""
 
 
 class Topology(TypedDict):
@@ -83,6 +85,9 @@ class Settings:
     http_redirect: Any = True
     restrict_sources: Any = True
     external_sources: Sequence[str] = ()
+    pod_cidr_source: str = "k3s_topology_pod_cidr"
+    """Where the value comes from, as messages name it."""
+    service_cidr_source: str = "k3s_topology_service_cidr"
 
 
 @dataclass(frozen=True)
@@ -103,6 +108,11 @@ class Host:
     """Why the host did not answer when it was asked."""
     overlay_interfaces: Sequence[str] = OVERLAY_INTERFACES
     """The interfaces on which pods' packets arrive."""
+    node_ip_source: str = "k3s_topology_node_ip"
+    """Where the value comes from, as messages name it."""
+    cluster_interface_source: str = "k3s_topology_cluster_interface"
+    told: Mapping[str, str] = field(default_factory=dict)
+    """What the inventory tells K3s of this host: its options and their values."""
 
 
 class TopologyError(Exception):
@@ -172,8 +182,8 @@ def judge_settings(settings: Settings) -> tuple[list[Row], list[str]]:
 
     overlays: list[tuple[str, Network]] = []
     for variable, text in (
-        ("k3s_topology_pod_cidr", settings.pod_cidr),
-        ("k3s_topology_service_cidr", settings.service_cidr),
+        (settings.pod_cidr_source, settings.pod_cidr),
+        (settings.service_cidr_source, settings.service_cidr),
     ):
         network = _judge_cidr(variable, text, problems)
         if network is not None:
@@ -216,7 +226,7 @@ def judge_hosts(settings: Settings, hosts: Sequence[Host]) -> list[str]:
             )
         elif host.mode == "segregated":
             for variable, value in (
-                ("k3s_topology_cluster_interface", host.cluster_interface),
+                (host.cluster_interface_source, host.cluster_interface),
                 ("k3s_topology_external_interface", host.external_interface),
             ):
                 if not value:
@@ -226,7 +236,7 @@ def judge_hosts(settings: Settings, hosts: Sequence[Host]) -> list[str]:
                     )
             if host.cluster_interface and host.cluster_interface == host.external_interface:
                 problems.append(
-                    f"host {host.name}: k3s_topology_cluster_interface and "
+                    f"host {host.name}: {host.cluster_interface_source} and "
                     f"k3s_topology_external_interface are both '{host.cluster_interface}'; "
                     "name two NICs, or set k3s_topology_mode to 'shared'"
                 )
@@ -380,7 +390,7 @@ def _judge_address(host: Host, problems: list[str]) -> Optional[str]:
         address = ipaddress.ip_address(str(host.node_ip))
     except ValueError:
         problems.append(
-            f"host {host.name}: k3s_topology_node_ip is '{host.node_ip}', which is no IP address; "
+            f"host {host.name}: {host.node_ip_source} is '{host.node_ip}', which is no IP address; "
             "give the node's address on the cluster network, without a prefix length"
         )
         return None
@@ -391,7 +401,7 @@ def _judge_address(host: Host, problems: list[str]) -> Optional[str]:
         or address.is_link_local
     ):
         problems.append(
-            f"host {host.name}: k3s_topology_node_ip is {address}, which other nodes can't reach; "
+            f"host {host.name}: {host.node_ip_source} is {address}, which other nodes can't reach; "
             "give the node's address on the cluster network"
         )
         return None
@@ -436,8 +446,8 @@ def _judge_overlay(settings: Settings, name: str, text: str) -> list[str]:
     except ValueError:
         return []
     for variable, cidr in (
-        ("k3s_topology_pod_cidr", settings.pod_cidr),
-        ("k3s_topology_service_cidr", settings.service_cidr),
+        (settings.pod_cidr_source, settings.pod_cidr),
+        (settings.service_cidr_source, settings.service_cidr),
     ):
         try:
             overlay = ipaddress.ip_network(str(cidr))
@@ -488,7 +498,7 @@ def _locate(host: Host, settings: Settings, problems: list[str]) -> Optional[Nod
     names = ", ".join(sorted(host.interfaces)) or "none"
     missing = False
     for variable, interface in (
-        ("k3s_topology_cluster_interface", host.cluster_interface),
+        (host.cluster_interface_source, host.cluster_interface),
         ("k3s_topology_external_interface", host.external_interface),
     ):
         if interface and interface not in host.interfaces:
@@ -506,7 +516,7 @@ def _locate(host: Host, settings: Settings, problems: list[str]) -> Optional[Nod
         address = _first_address(host.interfaces[cluster_interface])
         if address is None:
             problems.append(
-                f"host {host.name}: k3s_topology_cluster_interface '{cluster_interface}' has no "
+                f"host {host.name}: {host.cluster_interface_source} '{cluster_interface}' has no "
                 "global address; give the interface one, or name another"
             )
             return None
@@ -528,7 +538,7 @@ def _locate(host: Host, settings: Settings, problems: list[str]) -> Optional[Nod
             f"'{cluster_interface}'" if cluster_interface else f"none of its interfaces ({names})"
         )
         problems.append(
-            f"host {host.name}: k3s_topology_node_ip is {address}, and "
+            f"host {host.name}: {host.node_ip_source} is {address}, and "
             + (f"{where} does not hold it" if cluster_interface else f"{where} holds it")
             + "; give an address of the cluster interface"
         )
@@ -579,4 +589,5 @@ def _node(
         external_interface=external,
         external_address=external_address,
         overlay_interfaces=list(dict.fromkeys(host.overlay_interfaces)),
+        k3s=dict(host.told),
     )

@@ -85,6 +85,7 @@ def node(name="server1", group="server", address="192.0.2.11", **others) -> Node
             "external_interface": "eth0",
             "external_address": address,
             "overlay_interfaces": list(OVERLAY_INTERFACES),
+            "k3s": {},
             **others,
         }
     )

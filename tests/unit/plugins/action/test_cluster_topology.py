@@ -321,3 +321,97 @@ def test_a_job_and_a_node_of_a_workflow_are_no_slices():
 def test_what_asks_for_members_alone_may_be_sliced():
     names = {"awx_job_template_name": "Remove", "awx_workflow_job_name": "Remove"}
     assert "failed" not in run(injected=names, stage="members")
+
+
+# What the inventory tells K3s
+
+
+TWO_NICS = {
+    "s1": {"ansible_facts": asked("192.0.2.11/24", "10.99.0.1/24", connection="192.0.2.11")},
+    "a1": {"ansible_facts": asked("192.0.2.21/24", "10.99.0.2/24", connection="192.0.2.21")},
+}
+
+
+def with_k3s(**variables):
+    """Return the variables of two nodes with two NICs; those named s1_... are of s1 alone."""
+    agent = {name: value for name, value in variables.items() if "agent" in name}
+    server = {name: value for name, value in variables.items() if "agent" not in name}
+    return {"s1": {**TWO_NICS["s1"], **server}, "a1": {**TWO_NICS["a1"], **agent}}
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {
+            "extra_server_args": "--node-ip 10.99.0.1 --flannel-iface eth1",
+            "extra_agent_args": "--node-ip 10.99.0.2 --flannel-iface eth1",
+        },
+        {
+            "server_config_yaml": "node-ip: 10.99.0.1\nflannel-iface: eth1\n",
+            "agent_config_yaml": "node-ip: 10.99.0.2\nflannel-iface: eth1\n",
+        },
+        {"extra_server_args": "-i 10.99.0.1", "extra_agent_args": "-i 10.99.0.2"},
+        {"extra_server_args": "--flannel-iface eth1", "extra_agent_args": "--flannel-iface=eth1"},
+    ],
+    ids=["command-line", "file", "address", "interface"],
+)
+def test_address_and_nic_of_k3s_are_those_of_the_node(variables):
+    result = run(with_k3s(**variables))
+    nodes = result["topology"]["nodes"]
+    assert [(node["address"], node["cluster_interface"]) for node in nodes] == [
+        ("10.99.0.1", "eth1"),
+        ("10.99.0.2", "eth1"),
+    ]
+    assert set(nodes[0]["k3s"]) <= {"node-ip", "flannel-iface"}
+
+
+def test_networks_and_backend_of_k3s_are_those_of_the_cluster():
+    config = "cluster-cidr: 10.44.0.0/16\nservice-cidr: 10.45.0.0/16\nflannel-backend: {}\n"
+    vxlan = entry(name="flannel-vxlan", port=8472, protocol="udp")
+    result = run(
+        with_k3s(server_config_yaml=config.format("wireguard-native")), ports=[entry(), vxlan]
+    )
+    topology = result["topology"]
+    assert (topology["pod_cidr"], topology["service_cidr"]) == ("10.44.0.0/16", "10.45.0.0/16")
+    ports = [(row["name"], row["first"], row["last"]) for row in topology["rows"]]
+    assert ("flannel-wireguard", 51820, 51821) in ports
+    assert "flannel-vxlan" not in [name for name, _first, _last in ports]
+
+
+@pytest.mark.parametrize(
+    ("variables", "both"),
+    [
+        (
+            {"extra_server_args": "-i 10.99.0.1", "k3s_topology_node_ip": "192.0.2.11"},
+            ("k3s_topology_node_ip is 192.0.2.11", "node-ip in extra_server_args is 10.99.0.1"),
+        ),
+        (
+            {
+                "server_config_yaml": "flannel-iface: eth1",
+                "k3s_topology_cluster_interface": "eth0",
+            },
+            (
+                "k3s_topology_cluster_interface is eth0",
+                "flannel-iface in server_config_yaml is eth1",
+            ),
+        ),
+        (
+            {
+                "server_config_yaml": "cluster-cidr: 10.44.0.0/16",
+                "k3s_topology_pod_cidr": "10.42.0.0/16",
+            },
+            ("k3s_topology_pod_cidr is 10.42.0.0/16", "cluster-cidr in server_config_yaml"),
+        ),
+    ],
+)
+@pytest.mark.parametrize("stage", ["inventory", "full"])
+def test_contradiction_names_both_sources(stage, variables, both):
+    result = run(with_k3s(**variables), stage=stage, pod_cidr="10.42.0.0/16")
+    assert result["failed"]
+    for part in both:
+        assert part in result["msg"]
+
+
+def test_address_of_k3s_that_no_nic_holds_is_named_by_its_source():
+    result = run(with_k3s(extra_server_args="--node-ip 203.0.113.9"))
+    assert "node-ip in extra_server_args is 203.0.113.9" in result["msg"]

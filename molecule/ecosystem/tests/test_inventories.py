@@ -8,9 +8,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 from controller import LAB_INVENTORY, Controller, converges
 
 INVENTORIES = Path(__file__).parents[1] / "inventories"
+SECRET = "K10f00::server:not-for-any-log"
 NODES = ("server1", "server2", "agent1")
 # As the sample of k3s-ansible has them.
 SAMPLE_ADDRESSES = dict(zip(NODES, ("192.16.35.11", "192.16.35.12", "192.16.35.13")))
@@ -63,6 +65,51 @@ def test_sample_of_k3s_ansible_as_it_is(machine, controller, sample_machines):
     assert members(machine("server1")) == sorted(SAMPLE_ADDRESSES.values())
     assert members(machine("server1"), "k3s-servers") == ["192.16.35.11"]
     assert "changeme!" not in first.output, "its token concerns nobody"
+
+
+@pytest.fixture
+def addresses_of_k3s(machine, controller):
+    """Give each node a second address, which only K3s is told in k3s-ansible's variables."""
+    controller.run("ip", "address", "add", "10.99.0.1/24", "dev", "cluster")
+    found = {name: f"10.99.0.{number}" for number, name in enumerate(NODES, start=11)}
+    for name, address in found.items():
+        machine(name).run(f"ip address add {address}/24 dev eth0")
+    yield found
+    for name, address in found.items():
+        machine(name).run(f"ip address del {address}/24 dev eth0")
+    controller.run("ip", "address", "del", "10.99.0.1/24", "dev", "cluster")
+
+
+def test_nodes_have_the_addresses_that_k3s_is_told(machine, controller, addresses_of_k3s, tmp_path):
+    told = tmp_path / "k3s.yml"
+    groups = {
+        "server": {
+            "vars": {
+                "server_config_yaml": f"token: {SECRET}\nnode-ip: '{{{{ k3s_address }}}}'\n"
+                "flannel-iface: eth0\nflannel-backend: wireguard-native\n"
+            },
+        },
+        "agent": {"vars": {"extra_agent_args": "--node-ip {{ k3s_address }} -v 2"}},
+        "all": {
+            "hosts": {name: {"k3s_address": one} for name, one in addresses_of_k3s.items()},
+        },
+    }
+    told.write_text(yaml.safe_dump(groups))
+    sources = [LAB_INVENTORY, told]
+    first = converges(controller, ("-vvvv",), inventory=sources)
+    assert SECRET not in first.output
+    for name in NODES:
+        assert members(machine(name)) == sorted(addresses_of_k3s.values())
+        rules = machine(name).run("firewall-cmd --info-policy=k3s-from-nodes")
+        assert 'port="51820-51821"' in rules
+        assert 'port="8472"' not in rules
+
+    refused = controller.play("prepare", "-e", "k3s_topology_node_ip=10.89.0.11", inventory=sources)
+    text = " ".join(refused.output.split())
+    assert refused.returncode != 0
+    assert "k3s_topology_node_ip is 10.89.0.11" in text
+    assert "node-ip in server_config_yaml is 10.99.0.11" in text
+    assert "node-ip in extra_agent_args is 10.99.0.13" in text
 
 
 def test_static_ini_with_ranges_names_and_variables_that_are_text(

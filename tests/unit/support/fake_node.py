@@ -15,7 +15,7 @@ import re
 import shlex
 from types import SimpleNamespace
 
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._default_route import apply
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._default_route import apply, read
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._default_route import (
     host as default_route_host,
 )
@@ -105,6 +105,7 @@ class FakeNode:
         rooted = Rooted(self.root, os, "readlink", "rmdir")
         rooted.path = path
         opened = Rooted(self.root, builtins, "open").open
+        monkeypatch.setattr(read, "os", rooted)
         for module in (host, run):
             monkeypatch.setattr(module, "os", rooted)
             monkeypatch.setattr(module, "write_file", self._write_file)
@@ -112,8 +113,8 @@ class FakeNode:
             monkeypatch.setattr(module, "make_directory", self._make_directory)
             take = SimpleNamespace(take=lambda path: files.FileCopy.take(self.at(path)))
             monkeypatch.setattr(module, "FileCopy", take)
-        monkeypatch.setattr(host, "open", opened, raising=False)
-        monkeypatch.setattr(host, "glob", Rooted(self.root, glob, "glob"))
+        monkeypatch.setattr(read, "open", opened, raising=False)
+        monkeypatch.setattr(read, "glob", Rooted(self.root, glob, "glob"))
         monkeypatch.setattr(host, "write_link", self._write_link)
         monkeypatch.setattr(os, "fsync", lambda _handle: None)
         monkeypatch.setattr(host, "_PATIENCE_SECONDS", 0.0)
@@ -123,9 +124,7 @@ class FakeNode:
             run, "unwritable", lambda paths: [path for path in paths if path in self.read_only]
         )
         k3s = run.k3s_host
-        monkeypatch.setattr(
-            run, "k3s_host", SimpleNamespace(read=lambda: k3s.read(self.root))
-        )
+        monkeypatch.setattr(run, "k3s_host", SimpleNamespace(read=lambda: k3s.read(self.root)))
         monkeypatch.setattr(run, "ssh_connection", lambda: None)
         monkeypatch.setattr(networkmanager, "shutil", SimpleNamespace(which=lambda name: name))
         self.put("/etc/os-release", "ID=debian\n")

@@ -31,10 +31,10 @@ from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._firewall_rule
     FirewallWanted,
     firewall_wanted,
 )
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology.inventory import build
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology.model import (
     Host,
     Settings,
-    build,
 )
 
 GROUPS = {"server1": "server", "server2": "server", "agent1": "agent"}

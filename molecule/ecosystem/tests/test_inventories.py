@@ -69,12 +69,13 @@ def test_sample_of_k3s_ansible_as_it_is(machine, controller, sample_machines):
 
 @pytest.fixture
 def addresses_of_k3s(machine, controller):
-    """Give each node a second address, which only K3s is told in k3s-ansible's variables."""
+    """Give each machine a second address, on a network that only k3s-ansible's variables name."""
     controller.run("ip", "address", "add", "10.99.0.1/24", "dev", "cluster")
-    found = {name: f"10.99.0.{number}" for number, name in enumerate(NODES, start=11)}
+    machines = (*NODES, "client1")
+    found = {name: f"10.99.0.{number}" for number, name in enumerate(machines, start=11)}
     for name, address in found.items():
         machine(name).run(f"ip address add {address}/24 dev eth0")
-    yield found
+    yield {name: found[name] for name in NODES}
     for name, address in found.items():
         machine(name).run(f"ip address del {address}/24 dev eth0")
     controller.run("ip", "address", "del", "10.99.0.1/24", "dev", "cluster")

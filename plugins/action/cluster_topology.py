@@ -16,12 +16,14 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils import _role_values
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._action import for_later_tasks
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._k3s import inventory as k3s
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology.inventory import build
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology.model import (
     OVERLAY_INTERFACES,
     Host,
     Settings,
     TopologyError,
-    build,
+)
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology.validate import (
     judge_hosts,
     judge_members,
     judge_settings,

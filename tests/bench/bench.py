@@ -32,6 +32,7 @@ import full_range
 import scale
 import yaml
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology import model
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology.inventory import build
 
 HERE = Path(__file__).resolve().parent
 PYTHON_ON_NODE = HERE / "python_on_node.py"
@@ -199,7 +200,7 @@ class Bench:
             model.Host(f"agent{number}", model.AGENT, node_ip=str(ELSEWHERE[number]))
             for number in range(1, nodes - len(hosts) + 1)
         ]
-        return dict(model.build(settings, hosts))
+        return dict(build(settings, hosts))
 
     def round(self) -> None:
         """Measure everything once."""

@@ -5,10 +5,12 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology.inventory import build
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology.model import (
     TopologyError,
-    build,
     find_node,
+)
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology.validate import (
     judge_hosts,
     judge_members,
     judge_settings,

@@ -37,7 +37,9 @@ import profiles_on_node
 
 # Loaded before steps are counted, as in the module, where all comes in one file.
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld import connect, host
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.safety import Terms
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.safety import (
+    ApplyOptions,
+)
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.ssh_admission import (
     Connection,
 )
@@ -104,7 +106,7 @@ class Breaker:
 
 
 def firewall(
-    wanted: Any, step: int = 0, do: str = "", source: str = "", **terms: Any
+    wanted: Any, step: int = 0, do: str = "", source: str = "", **options: Any
 ) -> dict[str, Any]:
     """Bring firewalld to a state; C(source) is where Ansible's own SSH connection comes from."""
     breaker = Breaker(step, do)
@@ -120,10 +122,10 @@ def firewall(
 
     dbus.connection.Connection.call_blocking = call_and_count
     connection = Connection(source=source, port=22, interface="eth0") if source else None
-    asked = Terms(kubernetes=running_kubernetes, connection=lambda: connection, **terms)
+    asked = ApplyOptions(kubernetes=running_kubernetes, connection=lambda: connection, **options)
     sys.addaudithook(breaker.audit)
     try:
-        result = host.bring_to_state(connect.run, wanted, asked)
+        result = host.apply(connect.run, wanted, asked)
     except Exception as error:  # As the module does, with the error for the reader.
         result = {"failed": f"{type(error).__name__}: {error}"}
     breaker.busy = True

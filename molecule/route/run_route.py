@@ -58,7 +58,7 @@ def bring(check, parameters, stop):
     # There is no way to take it off again.
     sys.addaudithook(audit)
     try:
-        result = apply.bring_to_state(run, {**PARAMS, **parameters}, check)
+        result = apply.apply(run, {**PARAMS, **parameters}, check)
     except Exception as error:  # As the module does, with the error for the reader.
         result = {"failed": str(error)}
     return {**result, "steps": steps}

@@ -14,7 +14,7 @@ from typing import Any, Optional
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils import _role_values
-from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._action import for_later_tasks
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._action import hide_below_vvv
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._k3s import inventory as k3s
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology.inventory import build
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology.model import (
@@ -91,7 +91,7 @@ class ActionModule(ActionBase):
                 msg=f"Nothing was changed. {count} thing{'s' if count > 1 else ''} to mend: "
                 + " | ".join(error.problems),
             )
-        return for_later_tasks(result)
+        return hide_below_vvv(result)
 
     def _arguments(self) -> dict[str, Any]:
         _validated, arguments = self.validate_argument_spec(argument_spec=ARGUMENT_SPEC)
@@ -137,7 +137,7 @@ class ActionModule(ActionBase):
             restrict_sources=arguments["restrict_sources"],
             external_sources=_words(arguments["external_sources"]),
         )
-        reader.hear(arguments, in_play)
+        reader.load_peer_facts(arguments, in_play)
         hosts = [
             _with_k3s(reader.host(name, group), told[name], problems) for name, group in members
         ]
@@ -291,7 +291,7 @@ class _HostReader:
                 found[option] = first
         return found, problems
 
-    def hear(self, arguments: Mapping[str, Any], in_play: Iterable[str]) -> None:
+    def load_peer_facts(self, arguments: Mapping[str, Any], in_play: Iterable[str]) -> None:
         """Learn the options, and what hosts outside the play have answered to those in it."""
         self._arguments = arguments
         if arguments["peers_variable"]:
@@ -314,7 +314,7 @@ class _HostReader:
             node_ip=self._text(self.value(name, "k3s_topology_node_ip")),
             interfaces=interfaces,
             connection_address=network.get("connection_address") or None,
-            silence=str(answer.get("msg", "")),
+            unreachable_reason=str(answer.get("msg", "")),
             overlay_interfaces=self._overlay_interfaces(name),
         )
 

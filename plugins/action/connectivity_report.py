@@ -12,7 +12,7 @@ from typing import Any, Optional
 from ansible import constants
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._action import for_later_tasks
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._action import hide_below_vvv
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._probe_plan import (
     plan as probe_plan_plan,
 )
@@ -75,7 +75,7 @@ class ActionModule(ActionBase):
         except OSError as error:
             result.update(failed=True, msg=_unwritable(directory, error))
         # The table was printed.
-        return for_later_tasks(result)
+        return hide_below_vvv(result)
 
     def _judge(self, arguments: dict[str, Any], hostvars: Any) -> evaluate.Report:
         topology = arguments["topology"]

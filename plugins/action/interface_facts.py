@@ -24,7 +24,7 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._k3s.detection
     parse_ipv4,
     parse_ipv6,
 )
-from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._action import for_later_tasks
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._action import hide_below_vvv
 
 _BETWEEN = "--- edgeops.k3s_network ---"
 _PARTS = 6
@@ -93,4 +93,4 @@ class ActionModule(ActionBase):
             "k3s_detects": detected._asdict(),
         }
         result.update(changed=False, ansible_facts={"k3s_network": facts})
-        return for_later_tasks(result)
+        return hide_below_vvv(result)

@@ -10,7 +10,7 @@ from typing import Any, Optional
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.edgeops.k3s_network.plugins.modules.port_listener import argument_spec
-from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._action import for_later_tasks
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._action import hide_below_vvv
 
 # A process number that is in new hands by now is spared: the start time is another.
 _COMMAND = """count=0
@@ -35,7 +35,7 @@ class ActionModule(ActionBase):
         result: dict[str, Any] = super().run(tmp, task_vars)
         if self._task.args.get("state") != "stopped":
             result.update(self._execute_module(task_vars=task_vars))
-            return for_later_tasks(result)
+            return hide_below_vvv(result)
         _validated, arguments = self.validate_argument_spec(
             argument_spec=argument_spec(), required_if=[("state", "stopped", ["processes"])]
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Optional
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._action import for_later_tasks
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._action import hide_below_vvv
 
 
 class ActionModule(ActionBase):
@@ -23,4 +23,4 @@ class ActionModule(ActionBase):
         """Return the result that the module of this name documents."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         result.update(self._execute_module(task_vars=task_vars))
-        return for_later_tasks(result)
+        return hide_below_vvv(result)

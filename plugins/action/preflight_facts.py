@@ -11,7 +11,7 @@ from typing import Any, Optional
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.edgeops.k3s_network.plugins.modules.preflight_facts import argument_spec
-from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._action import for_later_tasks
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._action import hide_below_vvv
 
 _COLLECTION = "edgeops.k3s_network"
 # What each of these would do, and refuse, is asked in check mode.
@@ -40,7 +40,7 @@ class ActionModule(ActionBase):
             result["predicted"] = {
                 name: self._predict(name, arguments[name], task_vars) for name in PREDICTED
             }
-        return for_later_tasks(result)
+        return hide_below_vvv(result)
 
     def _predict(
         self, name: str, arguments: dict[str, Any], task_vars: Optional[dict[str, Any]]

@@ -136,7 +136,7 @@ warned:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._default_route.apply import (
-    bring_to_state,
+    apply,
 )
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._default_route.plan import (
     DefaultRouteError,
@@ -176,7 +176,7 @@ def main() -> None:
     )
     module.run_command_environ_update = {"LANG": "C", "LC_ALL": "C"}
     try:
-        result = bring_to_state(runner(module), module.params, module.check_mode)
+        result = apply(runner(module), module.params, module.check_mode)
     except (DefaultRouteError, K3sConfigError) as error:
         module.fail_json(msg=str(error))
     for warning in result["warned"]:

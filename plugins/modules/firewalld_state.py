@@ -274,12 +274,14 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.err
     FirewalldError,
 )
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.host import (
-    bring_to_state,
+    apply,
 )
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.iptables import (
     IptablesError,
 )
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.safety import Terms
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.safety import (
+    ApplyOptions,
+)
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.ssh_admission import (
     Connection,
 )
@@ -381,14 +383,14 @@ def run(module: AnsibleModule) -> dict:
             "is a number of seconds, or 0 to switch the confirmation off"
         )
     wanted = module.params["wanted"] if module.params["state"] == "present" else None
-    terms = Terms(
+    options = ApplyOptions(
         check_mode=module.check_mode,
         confirm_timeout=timeout,
         allow_disruptive_reload=module.params["allow_disruptive_reload"],
         connection=lambda: _connection(module),
         kubernetes=running_kubernetes,
     )
-    result = bring_to_state(runner(module), wanted, terms)
+    result = apply(runner(module), wanted, options)
     if not result["active"]:
         result["warned"].append(_NOT_RUNNING)
     for warning in result["warned"]:

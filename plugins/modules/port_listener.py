@@ -136,13 +136,13 @@ witnessed:
   type: list
   elements: dict
   sample: [{"address": 192.0.2.11, "protocol": udp, "port": 8125}]
-elsewhere:
+bound_elsewhere:
   description: Ports of O(listeners[].services) that a process holds at other addresses alone.
   returned: when O(state=started)
   type: list
   elements: dict
   sample: [{"address": 192.0.2.11, "protocol": tcp, "port": 6379, "held_at": ["127.0.0.1"]}]
-troubles:
+errors:
   description:
     - Ports that could not be had for another reason, such as an address that the node does not
       have, or too few file descriptors.
@@ -237,20 +237,20 @@ def run(params: dict) -> dict:
     started = listener.start(
         listening, params["token"], params["name"], params["lease"], held_already, watch
     )
-    troubles = [
+    errors = [
         {"address": address, "protocol": protocol, "first": first, "last": last, "detail": detail}
-        for address, protocol, first, last, detail in listener.merged(started.troubles)
+        for address, protocol, first, last, detail in listener.merged(started.errors)
     ]
     return {
         "changed": False,
         "processes": started.processes,
         "busy": _places(started.busy),
         "witnessed": _places(started.witnessed),
-        "elsewhere": [
+        "bound_elsewhere": [
             {"address": address, "protocol": protocol, "port": port, "held_at": addresses}
             for (address, protocol, port), addresses in elsewhere.items()
         ],
-        "troubles": troubles,
+        "errors": errors,
     }
 
 

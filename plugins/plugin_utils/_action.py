@@ -13,7 +13,7 @@ from ansible.utils.display import Display
 _VERY_VERBOSE = 3
 
 
-def for_later_tasks(result: dict[str, Any]) -> dict[str, Any]:
+def hide_below_vvv(result: dict[str, Any]) -> dict[str, Any]:
     """Mark a result that is data for later tasks: printed with -vvv, as a failure is anyway.
 
     Ansible itself does so with the facts of setup.

@@ -47,9 +47,7 @@ _LOCKED = "/etc"
 _PATIENCE_SECONDS = 90.0
 
 
-def bring_to_state(
-    run_command: RunCommand, params: Mapping[str, Any], check_mode: bool
-) -> dict[str, Any]:
+def apply(run_command: RunCommand, params: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
     """Return the result of the module, alone on this host.
 
     Raises DefaultRouteError or K3sConfigError.

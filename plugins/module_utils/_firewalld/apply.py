@@ -21,7 +21,8 @@ from .._host.files import (
     restore_all,
     sync,
 )
-from .change import Client, PlannedChange, diff, plan_change
+from .backend import FirewalldBackend
+from .change import PlannedChange, diff, plan_change
 from .checkpoint import Checkpoint
 from .conditions import (
     adopted_objects,
@@ -43,7 +44,7 @@ from .record_store import RecordStore
 from .reload import Others
 from .repair import broken_objects, wait_until_forgotten
 from .safety import (
-    Terms,
+    ApplyOptions,
     judge_flush,
 )
 from .write import (
@@ -64,11 +65,11 @@ class Guard(Protocol):
 
 
 def ensure(
-    open_client: Callable[[], Client],
+    open_client: Callable[[], FirewalldBackend],
     store: RecordStore,
     guard: Guard,
     wanted: Optional[Wanted],
-    terms: Terms,
+    options: ApplyOptions,
 ) -> dict[str, Any]:
     """Bring firewalld to C(wanted), or remove everything that this collection created if None.
 
@@ -80,13 +81,13 @@ def ensure(
     warned = _warn_of_record(store) if wanted is not None else []
     broken = broken_objects(record.objects)
     repaired = _Repaired()
-    if broken and not terms.check_mode:
-        repaired = _repair(open_client, guard, broken, record, terms)
+    if broken and not options.check_mode:
+        repaired = _repair(open_client, guard, broken, record, options)
     try:
-        plan = plan_change(open_client(), store, record, wanted, terms, broken)
+        plan = plan_change(open_client(), store, record, wanted, options, broken)
         if plan.checkpoint is not None:
             guard.need_writable(copy.path for copy in plan.checkpoint.files)
-            if not terms.check_mode:
+            if not options.check_mode:
                 guard.begin(plan.checkpoint)
     except Exception:
         # A run that is refused leaves the files that were whole.
@@ -101,7 +102,7 @@ def ensure(
         "diff": diff(plan.state, plan.target, plan.permanent, plan.runtime),
         "warned": [*warned, *_warnings(plan, record, wanted, broken)],
     }
-    if terms.check_mode:
+    if options.check_mode:
         return result
     if plan.checkpoint is None:
         if record != plan.target.record:
@@ -113,8 +114,8 @@ def ensure(
     try:
         removes = wanted is None
         result["reloaded"] |= _apply(client, store, record, plan, plan.checkpoint, removes)
-        if terms.confirm_timeout and client.is_running():
-            guard.await_confirmation(plan.checkpoint, terms.confirm_timeout)
+        if options.confirm_timeout and client.is_running():
+            guard.await_confirmation(plan.checkpoint, options.confirm_timeout)
             result["confirm"] = plan.checkpoint.identity
     except Exception as error:
         text = _roll_back(open_client, guard, plan.checkpoint)
@@ -134,7 +135,7 @@ class _Repaired:
 
 
 def _apply(
-    client: Client,
+    client: FirewalldBackend,
     store: RecordStore,
     record: Record,
     plan: PlannedChange,
@@ -192,11 +193,11 @@ def _warn_of_record(store: RecordStore) -> list[str]:
 
 
 def _repair(
-    open_client: Callable[[], Client],
+    open_client: Callable[[], FirewalldBackend],
     guard: Guard,
     broken: Sequence[Key],
     record: Record,
-    terms: Terms,
+    options: ApplyOptions,
 ) -> _Repaired:
     """Remove broken files of ours, without which firewalld accepts its configuration again.
 
@@ -206,7 +207,7 @@ def _repair(
     copies = [FileCopy.take(path) for key in sorted(affected) for path in files_of(*key)]
     guard.need_writable(copy.path for copy in copies)
     whole = [copy for copy in copies if not any(copy.path in files_of(*key) for key in broken)]
-    client: Optional[Client] = None
+    client: Optional[FirewalldBackend] = None
     others = Others()
     # One that does not run cannot be opened before the file is gone.
     with contextlib.suppress(FirewalldError):
@@ -216,7 +217,7 @@ def _repair(
             raise FirewalldError(f"No changes were made. {client.trouble()}")
         others = client.others(record.objects)
         if client.is_failed():
-            judge_flush(others, terms)
+            judge_flush(others, options)
     for key in affected:
         for path in files_of(*key):
             remove_file(path)
@@ -229,7 +230,7 @@ def _repair(
     return _Repaired(whole, reloaded=True)
 
 
-def _with_written_profiles(client: Client, record: Record, before: Record) -> Record:
+def _with_written_profiles(client: FirewalldBackend, record: Record, before: Record) -> Record:
     """Return the record with what NetworkManager wrote to the profiles that were changed."""
     bindings = {
         interface: former
@@ -240,7 +241,9 @@ def _with_written_profiles(client: Client, record: Record, before: Record) -> Re
     return replace(record, bindings=bindings)
 
 
-def _roll_back(open_client: Callable[[], Client], guard: Guard, checkpoint: Checkpoint) -> str:
+def _roll_back(
+    open_client: Callable[[], FirewalldBackend], guard: Guard, checkpoint: Checkpoint
+) -> str:
     """Roll back a change that failed; return what came of it."""
     try:
         # A new client, since firewalld may have been started again.

@@ -9,10 +9,11 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Optional, Protocol
+from typing import Any, Optional
 
 from .._host.files import FileCopy
 from .._host.networkmanager import Profile
+from .backend import FirewalldBackend
 from .checkpoint import Checkpoint
 from .errors import FirewalldError
 from .model import (
@@ -34,25 +35,16 @@ from .read import Wanted, read_state, wanted_keys
 from .record_store import RECORD_PATH, RecordStore
 from .reload import Others
 from .safety import (
-    Judged,
-    Terms,
+    ApplyOptions,
     judge_change,
 )
-from .write import Writer
-
-
-class Client(Writer, Judged, Protocol):
-    """What a change needs of firewalld; see dbus.Firewalld."""
-
-    def written_profile(self, profile: Profile) -> Profile: ...
-    def file_paths(self, keys: Sequence[Key], profiles: Mapping[str, Profile]) -> list[str]: ...
 
 
 @dataclass(frozen=True)
 class PlannedChange:
     """A change that passed all checks; without a checkpoint if there is nothing to change."""
 
-    client: Client
+    client: FirewalldBackend
     state: State
     target: Target
     permanent: Sequence[Change]
@@ -63,11 +55,11 @@ class PlannedChange:
 
 
 def plan_change(
-    client: Client,
+    client: FirewalldBackend,
     store: RecordStore,
     record: Record,
     wanted: Optional[Wanted],
-    terms: Terms,
+    options: ApplyOptions,
     broken: Sequence[Key],
 ) -> PlannedChange:
     """Plan a change and check it. Raises FirewalldError."""
@@ -81,17 +73,19 @@ def plan_change(
     }
     plan = PlannedChange(client, state, target, permanent, runtime, leaving)
     # In check mode a broken file is still there, and firewalld may have failed because of it.
-    if not (permanent or runtime) or (broken and terms.check_mode):
+    if not (permanent or runtime) or (broken and options.check_mode):
         return plan
     owned = record.objects | wanted_keys(wanted)
     others = client.others(owned)
     reloads = any(change.needs_reload for change in runtime)
-    judge_change(client, state, target, owned, others, reloads, terms)
+    judge_change(client, state, target, owned, others, reloads, options)
     checkpoint = _checkpoint(client, store, state, target, record, others, permanent, leaving)
     return replace(plan, checkpoint=checkpoint)
 
 
-def _plan(client: Client, record: Record, wanted: Optional[Wanted]) -> tuple[State, Target]:
+def _plan(
+    client: FirewalldBackend, record: Record, wanted: Optional[Wanted]
+) -> tuple[State, Target]:
     state = read_state(client, record, wanted)
     if wanted is None:
         return state, target_absent(state, record)
@@ -141,7 +135,7 @@ def _deletions(state: State, target: Target, record: Record, unknown: Sequence[K
 
 
 def _checkpoint(
-    client: Client,
+    client: FirewalldBackend,
     store: RecordStore,
     state: State,
     target: Target,

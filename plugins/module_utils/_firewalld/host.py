@@ -16,15 +16,15 @@ from .connect import open_firewalld
 from .iptables import RunCommand
 from .read import Wanted
 from .record_store import RecordStore
-from .safety import Terms
+from .safety import ApplyOptions
 
 # Another run may wait for its confirmation; ours is a guess at its patience.
 _LEAST_PATIENCE = 60
 _SPARE_PATIENCE = 30
 
 
-def bring_to_state(
-    run_command: RunCommand, wanted: Optional[Wanted], terms: Terms
+def apply(
+    run_command: RunCommand, wanted: Optional[Wanted], options: ApplyOptions
 ) -> dict[str, Any]:
     """Do what ensure() does, alone on this host. Raises FirewalldError or GuardError."""
     checkpoints = CheckpointStore()
@@ -34,8 +34,8 @@ def bring_to_state(
         interrupted = not checkpoints.was_done(checkpoint.identity)
         restore.roll_back(checkpoint, interrupted, run_command)
 
-    patience = max(_LEAST_PATIENCE, terms.confirm_timeout + _SPARE_PATIENCE)
-    with guard.alone(patience, None if terms.check_mode else recover):
-        result = ensure(lambda: open_firewalld(run_command), RecordStore(), guard, wanted, terms)
+    patience = max(_LEAST_PATIENCE, options.confirm_timeout + _SPARE_PATIENCE)
+    with guard.exclusive_lock(patience, None if options.check_mode else recover):
+        result = ensure(lambda: open_firewalld(run_command), RecordStore(), guard, wanted, options)
     result["warned"] = [*guard.warnings, *result["warned"]]
     return result

@@ -41,7 +41,7 @@ OWNED_KINDS = (IPSET, ZONE, POLICY)
 
 
 @dataclass(frozen=True)
-class Former:
+class PreviousBinding:
     """How an interface was bound before it came into a zone of ours."""
 
     permanent: str
@@ -67,7 +67,7 @@ class Record:
     An object belongs to this collection only if it is listed here; its name proves nothing.
     """
 
-    bindings: Mapping[str, Former] = field(default_factory=dict)
+    bindings: Mapping[str, PreviousBinding] = field(default_factory=dict)
     ports: Mapping[str, AddedPorts] = field(default_factory=dict)
     objects: frozenset[Key] = frozenset()
     """The ipsets, zones and policies that this collection created."""
@@ -100,7 +100,7 @@ class Record:
         _check(data)
         return cls(
             bindings={
-                name: Former(
+                name: PreviousBinding(
                     permanent=former["permanent"],
                     runtime=former["runtime"],
                     profile=Profile.from_dict(former["profile"]) if former["profile"] else None,

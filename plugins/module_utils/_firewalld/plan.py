@@ -22,9 +22,9 @@ from .model import (
     ZONE,
     AddedPorts,
     Change,
-    Former,
     Key,
     Objects,
+    PreviousBinding,
     Record,
     Settings,
     State,
@@ -95,7 +95,7 @@ def target_present(
 
     permanent = {**both, **permanent_zones}
     runtime = {**both, **running_zones}
-    kept: dict[str, Former] = {}
+    kept: dict[str, PreviousBinding] = {}
     for interface, former in bindings.items():
         wanted = wanted_bindings.get(interface)
         back = _existing(state, former)
@@ -266,14 +266,14 @@ def _copy(settings: Settings, record: Record, zone: str, ports: Sequence[str]) -
     return settings
 
 
-def _existing(state: State, former: Former) -> Former:
+def _existing(state: State, former: PreviousBinding) -> PreviousBinding:
     """Return the former binding, with the default zone in place of one that is gone since.
 
     A profile of NetworkManager may name a zone that does not exist.
     """
     zones = {name for kind, name in state.permanent_keys if kind == ZONE}
     gone = {former.permanent, former.runtime} - {"", *zones}
-    return Former(
+    return PreviousBinding(
         permanent="" if former.permanent in gone and not former.profile else former.permanent,
         runtime="" if former.runtime in gone else former.runtime,
     )
@@ -283,14 +283,14 @@ def _builtin(state: State, zone: str) -> Optional[Settings]:
     return dict(state.zones[zone]) if zone in state.builtin_zones else None
 
 
-def _former(state: State, interface: str, ours: Collection[str]) -> Former:
+def _former(state: State, interface: str, ours: Collection[str]) -> PreviousBinding:
     permanent = state.permanent.get((BINDING, interface), {}).get("zone", "")
     runtime = state.runtime.get((BINDING, interface), {}).get("zone", "")
     profile = state.profiles.get(interface)
     # Without a record, a zone of ours does not tell which zone held the interface before. If its
     # profile names no zone, NetworkManager puts it into the default one.
     unknown = state.default_zone if profile else ""
-    return Former(
+    return PreviousBinding(
         permanent="" if permanent in ours else permanent,
         runtime=unknown if runtime in ours else runtime,
         profile=profile,

@@ -7,9 +7,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, Optional, Protocol
+from typing import Any, Optional
 
-from .._host.networkmanager import Profile
+from .backend import FirewalldBackend
 from .errors import FirewalldError
 from .model import (
     BINDING,
@@ -33,23 +33,6 @@ Wanted = Mapping[str, Sequence[Mapping[str, Any]]]
 _DROPPING = ("DROP", "%%REJECT%%", "REJECT")
 
 
-class Readable(Protocol):
-    """What reading needs of firewalld; see _firewalld.Firewalld."""
-
-    def version(self) -> str: ...
-    def default_zone(self) -> str: ...
-    def active_zones(self) -> ActiveZones: ...
-    def permanent_holder(self, interface: str) -> str: ...
-    def permanent_keys(self) -> set[Key]: ...
-    def permanent_settings(self, key: Key) -> Settings: ...
-    def runtime_keys(self) -> set[Key]: ...
-    def runtime_settings(self, key: Key) -> Settings: ...
-    def permanent_zone_of(self, interface: str) -> str: ...
-    def runtime_zone_of(self, interface: str) -> str: ...
-    def is_builtin(self, zone: str) -> bool: ...
-    def profile_of(self, interface: str) -> Optional[Profile]: ...
-
-
 def wanted_keys(wanted: Optional[Wanted]) -> frozenset[Key]:
     """Return the keys of the objects that are wanted."""
     kinds = {IPSET: ("ipsets",), POLICY: ("policies",), ZONE: ("zones", "overlay_zones")}
@@ -62,7 +45,7 @@ def wanted_keys(wanted: Optional[Wanted]) -> frozenset[Key]:
 
 
 def read_objects(
-    client: Readable,
+    client: FirewalldBackend,
     like: Objects,
     managed: Collection[Key],
     runtime: bool,
@@ -92,7 +75,7 @@ def read_objects(
     return objects
 
 
-def read_state(client: Readable, record: Record, wanted: Optional[Wanted]) -> State:
+def read_state(client: FirewalldBackend, record: Record, wanted: Optional[Wanted]) -> State:
     """Return the state of a node. Raises FirewalldError."""
     given: Wanted = wanted or {}
     managed = record.objects | wanted_keys(wanted)
@@ -159,7 +142,7 @@ def _without(zones: ActiveZones, default_zone: str) -> ActiveZones:
     return {zone: held for zone, held in zones.items() if zone != default_zone}
 
 
-def _ends_early(client: Readable, zones: Collection[str]) -> bool:
+def _ends_early(client: FirewalldBackend, zones: Collection[str]) -> bool:
     """Tell whether a zone drops or rejects before positive priorities are evaluated.
 
     C(zones) are those in use, and those that zones of ours copy.
@@ -169,7 +152,9 @@ def _ends_early(client: Readable, zones: Collection[str]) -> bool:
     )
 
 
-def _sources(client: Readable, zones: ActiveZones, keys: Collection[Key]) -> dict[str, list[str]]:
+def _sources(
+    client: FirewalldBackend, zones: ActiveZones, keys: Collection[Key]
+) -> dict[str, list[str]]:
     """Return the addresses that zones take as sources, with those of their ipsets.
 
     A zone that drops or rejects all packets is a ban, to which nothing is added.
@@ -188,7 +173,7 @@ def _sources(client: Readable, zones: ActiveZones, keys: Collection[Key]) -> dic
 
 
 def _foreign_policies(
-    client: Readable, keys: Collection[Key], managed: Collection[Key]
+    client: FirewalldBackend, keys: Collection[Key], managed: Collection[Key]
 ) -> dict[str, set[str]]:
     """Return the zones that each policy of others names; one that is disabled has no effect."""
     found = {}
@@ -204,7 +189,7 @@ def _foreign_policies(
 
 
 def _taken(
-    client: Readable,
+    client: FirewalldBackend,
     overlay: Mapping[str, Sequence[str]],
     permanent: Objects,
     users: ActiveZones,

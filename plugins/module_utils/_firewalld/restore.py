@@ -13,6 +13,7 @@ from .checkpoint import Checkpoint, CheckpointStore
 from .iptables import RunCommand
 
 PARTS = (
+    "_firewalld.backend",
     "_firewalld.bus",
     "_firewalld.checkpoint",
     "_firewalld.connect",

@@ -9,8 +9,9 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Optional, Protocol
+from typing import Optional
 
+from .backend import FirewalldBackend
 from .errors import FirewalldError
 from .files import is_customized
 from .iptables_rules import kubernetes_chains
@@ -43,8 +44,8 @@ _CONSENT = (
 
 
 @dataclass(frozen=True)
-class Terms:
-    """On what terms a change may be made."""
+class ApplyOptions:
+    """What a change may do, and what it has to know of the host."""
 
     check_mode: bool = False
     confirm_timeout: int = 0
@@ -56,24 +57,14 @@ class Terms:
     """Returns the names of what runs of Kubernetes on this node."""
 
 
-class Judged(Protocol):
-    """What judging needs of firewalld; see _firewalld.Firewalld."""
-
-    def is_running(self) -> bool: ...
-    def trouble(self) -> str: ...
-    def permanent_settings(self, key: Key) -> Settings: ...
-    def permanent_zone_of(self, interface: str) -> str: ...
-    def service(self, name: str) -> Optional[Settings]: ...
-
-
 def judge_change(
-    client: Judged,
+    client: FirewalldBackend,
     state: State,
     target: Target,
     owned: Collection[Key],
     others: Others,
     reloads: bool,
-    terms: Terms,
+    options: ApplyOptions,
 ) -> None:
     """Raise FirewalldError if the change would cut off the controller or interrupt others."""
     trouble = client.trouble()
@@ -83,7 +74,7 @@ def judge_change(
         step.key for step in changes(state.permanent, target.permanent) if step.after is None
     }
     theirs = sorted(state.permanent_keys - frozenset(owned))
-    connection = terms.connection()
+    connection = options.connection()
     if connection is not None and _only_admits(state, target, connection.interface):
         connection = None
     permanent_others: Objects = {}
@@ -93,9 +84,9 @@ def judge_change(
         _judge_references(permanent_others, removed, state.default_zone)
     if client.is_running():
         if reloads:
-            _judge_reload(client, theirs, others, terms)
+            _judge_reload(client, theirs, others, options)
         if not target.record.objects:
-            _judge_removal(terms)
+            _judge_removal(options)
     if connection is not None:
         interface = connection.interface
         # NetworkManager's profile may bind it, which the permanent zones do not show.
@@ -111,7 +102,7 @@ def judge_change(
                     _configuration(state.default_zone, users, mine, interface, zone_of, service)
                     for mine in (ours, wanted)
                 )
-                _judge_connection(before, after, connection, terms.confirm_timeout, which)
+                _judge_connection(before, after, connection, options.confirm_timeout, which)
 
 
 def _only_admits(state: State, target: Target, interface: str) -> bool:
@@ -140,7 +131,9 @@ def _holds_others(zone: Settings, interface: str) -> bool:
     )
 
 
-def _judge_reload(client: Judged, theirs: Collection[Key], others: Others, terms: Terms) -> None:
+def _judge_reload(
+    client: FirewalldBackend, theirs: Collection[Key], others: Others, options: ApplyOptions
+) -> None:
     # What has no file under /etc is as it was when firewalld started.
     permanent = {
         key: client.permanent_settings(key)
@@ -156,15 +149,15 @@ def _judge_reload(client: Judged, theirs: Collection[Key], others: Others, terms
             "Activate it with firewall-cmd --reload, keep it with firewall-cmd "
             "--runtime-to-permanent, or delete it; then run again"
         )
-    judge_flush(others, terms)
+    judge_flush(others, options)
 
 
-def judge_flush(others: Others, terms: Terms) -> None:
+def judge_flush(others: Others, options: ApplyOptions) -> None:
     """Raise FirewalldError if a reload needs consent, since it flushes rules of Kubernetes."""
     chains = sorted({chain for text in others.tables.values() for chain in kubernetes_chains(text)})
-    if not chains or terms.allow_disruptive_reload:
+    if not chains or options.allow_disruptive_reload:
         return
-    running = terms.kubernetes()
+    running = options.kubernetes()
     if running:
         raise FirewalldError(
             "No changes were made. This change needs a reload of firewalld, which on this node "
@@ -188,8 +181,8 @@ def _judge_references(others: Objects, removed: Collection[Key], default_zone: s
         )
 
 
-def _judge_removal(terms: Terms) -> None:
-    running = [] if terms.allow_disruptive_reload else terms.kubernetes()
+def _judge_removal(options: ApplyOptions) -> None:
+    running = [] if options.allow_disruptive_reload else options.kubernetes()
     if running:
         raise FirewalldError(
             f"No changes were made. Kubernetes runs on this node ({', '.join(running)}). Without "

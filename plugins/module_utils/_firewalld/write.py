@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping
-from typing import Optional, Protocol
+from typing import Optional
 
 from .._host.files import restore_all, sync
 from .._host.networkmanager import NetworkManagerError, Profile
+from .backend import FirewalldBackend
 from .checkpoint import Checkpoint
 from .errors import FirewalldError
 from .model import BINDING, ZONE, Change, Key, Objects, Record, owned_keys
 from .plan import changes, runtime_changes
-from .read import Readable, read_objects
+from .read import read_objects
 from .reload import (
-    Direct,
     Others,
     interfaces_to_move,
     restoration,
@@ -31,25 +31,8 @@ _SETTLE_STEP = 0.1
 _SETTLED_READINGS = 4
 
 
-class Writer(Readable, Protocol):
-    """What writing needs of firewalld; see _firewalld.Firewalld."""
-
-    def is_running(self) -> bool: ...
-    def is_failed(self) -> bool: ...
-    def apply_permanent(self, change: Change) -> None: ...
-    def apply_runtime(self, change: Change) -> None: ...
-    def others(self, owned: Collection[Key], with_tables: bool = True) -> Others: ...
-    def apply_running_of_others(self, change: Change) -> None: ...
-    def restore_direct(self, before: Direct, after: Direct) -> None: ...
-    def restore_tables(self, others: Others) -> None: ...
-    def restore_builtin(self, zone: str) -> None: ...
-    def restore_profile(self, profile: Profile, zone: str) -> None: ...
-    def load_profile(self, path: str) -> None: ...
-    def reload(self) -> None: ...
-
-
 def write(
-    client: Writer,
+    client: FirewalldBackend,
     target_permanent: Objects,
     target_runtime: Objects,
     managed: Collection[Key],
@@ -101,14 +84,14 @@ def write(
     return reloaded
 
 
-def _bind(client: Writer, change: Change, profile: Optional[Profile]) -> None:
+def _bind(client: FirewalldBackend, change: Change, profile: Optional[Profile]) -> None:
     if profile is None:
         client.apply_permanent(change)
     else:
         client.restore_profile(profile, (change.after or {})["zone"])
 
 
-def _rebind(client: Writer, permanent: Objects) -> None:
+def _rebind(client: FirewalldBackend, permanent: Objects) -> None:
     """Bind NICs once more: an interrupted run may have written a profile that no device follows."""
     for key, settings in permanent.items():
         if key[0] == BINDING:
@@ -116,7 +99,7 @@ def _rebind(client: Writer, permanent: Objects) -> None:
 
 
 def reload_and_restore_others(
-    client: Writer, owned: Collection[Key], others: Optional[Others] = None
+    client: FirewalldBackend, owned: Collection[Key], others: Optional[Others] = None
 ) -> None:
     """Reload firewalld, and restore what others had only in the runtime."""
     before = others or client.others(owned)
@@ -124,7 +107,7 @@ def reload_and_restore_others(
     restore_others(client, before, owned)
 
 
-def restore_others(client: Writer, before: Others, owned: Collection[Key]) -> None:
+def restore_others(client: FirewalldBackend, before: Others, owned: Collection[Key]) -> None:
     """Restore what others had in the runtime configuration."""
     after = client.others(owned, with_tables=False)
     for change in restoration(before.objects, after.objects):
@@ -136,7 +119,11 @@ def restore_others(client: Writer, before: Others, owned: Collection[Key]) -> No
 
 
 def verify(
-    client: Writer, permanent: Objects, runtime: Objects, managed: Collection[Key], moved: bool
+    client: FirewalldBackend,
+    permanent: Objects,
+    runtime: Objects,
+    managed: Collection[Key],
+    moved: bool,
 ) -> None:
     """Read both configurations back. Raises FirewalldError if one is not as planned.
 
@@ -163,7 +150,7 @@ def verify(
         time.sleep(_SETTLE_STEP)
 
 
-def restore_builtin_zones(client: Writer, before: Record, after: Record) -> None:
+def restore_builtin_zones(client: FirewalldBackend, before: Record, after: Record) -> None:
     """Remove the files under /etc of built-in zones to which no ports are added any more."""
     for zone, ports in before.ports.items():
         # If the user has changed the zone since, its file stays.
@@ -172,7 +159,7 @@ def restore_builtin_zones(client: Writer, before: Record, after: Record) -> None
             client.restore_builtin(zone)
 
 
-def roll_back(client: Writer, checkpoint: Checkpoint, interrupted: bool) -> None:
+def roll_back(client: FirewalldBackend, checkpoint: Checkpoint, interrupted: bool) -> None:
     """Return a node to the state before a change. Raises FirewalldError or OSError.
 
     C(interrupted) says that the change was aborted, maybe between a reload and restoring what

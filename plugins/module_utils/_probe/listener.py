@@ -46,7 +46,7 @@ class Started:
     """C(pid) and C(started), the start time of the process in clock ticks after boot."""
     busy: list[Endpoint] = field(default_factory=list)
     """Endpoints that another process holds."""
-    troubles: list[tuple[Endpoint, str]] = field(default_factory=list)
+    errors: list[tuple[Endpoint, str]] = field(default_factory=list)
     """Endpoints that can't be had for another reason, which is named."""
     witnessed: list[Endpoint] = field(default_factory=list)
     """Those of C(busy) whose datagrams are answered by a witness."""
@@ -79,7 +79,7 @@ def start(
                     if error.errno == errno.EADDRINUSE:
                         result.busy.append(endpoint)
                     else:
-                        result.troubles.append((endpoint, _explain(endpoint, error)))
+                        result.errors.append((endpoint, _explain(endpoint, error)))
             if sockets:
                 first = None if result.processes else watch
                 result.processes.append(_spawn(sockets, token, name, lease, watch=first))
@@ -92,7 +92,7 @@ def start(
         if watch is not None:
             watch.close()
     result.busy.sort()
-    result.troubles.sort()
+    result.errors.sort()
     return result
 
 
@@ -148,11 +148,11 @@ def start_time(pid: int) -> Optional[int]:
 
 
 def merged(
-    troubles: Sequence[tuple[Endpoint, str]],
+    errors: Sequence[tuple[Endpoint, str]],
 ) -> list[tuple[str, str, int, int, str]]:
     """Return (address, protocol, first, last, reason) for runs of ports with the same trouble."""
     runs: list[tuple[str, str, int, int, str]] = []
-    for (address, protocol, port), reason in sorted(troubles):
+    for (address, protocol, port), reason in sorted(errors):
         first = port
         if runs and runs[-1][:2] == (address, protocol) and runs[-1][3:] == (port - 1, reason):
             first = runs.pop()[2]

@@ -51,7 +51,7 @@ class Interface:
 
 
 @dataclass(frozen=True)
-class Passage:
+class PathResult:
     """What passed on one way; C(largest) is 0 where nothing was answered."""
 
     largest: int
@@ -64,7 +64,7 @@ class Passage:
         return 0 < self.largest < self.wanted
 
 
-class Way(Protocol):
+class PathProbe(Protocol):
     """Where packets of a chosen size are sent and answered by packets of the same size."""
 
     def fileno(self) -> int:
@@ -190,7 +190,7 @@ def interfaces(ask: iproute.Ask, addresses: Collection[str]) -> dict[str, Interf
     return found
 
 
-def measure(ways: Sequence[tuple[Way, int]], timeout: float) -> list[Passage]:
+def measure(ways: Sequence[tuple[PathProbe, int]], timeout: float) -> list[PathResult]:
     """Say of each way whether packets of the size that comes with it pass, else which do.
 
     All ways are measured at the same time.
@@ -204,12 +204,12 @@ def measure(ways: Sequence[tuple[Way, int]], timeout: float) -> list[Passage]:
                 number: sorted({min(SMALL, wanted), wanted})
                 for number, (_way, wanted) in enumerate(ways)
             }
-            spans: dict[int, Span] = {}
+            spans: dict[int, SizeRange] = {}
             seconds = min(timeout, _FIRST_SECONDS)
             while asked:
                 answered = _round(selector, [way for way, _wanted in ways], asked, seconds)
                 for number, sizes in asked.items():
-                    before = spans.get(number, Span(0, max(sizes) + 1))
+                    before = spans.get(number, SizeRange(0, max(sizes) + 1))
                     spans[number] = before.narrowed(sizes, answered[number])
                 asked = {
                     number: span.candidates()
@@ -220,7 +220,9 @@ def measure(ways: Sequence[tuple[Way, int]], timeout: float) -> list[Passage]:
         if listener is not None:
             listener.drain()
         return [
-            Passage(spans[number].passes, wanted, listener.find(*way.flow()) if listener else None)
+            PathResult(
+                spans[number].passes, wanted, listener.find(*way.flow()) if listener else None
+            )
             for number, (way, wanted) in enumerate(ways)
         ]
     finally:
@@ -228,7 +230,7 @@ def measure(ways: Sequence[tuple[Way, int]], timeout: float) -> list[Passage]:
             listener.close()
 
 
-class Span(NamedTuple):
+class SizeRange(NamedTuple):
     """The largest size that is known to pass, and the least that is known not to."""
 
     passes: int
@@ -240,16 +242,16 @@ class Span(NamedTuple):
         step = -(-len(between) // _AT_ONCE)
         return between[step - 1 :: step] if between else ()
 
-    def narrowed(self, asked: Iterable[int], answered: Collection[int]) -> Span:
+    def narrowed(self, asked: Iterable[int], answered: Collection[int]) -> SizeRange:
         """Return what is known after a round."""
         passes = max(self.passes, *answered) if answered else self.passes
         lost = [size for size in asked if size > passes and size not in answered]
-        return Span(passes, min([self.fails, *lost]))
+        return SizeRange(passes, min([self.fails, *lost]))
 
 
 def _round(
     selector: selectors.BaseSelector,
-    ways: Sequence[Way],
+    ways: Sequence[PathProbe],
     asked: Mapping[int, Sequence[int]],
     seconds: float,
 ) -> dict[int, set[int]]:
@@ -272,7 +274,7 @@ def _round(
     return answered
 
 
-def _collect(way: Way, answered: set[int]) -> None:
+def _collect(way: PathProbe, answered: set[int]) -> None:
     while True:
         try:
             size = way.receive()

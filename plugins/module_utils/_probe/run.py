@@ -65,9 +65,9 @@ class _Datagram:
     endpoint: Endpoint
     before: Outcome
     full_size: bool
-    path: Optional[path_mtu.Passage] = None
+    path: Optional[path_mtu.PathResult] = None
     peer: Optional[vxlan.Peer] = None
-    overlay: Optional[path_mtu.Passage] = None
+    overlay: Optional[path_mtu.PathResult] = None
 
     @property
     def answered(self) -> bool:
@@ -109,7 +109,7 @@ def _look_deeper(
     peers = vxlan.find(ask, silent) if silent else {}
     addresses = sorted({one.endpoint.address for one in datagrams if one.full_size})
     interfaces = path_mtu.interfaces(ask, addresses) if addresses else {}
-    ways: list[tuple[path_mtu.Way, int]] = []
+    ways: list[tuple[path_mtu.PathProbe, int]] = []
     ends: list[tuple[_Datagram, bool]] = []
     try:
         for one in datagrams:
@@ -117,7 +117,7 @@ def _look_deeper(
             # Without a raw socket, or without a route, this proves nothing.
             with contextlib.suppress(OSError):
                 if one.full_size and address in interfaces:
-                    way: path_mtu.Way = (
+                    way: path_mtu.PathProbe = (
                         path_mtu.UdpWay(token, destination, address, port)
                         if one.answered
                         else path_mtu.EchoWay(token, address)
@@ -155,7 +155,7 @@ def _verdict(datagram: _Datagram, interface: Optional[path_mtu.Interface]) -> Ou
     return Outcome(outcome.observed, "; besides, ".join(filter(None, [outcome.detail, hole])))
 
 
-def _through_overlay(passage: path_mtu.Passage, peer: vxlan.Peer, port_is_open: bool) -> Outcome:
+def _through_overlay(passage: path_mtu.PathResult, peer: vxlan.Peer, port_is_open: bool) -> Outcome:
     where = f"{peer.address} behind {peer.device}"
     if not passage.largest:
         but = f", {PORT_IS_OPEN}" if port_is_open else ""
@@ -165,7 +165,7 @@ def _through_overlay(passage: path_mtu.Passage, peer: vxlan.Peer, port_is_open: 
     return Outcome(OPEN, f"through the overlay: {where} answered")
 
 
-def _hole(passage: path_mtu.Passage, interface: str) -> str:
+def _hole(passage: path_mtu.PathResult, interface: str) -> str:
     said = (
         f"small packets pass, but none of more than {passage.largest} bytes does: the interface "
         f"{interface} says {passage.wanted}"

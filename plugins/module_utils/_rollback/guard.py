@@ -80,7 +80,9 @@ class Guard:
         self.warnings: list[str] = []
 
     @contextlib.contextmanager
-    def alone(self, patience: float, recover: Optional[Callable[[Any], None]]) -> Iterator[None]:
+    def exclusive_lock(
+        self, patience: float, recover: Optional[Callable[[Any], None]]
+    ) -> Iterator[None]:
         """Exclude every other run, waiting up to C(patience) seconds for one to end.
 
         A change that was left open and that no guardian handles is rolled back first by C(recover).

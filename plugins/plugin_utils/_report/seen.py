@@ -34,10 +34,10 @@ class Seen:
             (name, one["address"], one["protocol"], one["port"]): one["held_at"]
             for name, result in listeners.items()
             if result is not None
-            for one in result.get("elsewhere", ())
+            for one in result.get("bound_elsewhere", ())
         }
-        self._troubles = {
-            name: result.get("troubles", [])
+        self._errors = {
+            name: result.get("errors", [])
             for name, result in listeners.items()
             if result is not None
         }
@@ -116,7 +116,7 @@ class Seen:
     def trouble(self, expectation: Expectation, port: int, observed: str) -> str:
         """Say what is wrong with the listener on a port, where the destination has told."""
         destination = expectation["destination"]
-        for one in self._troubles.get(destination, ()):
+        for one in self._errors.get(destination, ()):
             if (one["address"], one["protocol"]) == (
                 expectation["address"],
                 expectation["protocol"],

@@ -42,7 +42,7 @@ def locate(host: Host, settings: Settings, problems: list[str]) -> Optional[Node
             problems.append(
                 f"host {host.name}: its address can't be had: k3s_topology_node_ip is not set for "
                 "it, and it did not answer when asked for its interfaces"
-                + (f" ({host.silence})" if host.silence else "")
+                + (f" ({host.unreachable_reason})" if host.unreachable_reason else "")
                 + "; set k3s_topology_node_ip in the inventory, or make the host reachable, or "
                 "take it out of the cluster's groups"
             )

@@ -91,7 +91,7 @@ class Host:
     """Interface name to its global addresses in CIDR form, or None where it was not asked."""
     connection_address: Optional[str] = None
     """The node's own address in the connection that Ansible came by."""
-    silence: str = ""
+    unreachable_reason: str = ""
     """Why the host did not answer when it was asked."""
     overlay_interfaces: Sequence[str] = OVERLAY_INTERFACES
     """The interfaces on which pods' packets arrive."""

@@ -27,7 +27,9 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.mod
     Key,
     Settings,
 )
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.safety import Terms
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.safety import (
+    ApplyOptions,
+)
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.ssh_admission import (
     Connection,
 )
@@ -144,9 +146,9 @@ class Host:
         **others: Any,
     ) -> dict[str, Any]:
         """Run the module."""
-        terms = Terms(connection=lambda: connection, **others)
+        options = ApplyOptions(connection=lambda: connection, **others)
         with self._system():
-            return ensure(self._client, self.store, self.guard, what, terms)
+            return ensure(self._client, self.store, self.guard, what, options)
 
     def expire(self) -> None:
         """Let the guardian roll back a change that nobody confirmed."""

@@ -10,9 +10,11 @@ import stat
 
 import pytest
 import yaml
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._default_route import apply
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._default_route import (
+    apply as default_route_apply,
+)
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._default_route.apply import (
-    bring_to_state,
+    apply,
 )
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._default_route.files import (
     BACKENDS,
@@ -104,7 +106,7 @@ def route(node, check_mode=False, **params):
     spec = default_route.argument_spec()
     given = {name: option.get("default") for name, option in spec.items()}
     cluster = {"node_ip": "192.0.2.11", "flannel_interface": "eth0"}
-    return bring_to_state(node, {**given, **cluster, **params}, check_mode)
+    return apply(node, {**given, **cluster, **params}, check_mode)
 
 
 def shown(result):
@@ -288,7 +290,7 @@ def test_a_disk_that_is_full_is_an_error_of_its_own(node, monkeypatch):
     def full(_path, *_rest):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(apply, "write_file", full)
+    monkeypatch.setattr(default_route_apply, "write_file", full)
     assert "No space left" in fails(node)
     assert {key: what for key, what in node.state().items() if key in before} == before
 
@@ -302,7 +304,9 @@ def test_bad_values_are_refused_before_anything_is_read(node):
 
 def test_the_connection_that_ansible_came_by_is_kept(node, monkeypatch):
     before = node.state()
-    monkeypatch.setattr(apply, "ssh_connection", lambda: SshConnection(PEER, "192.0.2.11", 22))
+    monkeypatch.setattr(
+        default_route_apply, "ssh_connection", lambda: SshConnection(PEER, "192.0.2.11", 22)
+    )
     node.way = lambda: {"dst": PEER, "dev": "dummy0" if node.main() else "eth0"}
     assert "led over eth0 before, and over dummy0" in fails(node)
     assert node.state() == before
@@ -324,7 +328,7 @@ def test_each_directory_has_its_mode_whatever_the_umask(node, umask):
 
 
 def test_another_controller_is_waited_for_and_then_named(node, monkeypatch):
-    monkeypatch.setattr(apply, "_PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(default_route_apply, "_PATIENCE_SECONDS", 0.1)
     before = node.state()
     handle = lock(node.at("/etc"), wait=False)
     for check_mode in (False, True):
@@ -377,7 +381,7 @@ def test_a_file_that_cannot_be_removed_is_named_with_a_remedy(node, monkeypatch)
     def refuse(path):
         raise OSError(30, "Read-only file system", path)
 
-    monkeypatch.setattr(apply, "remove_file", refuse)
+    monkeypatch.setattr(default_route_apply, "remove_file", refuse)
     message = fails(node, state="absent")
     assert K3S_CONFIG in message
     assert "Check that the file system is writable" in message
@@ -385,14 +389,14 @@ def test_a_file_that_cannot_be_removed_is_named_with_a_remedy(node, monkeypatch)
 
 def test_a_config_that_cannot_be_restored_is_reported_beside_the_cause(node, monkeypatch):
     node.deaf = True
-    remove = apply.remove_file
+    remove = default_route_apply.remove_file
 
     def refuse(path):
         if node.lines() == [] and path == K3S_CONFIG:
             raise OSError(5, "Input/output error", path)
         remove(path)
 
-    monkeypatch.setattr(apply, "remove_file", refuse)
+    monkeypatch.setattr(default_route_apply, "remove_file", refuse)
     message = fails(node)
     assert "did not come" in message
     assert f"{K3S_CONFIG} could not be restored: [Errno 5] Input/output error" in message
@@ -424,7 +428,7 @@ class FakeModule:
 
 @pytest.fixture
 def main(monkeypatch):
-    """Return a function that runs main() with a result or error of bring_to_state()."""
+    """Return a function that runs main() with a result or error of apply()."""
 
     def run_main(result=None, error=None, during=None):
         modules = []
@@ -441,7 +445,7 @@ def main(monkeypatch):
             return result
 
         monkeypatch.setattr(default_route, "AnsibleModule", module)
-        monkeypatch.setattr(default_route, "bring_to_state", brought)
+        monkeypatch.setattr(default_route, "apply", brought)
         with pytest.raises(Ended):
             default_route.main()
         return modules[0]
@@ -520,7 +524,7 @@ def test_listener_and_probe_understand_each_other():
     finally:
         stopped = port_listener.run({"state": "stopped", "processes": [process]})
         os.waitpid(process["pid"], 0)
-    assert (listener["busy"], listener["troubles"]) == ([], [])
+    assert (listener["busy"], listener["errors"]) == ([], [])
     assert stopped["stopped"] == 1
     assert result["sources"] == {HERE: HERE}
     assert result["ended"] == []
@@ -540,7 +544,7 @@ def test_listener_and_probe_understand_each_other():
 def test_ports_that_can_not_be_had_are_returned_in_words():
     listener = started(("192.0.2.1", ["9500-9503"]))
     assert listener["processes"] == []
-    assert listener["troubles"] == [
+    assert listener["errors"] == [
         {
             "address": "192.0.2.1",
             "protocol": "tcp",
@@ -564,12 +568,12 @@ def test_nothing_listens_in_place_of_a_service_that_listens_elsewhere():
     with listening(("127.0.0.2", "tcp", port)):
         result = started((HERE, [str(port)]), services=[str(port)])
         other = started((HERE, [str(port)]))
-    assert result["elsewhere"] == [
+    assert result["bound_elsewhere"] == [
         {"address": HERE, "protocol": "tcp", "port": port, "held_at": ["127.0.0.2"]}
     ]
     assert (result["busy"], result["processes"]) == ([], [])
     # Not meant to be a service, it may be anything's.
-    assert other["elsewhere"] == []
+    assert other["bound_elsewhere"] == []
     (process,) = other["processes"]
     port_listener.run({"state": "stopped", "processes": [process]})
     os.waitpid(process["pid"], 0)

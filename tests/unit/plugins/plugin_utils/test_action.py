@@ -6,12 +6,12 @@ from __future__ import annotations
 
 import pytest
 from ansible.utils.display import Display
-from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._action import for_later_tasks
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._action import hide_below_vvv
 
 
 @pytest.mark.parametrize(("verbosity", "hidden"), [(0, True), (2, True), (3, False), (4, False)])
 def test_data_for_later_tasks_are_printed_from_the_third_v_on(monkeypatch, verbosity, hidden):
     monkeypatch.setattr(Display(), "verbosity", verbosity)
-    result = for_later_tasks({"changed": False})
+    result = hide_below_vvv({"changed": False})
     assert result.get("_ansible_verbose_override", False) is hidden
     assert result["changed"] is False

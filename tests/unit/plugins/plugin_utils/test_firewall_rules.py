@@ -58,7 +58,7 @@ def lets_in(wanted, packet: Packet) -> bool:
         port, _slash, protocol = text.partition("/")
         if protocol == packet.protocol and _holds(port, packet.port):
             return True
-    zone = zones[packet.interface]["name"] if packet.interface in zones else "elsewhere"
+    zone = zones[packet.interface]["name"] if packet.interface in zones else "bound_elsewhere"
     for overlay in wanted["overlay_zones"]:
         zone = overlay["name"] if packet.interface in overlay["interfaces"] else zone
     return any(

@@ -620,10 +620,10 @@ def test_change_that_may_block_ssh_needs_a_timeout(timeout, refused):
             "rules": ['rule family="ipv4" destination address="192.0.2.11" drop'],
         }
     ]
-    terms = {"connection": Connection("198.51.100.9", 22, "eth1"), "confirm_timeout": timeout}
+    options = {"connection": Connection("198.51.100.9", 22, "eth1"), "confirm_timeout": timeout}
     if refused:
         with pytest.raises(FirewalldError, match="confirm_timeout"):
-            host.run(change, **terms)
+            host.run(change, **options)
         assert host.writes == []
     else:
-        assert host.run(change, **terms)["changed"]
+        assert host.run(change, **options)["changed"]

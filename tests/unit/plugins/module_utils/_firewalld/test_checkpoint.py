@@ -21,7 +21,7 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.mod
     POLICY,
     ZONE,
     AddedPorts,
-    Former,
+    PreviousBinding,
     Record,
 )
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.reload import Others
@@ -52,7 +52,7 @@ OBJECTS = st.dictionaries(
     st.tuples(st.sampled_from([IPSET, ZONE, POLICY]), TEXTS), SETTINGS, max_size=3
 )
 PROFILES = st.builds(Profile, TEXTS, TEXTS, st.builds(FileCopy, TEXTS, st.binary(max_size=9)))
-FORMERS = st.builds(Former, TEXTS, TEXTS, st.none() | PROFILES)
+FORMERS = st.builds(PreviousBinding, TEXTS, TEXTS, st.none() | PROFILES)
 RECORDS = st.builds(
     Record,
     bindings=st.dictionaries(TEXTS, FORMERS, max_size=2),
@@ -101,7 +101,7 @@ CHECKPOINT = Checkpoint(
     permanent={(ZONE, "k3s-cluster"): {"services": ["ssh"]}},
     runtime={(IPSET, "k3s-nodes"): {"type": "hash:ip", "family": "inet", "entries": []}},
     record=Record(),
-    later=Record(bindings={"eth0": Former("", "public", PROFILE)}),
+    later=Record(bindings={"eth0": PreviousBinding("", "public", PROFILE)}),
     others=Others(interfaces={"eth0": "public"}),
     files=(FileCopy("/etc/firewalld/zones/public.xml", b"\xff\0", 0o644),),
 )

@@ -13,7 +13,7 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.con
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.model import (
     IPSET,
     ZONE,
-    Former,
+    PreviousBinding,
     Record,
     State,
 )
@@ -75,5 +75,5 @@ def test_left_objects_are_those_without_a_record():
 def test_generated_profile_is_named(directory, named):
     path = f"{directory}/NetworkManager/system-connections/netplan-eth0.nmconnection"
     profile = Profile("uuid", path, FileCopy(path, b""))
-    record = Record(bindings={"eth0": Former("", "public", profile)})
+    record = Record(bindings={"eth0": PreviousBinding("", "public", profile)})
     assert [path in text for text in generated_profiles(record)] == [True] * named

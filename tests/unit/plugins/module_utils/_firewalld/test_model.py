@@ -11,7 +11,7 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.mod
     ZONE,
     AddedPorts,
     Change,
-    Former,
+    PreviousBinding,
     Record,
 )
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._host.files import FileCopy
@@ -57,7 +57,7 @@ RECORDS = st.builds(
     Record,
     bindings=st.dictionaries(
         NAMES,
-        st.builds(Former, NAMES, NAMES, st.none() | PROFILES),
+        st.builds(PreviousBinding, NAMES, NAMES, st.none() | PROFILES),
         max_size=3,
     ),
     objects=st.frozensets(st.tuples(st.sampled_from([IPSET, ZONE, POLICY]), NAMES), max_size=4),

@@ -12,7 +12,7 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.mod
     PORTS,
     ZONE,
     AddedPorts,
-    Former,
+    PreviousBinding,
     Record,
     State,
     owned_keys,
@@ -212,11 +212,11 @@ def test_the_record_says_how_the_interface_was_bound():
     profile = Profile("uuid", "/etc/x.nmconnection", FileCopy("/etc/x.nmconnection", b"text"))
     found = state("internal", "work", zones={"work": {}}, profiles={"eth0": profile})
     target = present(found, zones=[CLUSTER_ZONE])
-    assert target.record.bindings == {"eth0": Former("internal", "work", profile)}
+    assert target.record.bindings == {"eth0": PreviousBinding("internal", "work", profile)}
 
 
 def test_a_second_run_keeps_the_record_of_the_first():
-    record = Record(bindings={"eth0": Former("internal", "internal")})
+    record = Record(bindings={"eth0": PreviousBinding("internal", "internal")})
     found = state("k3s-cluster", "k3s-cluster", zones={"internal": {"services": ["ssh"]}})
     target = present(found, record, zones=[CLUSTER_ZONE])
     assert target.record.bindings == record.bindings
@@ -226,12 +226,13 @@ def test_a_second_run_keeps_the_record_of_the_first():
 def test_without_a_record_the_former_zone_is_the_default_one():
     found = state("k3s-cluster", "k3s-cluster", zones={"public": {"services": ["ssh"]}})
     target = present(found, zones=[CLUSTER_ZONE])
-    assert target.record.bindings == {"eth0": Former("", "")}
+    assert target.record.bindings == {"eth0": PreviousBinding("", "")}
 
 
 def test_absent_gives_back_each_binding_of_its_own_configuration():
     record = Record(
-        bindings={"eth0": Former("internal", "work")}, objects=frozenset({(ZONE, "k3s-cluster")})
+        bindings={"eth0": PreviousBinding("internal", "work")},
+        objects=frozenset({(ZONE, "k3s-cluster")}),
     )
     target = target_absent(state("k3s-cluster", "k3s-cluster"), record)
     assert target.permanent == {(BINDING, "eth0"): {"zone": "internal"}}
@@ -240,13 +241,15 @@ def test_absent_gives_back_each_binding_of_its_own_configuration():
 
 
 def test_an_interface_whose_former_zone_is_gone_goes_to_the_default_one():
-    record = Record(bindings={"eth0": Former("gone", "gone")})
+    record = Record(bindings={"eth0": PreviousBinding("gone", "gone")})
     target = target_absent(state("k3s-cluster", "k3s-cluster"), record)
     assert target.permanent == target.runtime == {(BINDING, "eth0"): {"zone": ""}}
 
 
 def test_an_interface_that_is_no_longer_ours_goes_back():
-    record = Record(bindings={"eth0": Former("internal", "internal"), "eth1": Former("", "")})
+    record = Record(
+        bindings={"eth0": PreviousBinding("internal", "internal"), "eth1": PreviousBinding("", "")}
+    )
     found = state("k3s-cluster", "k3s-cluster")
     target = present(found, record, zones=[{**CLUSTER_ZONE, "interface": "eth1"}])
     assert target.permanent[BINDING, "eth0"] == {"zone": "internal"}
@@ -319,7 +322,7 @@ def test_a_zone_of_the_distribution_is_remembered_as_such():
 
 
 def test_plain_ports_never_go_to_a_zone_of_ours_that_is_about_to_go():
-    record = Record(bindings={"eth0": Former("internal", "internal")})
+    record = Record(bindings={"eth0": PreviousBinding("internal", "internal")})
     found = state("k3s-cluster", "k3s-cluster", ports={"internal": []})
     target = present(found, record, interface_ports=ETH0)
     assert (PORTS, "k3s-cluster") not in target.permanent
@@ -425,7 +428,8 @@ def test_references_are_objects_that_name_what_is_removed(settings, named):
 
 def test_a_policy_for_an_interface_that_leaves_our_zone_names_the_former_one():
     record = Record(
-        bindings={"eth0": Former("work", "work")}, objects=frozenset({(ZONE, "k3s-cluster")})
+        bindings={"eth0": PreviousBinding("work", "work")},
+        objects=frozenset({(ZONE, "k3s-cluster")}),
     )
     assert routed(state("k3s-cluster", "k3s-cluster"), record) == ["work"]
 

@@ -10,7 +10,7 @@ import os
 import pytest
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.model import (
     AddedPorts,
-    Former,
+    PreviousBinding,
     Record,
 )
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.record_store import (
@@ -22,7 +22,7 @@ from ansible_collections.edgeops.k3s_network.tests.unit.support.fake_daemon impo
 )
 
 RECORD = Record(
-    bindings={"eth0": Former("internal", "work")},
+    bindings={"eth0": PreviousBinding("internal", "work")},
     ports={"public": AddedPorts(["6443/tcp"], ["80/tcp"], {"services": ["ssh"]})},
     objects=frozenset({(ZONE, "k3s-pods"), (IPSET, "k3s-nodes")}),
 )
@@ -53,7 +53,7 @@ def test_empty_record_leaves_neither_file_nor_directory(path):
 def test_record_is_replaced_and_leaves_no_other_file(path):
     store = RecordStore(path)
     store.save(RECORD)
-    store.save(Record(bindings={"eth1": Former("", "")}))
+    store.save(Record(bindings={"eth1": PreviousBinding("", "")}))
     assert os.listdir(os.path.dirname(path)) == ["firewalld.json"]
     assert set(store.load().bindings) == {"eth1"}
 
@@ -63,7 +63,7 @@ def test_record_that_cannot_be_written_leaves_the_old_one(path, monkeypatch):
     store.save(RECORD)
     monkeypatch.setattr(os, "replace", lambda *_paths: _no_space())
     with pytest.raises(OSError):
-        store.save(Record(bindings={"eth1": Former("", "")}))
+        store.save(Record(bindings={"eth1": PreviousBinding("", "")}))
     assert os.listdir(os.path.dirname(path)) == ["firewalld.json"]
     assert store.load() == RECORD
 

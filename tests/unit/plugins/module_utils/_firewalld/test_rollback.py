@@ -72,8 +72,8 @@ class Step:
         host.daemon.tables = {"iptables-save": "*nat"}
         return host
 
-    def run(self, host, **terms):
-        return host.run(self.last and wanted(self.last), **terms)
+    def run(self, host, **options):
+        return host.run(self.last and wanted(self.last), **options)
 
     def __str__(self):
         steps = "-".join([*self.earlier, self.last or "absent"])

@@ -97,15 +97,15 @@ def test_an_address_that_is_not_the_hosts_is_named_and_the_others_are_held():
     there = [("192.0.2.1", "tcp", number) for number in (6443, 6444)]
     with listening((HERE, "tcp", port), *there) as started:
         reason = "it does not have the address 192.0.2.1: see k3s_topology_node_ip"
-        assert started.troubles == [(endpoint, reason) for endpoint in there]
-        assert listener.merged(started.troubles) == [("192.0.2.1", "tcp", 6443, 6444, reason)]
+        assert started.errors == [(endpoint, reason) for endpoint in there]
+        assert listener.merged(started.errors) == [("192.0.2.1", "tcp", 6443, 6444, reason)]
         assert ask_tcp(port) == said(port)
 
 
 def test_troubles_of_other_ports_or_reasons_are_apart():
-    troubles = [((HERE, "tcp", port), reason) for port, reason in [(1, "a"), (2, "b"), (4, "b")]]
-    troubles.append(((HERE, "udp", 5), "b"))
-    assert listener.merged(troubles) == [
+    errors = [((HERE, "tcp", port), reason) for port, reason in [(1, "a"), (2, "b"), (4, "b")]]
+    errors.append(((HERE, "udp", 5), "b"))
+    assert listener.merged(errors) == [
         (HERE, "tcp", 1, 1, "a"),
         (HERE, "tcp", 2, 2, "b"),
         (HERE, "tcp", 4, 4, "b"),
@@ -120,11 +120,11 @@ def test_where_files_are_few_the_ports_without_one_are_named():
             os.open(os.devnull, os.O_RDONLY)
         started = listener.start(endpoints, TOKEN, "server1", 20.0)
         listener.stop(started.processes)
-        return len(started.troubles), started.troubles[0][1]
+        return len(started.errors), started.errors[0][1]
 
     endpoints = [(HERE, "tcp", port) for port in some_free_ports(40)]
-    troubles, reason = with_limit_of_files(100, few)
-    assert 0 < troubles < 40
+    errors, reason = with_limit_of_files(100, few)
+    assert 0 < errors < 40
     assert "no free file descriptors (a process may have 100;" in reason
 
 
@@ -311,7 +311,7 @@ def test_more_ports_than_a_process_may_have_files_are_held():
         try:
             busy = {port for _address, _tcp, port in started.busy}
             right = [ask_tcp(port, THERE) == said(port) for port in ports if port not in busy]
-            return len(started.processes), started.troubles, all(right)
+            return len(started.processes), started.errors, all(right)
         finally:
             listener.stop(started.processes)
 

@@ -12,8 +12,8 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe.path_mt
     SMALL,
     EchoWay,
     Interface,
-    Passage,
-    Span,
+    PathResult,
+    SizeRange,
     UdpWay,
     interfaces,
     measure,
@@ -76,7 +76,7 @@ def measured(*ways, wanted=1500):
 
 @given(st.integers(SMALL, 9000), st.integers(SMALL, 65535))
 def test_the_largest_size_that_passes_is_found_in_few_rounds(largest, wanted):
-    span = Span(0, wanted + 1).narrowed(
+    span = SizeRange(0, wanted + 1).narrowed(
         [SMALL, wanted], {s for s in (SMALL, wanted) if s <= largest}
     )
     rounds = 0
@@ -90,7 +90,7 @@ def test_the_largest_size_that_passes_is_found_in_few_rounds(largest, wanted):
 
 
 def test_what_is_answered_late_counts():
-    assert Span(600, 1500).narrowed([700], {900}) == Span(900, 1500)
+    assert SizeRange(600, 1500).narrowed([700], {900}) == SizeRange(900, 1500)
 
 
 # Ways
@@ -139,7 +139,7 @@ def test_what_icmp_said_of_a_way_goes_with_it(monkeypatch):
             pass
 
     monkeypatch.setattr(icmp, "open_listener", Said)
-    assert measured(Narrow(1400)) == [Passage(1400, 1500, message)]
+    assert measured(Narrow(1400)) == [PathResult(1400, 1500, message)]
 
 
 def test_our_listener_answers_full_size_packets():

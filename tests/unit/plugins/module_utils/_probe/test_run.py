@@ -14,7 +14,7 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe import 
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe.icmp import Message
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe.path_mtu import (
     Interface,
-    Passage,
+    PathResult,
 )
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe.prober import (
     Outcome,
@@ -33,8 +33,8 @@ from ansible_collections.edgeops.k3s_network.tests.unit.support.loopback import 
 UDP = socket.SOCK_DGRAM
 NIC = Interface("eth0", 1500)
 PEER = Peer("10.42.2.0", "flannel.1", 1450)
-FULL, NONE = Passage(1500, 1500), Passage(0, 1500)
-HOLE = Passage(1400, 1500)
+FULL, NONE = PathResult(1500, 1500), PathResult(0, 1500)
+HOLE = PathResult(1400, 1500)
 HOLE_TEXT = (
     "small packets pass, but none of more than 1400 bytes does: the interface eth0 says 1500; "
     "an MTU hole on the way"
@@ -127,7 +127,7 @@ def test_a_hole_is_named_at_the_port_that_was_asked(world):
 
 
 def test_what_a_router_says_of_a_hole_is_named(world):
-    world.passages = {HERE: Passage(1400, 1500, Message(4, "192.0.2.9", 1400))}
+    world.passages = {HERE: PathResult(1400, 1500, Message(4, "192.0.2.9", 1400))}
     port = free_port(UDP)
     with listening((HERE, "udp", port)):
         (outcome,) = run(udp(port))
@@ -159,7 +159,7 @@ def test_echoes_that_pass_or_stay_silent_say_nothing_of_a_silent_port(world, pas
     ("overlay", "path", "outcome"),
     [
         (
-            Passage(1450, 1450),
+            PathResult(1450, 1450),
             FULL,
             Outcome("open", "through the overlay: 10.42.2.0 behind flannel.1 answered"),
         ),
@@ -172,7 +172,7 @@ def test_echoes_that_pass_or_stay_silent_say_nothing_of_a_silent_port(world, pas
             ),
         ),
         (
-            Passage(1350, 1450),
+            PathResult(1350, 1450),
             FULL,
             Outcome(
                 "mtu_hole",
@@ -180,8 +180,8 @@ def test_echoes_that_pass_or_stay_silent_say_nothing_of_a_silent_port(world, pas
                 "of more than 1350 bytes does: the interface flannel.1 says 1450",
             ),
         ),
-        (Passage(1350, 1450), HOLE, Outcome("mtu_hole", HOLE_TEXT)),
-        (Passage(1350, 1350), HOLE, Outcome("mtu_hole", HOLE_TEXT)),
+        (PathResult(1350, 1450), HOLE, Outcome("mtu_hole", HOLE_TEXT)),
+        (PathResult(1350, 1350), HOLE, Outcome("mtu_hole", HOLE_TEXT)),
     ],
     ids=["open", "silent", "overlay's hole", "path's hole", "path's hole, small overlay"],
 )

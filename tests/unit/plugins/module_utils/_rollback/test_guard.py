@@ -71,7 +71,7 @@ def never(_checkpoint):
 
 def come_in(guard, recover=never, patience=0.0):
     """Be alone for a moment."""
-    with guard.alone(patience, recover):
+    with guard.exclusive_lock(patience, recover):
         pass
 
 
@@ -217,7 +217,7 @@ def test_threads_come_in_one_by_one(node):
     inside, seen = [], []
 
     def run(number):
-        with node.guard().alone(30, never):
+        with node.guard().exclusive_lock(30, never):
             inside.append(number)
             time.sleep(0.002)
             seen.append(list(inside))
@@ -237,7 +237,7 @@ def other_run(node):
     came = FORK.Event()
 
     def run():
-        with node.guard().alone(0, never):
+        with node.guard().exclusive_lock(0, never):
             came.set()
             signal.pause()
 
@@ -259,18 +259,18 @@ def test_another_process_keeps_a_run_away_until_its_patience_ends(node, other_ru
 
 def test_a_run_that_waits_comes_in_when_the_other_is_killed(node, other_run):
     threading.Timer(0.05, other_run.kill).start()
-    with node.guard().alone(10, never):
+    with node.guard().exclusive_lock(10, never):
         assert ended(other_run) == -signal.SIGKILL
 
 
 def test_a_run_that_fails_lets_the_next_one_in(node):
-    with pytest.raises(KeyError), node.guard().alone(0, never):
+    with pytest.raises(KeyError), node.guard().exclusive_lock(0, never):
         raise KeyError
     come_in(node.guard())
 
 
 def test_an_untouched_node_is_alone_without_asking_systemd_and_leaves_no_trace(node):
-    with ScriptedCommands() as commands, node.guard(commands).alone(0, never):
+    with ScriptedCommands() as commands, node.guard(commands).exclusive_lock(0, never):
         assert node.traces() == []
     assert node.traces() == []
 
@@ -301,7 +301,7 @@ def test_a_run_that_waits_comes_in_when_the_guardian_has_ended(node):
             node.guard().end()
         return 0, "active\n", ""
 
-    with node.guard(run_command).alone(10, never):
+    with node.guard(run_command).exclusive_lock(10, never):
         assert node.traces() == []
     assert asked == [IS_ACTIVE] * 3
 
@@ -314,7 +314,7 @@ def test_an_open_change_that_nobody_guards_is_taken_back_first(node, state):
     checkpoint = node.begin()
     taken_back = []
     answer = ScriptedCommands((IS_ACTIVE, 0, f"{state}\n"))
-    with answer, node.guard(answer).alone(0, taken_back.append):
+    with answer, node.guard(answer).exclusive_lock(0, taken_back.append):
         assert taken_back == [checkpoint]
         assert node.traces() == []
 
@@ -324,7 +324,7 @@ def test_an_open_change_that_was_confirmed_is_final(node):
     node.store.wait_until(IDENTITY, 0.0)
     here = node.paths.directory
     os.rename(f"{here}/awaiting-{IDENTITY}", f"{here}/confirmed-{IDENTITY}")
-    with node.guard().alone(0, never):
+    with node.guard().exclusive_lock(0, never):
         assert node.firewall() == NEW
         assert node.traces() == []
 
@@ -340,7 +340,7 @@ def test_what_can_not_be_taken_back_stays_open_for_the_next_try(node):
         come_in(node.guard(), refuse)
     assert node.traces() == traces
     taken_back = []
-    with node.guard().alone(0, taken_back.append):
+    with node.guard().exclusive_lock(0, taken_back.append):
         assert taken_back == [checkpoint]
 
 
@@ -356,7 +356,7 @@ def test_check_mode_passes_by_what_a_run_has_left_without_a_change(node):
     node.begin()
     node.store.close()
     traces = node.traces()
-    with node.guard().alone(0, None):
+    with node.guard().exclusive_lock(0, None):
         assert node.traces() == traces
 
 
@@ -384,7 +384,7 @@ def test_an_unreadable_checkpoint_is_set_aside_at_once(unreadable):
     node, content = unreadable, pathlib.Path(unreadable.store.path).read_bytes()
     # systemd is not asked about a guardian, which could not read the file either.
     guard = node.guard(ScriptedCommands())
-    with guard.alone(0, never):
+    with guard.exclusive_lock(0, never):
         aside = node.store.unreadable
         assert node.traces() == [node.paths.directory, aside]
         assert pathlib.Path(aside).read_bytes() == content
@@ -410,7 +410,7 @@ def test_one_unreadable_checkpoint_is_kept(node):
 def test_check_mode_leaves_an_unreadable_checkpoint(unreadable):
     node, traces = unreadable, unreadable.traces()
     guard = node.guard(ScriptedCommands())
-    with guard.alone(0, None):
+    with guard.exclusive_lock(0, None):
         assert node.traces() == traces
     (warning,) = guard.warnings
     assert f"A run without check mode renames the file to {node.store.unreadable}" in warning
@@ -429,7 +429,7 @@ def test_what_a_kill_at_any_step_of_beginning_has_left_is_swept_by_the_next_run(
     steps = []
     for step in killed_at_each_step(lambda: node.guard().begin(node.checkpoint()), node.reset):
         steps.append(step)
-        with node.guard().alone(0, lambda _checkpoint: None):
+        with node.guard().exclusive_lock(0, lambda _checkpoint: None):
             assert node.traces() == [], step
         assert node.firewall() == OLD
     assert len(steps) > 8
@@ -445,7 +445,7 @@ def test_a_kill_at_any_step_of_ending_is_made_up_for_by_the_next_run(node, monke
 
     # Without a guardian, as after a reboot, so that the next run sees to it.
     for step in killed_at_each_step(node.guard().end, before):
-        with node.guard().alone(0, lambda _checkpoint: None):
+        with node.guard().exclusive_lock(0, lambda _checkpoint: None):
             assert node.traces() == [], step
     assert node.traces() == []
 

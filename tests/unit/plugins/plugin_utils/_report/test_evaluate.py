@@ -155,7 +155,7 @@ def test_a_service_that_listens_elsewhere_is_named(mode, expected):
     place = {"address": SERVER, "protocol": "tcp", "port": 6443, "held_at": ["127.0.0.1"]}
     seen = Seen(
         {"agent1": probed((6443, 6443, "refused", ""))},
-        {"server1": {**listening(), "elsewhere": [place]}},
+        {"server1": {**listening(), "bound_elsewhere": [place]}},
         mode,
     )
     (check,) = build(CLUSTER, [expectation(expected=expected)], seen)["checks"]
@@ -400,11 +400,11 @@ def test_a_port_that_the_destination_could_not_have_is_named(observed, expected)
         "last": 7000,
         "detail": "it does not have the address",
     }
-    check = with_listeners(observed, {**listening(), "troubles": [trouble]}, (), expected)
+    check = with_listeners(observed, {**listening(), "errors": [trouble]}, (), expected)
     assert (check["observed"], check["ok"]) == ("error", False)
     assert check["detail"] == "server1 can't listen there: it does not have the address"
     for other in ({"last": 6400}, {"protocol": "udp"}, {"address": "192.0.2.99"}):
-        listeners = {**listening(), "troubles": [{**trouble, **other}]}
+        listeners = {**listening(), "errors": [{**trouble, **other}]}
         assert with_listeners(observed, listeners)["observed"] == observed
 
 

@@ -13,12 +13,14 @@ from typing import Any, Optional
 
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils import _role_values
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._action import hide_below_vvv
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._k3s import inventory as k3s
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology.inventory import build
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology.model import (
     OVERLAY_INTERFACES,
+    SERVER,
     Host,
     Settings,
     TopologyError,
@@ -119,19 +121,21 @@ class ActionModule(ActionBase):
         self._task.args = {**self._task.args, **shared}
         arguments = self._arguments()
         told = {
-            name: k3s.read(name, group, functools.partial(reader.value, name), problems)
+            name: k3s.read(name, group, functools.partial(reader.readable, name), problems)
             for name, group in members
         }
+        servers = {name: told[name] for name, group in members if group == SERVER}
         cidrs = {
-            option: _cidr(option, key, reader, arguments[option], told, problems)
+            option: _cidr(option, key, reader, arguments[option], servers, problems)
             for option, key in (("pod_cidr", k3s.POD_CIDR), ("service_cidr", k3s.SERVICE_CIDR))
         }
+        backend = k3s.for_all(k3s.BACKEND, None, None, servers, problems)
         settings = Settings(
             pod_cidr=cidrs["pod_cidr"][0],
             pod_cidr_source=cidrs["pod_cidr"][1],
             service_cidr=cidrs["service_cidr"][0],
             service_cidr_source=cidrs["service_cidr"][1],
-            ports=_ports(arguments["ports"], told, problems),
+            ports=k3s.with_backend(arguments["ports"], arguments["extra_ports"], backend),
             extra_ports=arguments["extra_ports"],
             http_redirect=arguments["http_redirect"],
             restrict_sources=arguments["restrict_sources"],
@@ -142,6 +146,8 @@ class ActionModule(ActionBase):
             _with_k3s(reader.host(name, group), told[name], problems) for name, group in members
         ]
         if arguments["stage"] == "inventory":
+            for name, group in members:
+                _warn_of_unreadable(name, k3s.VARIABLES[group], reader)
             problems += judge_settings(settings)[1] + judge_hosts(settings, hosts)
             problems += _role_values.problems([host.name for host in hosts], reader.readable)
             if problems:
@@ -177,22 +183,15 @@ def _cidr(
     return value, next(one.source(key) for one in told.values() if key in one)
 
 
-def _ports(rows: list[Any], told: Mapping[str, k3s.Told], problems: list[str]) -> list[Any]:
-    """Return the table with the port of the overlay's backend that K3s is told."""
-    backend = k3s.for_all(k3s.BACKEND, "", None, told, problems)
-    ports = k3s.backend_ports(backend)
-    if ports is None:
-        return rows
-    found: list[Any] = []
-    for row in rows:
-        if isinstance(row, Mapping) and row.get("name") == "flannel-vxlan":
-            found += [
-                {**row, "name": name, "port": port, "purpose": purpose}
-                for name, port, purpose in ports
-            ]
-        else:
-            found.append(row)
-    return found
+def _warn_of_unreadable(name: str, variables: Iterable[str], reader: _HostReader) -> None:
+    """Say which of K3s's variables a host has that have no value here, such as a template."""
+    for variable in variables:
+        if reader.has(name, variable) and reader.readable(name, variable) is None:
+            Display().warning(
+                f"host {name}: {variable} can't be worked out here, so what it tells K3s is not "
+                "known; if it sets node-ip or flannel-iface, set k3s_topology_node_ip or "
+                "k3s_topology_cluster_interface to the same value"
+            )
 
 
 def _with_k3s(host: Host, told: k3s.Told, problems: list[str]) -> Host:
@@ -345,6 +344,13 @@ class _HostReader:
             return self._known[name].get(variable)
         except AnsibleError as error:
             raise TopologyError([f"host {name}: {variable} can't be read: {error}"]) from error
+
+    def has(self, name: str, variable: str) -> bool:
+        """Tell whether a host has a variable, readable or not."""
+        try:
+            return self.value(name, variable) is not None
+        except TopologyError:
+            return True
 
     def readable(self, name: str, variable: str) -> Any:
         """Return a variable of a host, None where it can not be told yet: its role asks again."""

@@ -123,7 +123,9 @@ def _decide(
     settings += tuple(
         Setting("the inventory", key, (str(params["k3s_told"][key]),))
         for key in (NODE_IP, FLANNEL_IFACE)
-        if key in params["k3s_told"] and k3s_config.in_force(settings, key) is None
+        if installed is None
+        and key in params["k3s_told"]
+        and k3s_config.in_force(settings, key) is None
     )
     told = None
     if params["state"] == "present" and params["k3s_config"] and params["node_ip"]:

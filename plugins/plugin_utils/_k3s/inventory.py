@@ -5,15 +5,16 @@
 """What the inventory tells K3s, in the variables of k3s-ansible. Pure functions.
 
 k3s-ansible writes C(server_config_yaml) and C(agent_config_yaml) to K3s's configuration file, and
-C(extra_server_args) and C(extra_agent_args) on its command line. They may hold tokens: nothing but
-the values of KEYS is returned or named in a message.
+C(extra_server_args) and C(extra_agent_args) to its command line. They may hold tokens: only plain
+values of KEYS are returned or named in a message.
 """
 
 from __future__ import annotations
 
 import ipaddress
+import re
 import shlex
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Optional
 
 import yaml
@@ -23,19 +24,32 @@ INTERFACE = "flannel-iface"
 BACKEND = "flannel-backend"
 POD_CIDR = "cluster-cidr"
 SERVICE_CIDR = "service-cidr"
-KEYS = (ADDRESS, INTERFACE, BACKEND, POD_CIDR, SERVICE_CIDR)
-LISTS = (ADDRESS, POD_CIDR, SERVICE_CIDR)
-"""Of these K3s adds the values of the command line to those of the file."""
+KEYS = {
+    "server": (ADDRESS, INTERFACE, BACKEND, POD_CIDR, SERVICE_CIDR),
+    "agent": (ADDRESS, INTERFACE),
+}
+"""The options that a server and an agent know."""
+_LISTS = (ADDRESS, POD_CIDR, SERVICE_CIDR)
+"""Of these, K3s adds the values of the command line to those of the file."""
 _ALIASES = {"i": ADDRESS}
-_BACKENDS = ("vxlan", "wireguard-native", "host-gw", "none")
-_VARIABLES = {
+VARIABLES = {
     "server": ("server_config_yaml", "extra_server_args"),
     "agent": ("agent_config_yaml", "extra_agent_args"),
 }
+"""The variables of a server and an agent: the file, and then the command line."""
+# Whatever else a value is, such as a variable of the shell, a template or the next option, it is
+# not known here. No part of it gets into a message.
+_PLAIN = re.compile(r"[0-9A-Za-z][0-9A-Za-z.:/=_-]{0,79}")
+_NULL = ("", "~", "null", "Null", "NULL")
 
 
 class Told(dict[str, tuple[str, str]]):
     """What K3s is told on one node: C({key: (value, variable)}), with the first value of a list."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.not_plain: dict[str, str] = {}
+        """Key to variable of what is told in a way that is not read here."""
 
     def value(self, key: str) -> Optional[str]:
         """Return a value, None where K3s is not told."""
@@ -43,7 +57,7 @@ class Told(dict[str, tuple[str, str]]):
 
     def source(self, key: str) -> str:
         """Return a key as messages name it, C(node-ip in extra_server_args)."""
-        return f"{key} in {self[key][1]}"
+        return f"{key} in {self[key][1] if key in self else self.not_plain[key]}"
 
 
 def read(name: str, group: str, variable: Callable[[str], Any], problems: list[str]) -> Told:
@@ -51,57 +65,59 @@ def read(name: str, group: str, variable: Callable[[str], Any], problems: list[s
 
     C(variable) returns a variable of the host. What cannot be used is added to C(problems).
     """
-    config, arguments = _VARIABLES[group]
+    config, arguments = VARIABLES[group]
     found: dict[str, list[tuple[str, str]]] = {}
+    told = Told()
     own: list[str] = []
     for source, pairs in (
         (config, _of_config(variable(config), config, own)),
         (arguments, _of_arguments(variable(arguments), arguments, own)),
     ):
-        for key, values in pairs:
-            earlier = found.get(key, []) if key in LISTS else []
+        for key, given in pairs:
+            if key not in KEYS[group]:
+                continue
+            values = _values(key, given)
+            if not all(_PLAIN.fullmatch(value) for value in values):
+                told.not_plain[key] = source
+                continue
+            earlier = found.get(key, []) if key in _LISTS else []
             found[key] = earlier + [(value, source) for value in values]
-    told = Told({key: values[0] for key, values in found.items() if values})
-    for key in LISTS:
-        own += _of_both_families(key, [value for value, _source in found.get(key, [])], told)
-    backend = told.value(BACKEND)
-    if backend is not None and backend not in _BACKENDS:
-        own.append(
-            f"{told.source(BACKEND)} is '{_shown(backend)}'; K3s knows: {', '.join(_BACKENDS)}"
-        )
+    told.update({key: values[0] for key, values in found.items() if values})
+    for key in _LISTS:
+        if len({_version(value) for value, _source in found.get(key, ())} - {None}) > 1:
+            own.append(
+                f"{told.source(key)} has IPv4 and IPv6; dual-stack clusters are not supported: "
+                "give one family"
+            )
     problems += [f"host {name}: {problem}" for problem in own]
     return told
 
 
-def _of_config(given: Any, variable: str, problems: list[str]) -> list[tuple[str, list[str]]]:
-    """Return the keys of a configuration file, given as text or as a dictionary."""
-    if given in (None, ""):
-        return []
+def _of_config(given: Any, variable: str, problems: list[str]) -> list[tuple[str, Any]]:
+    """Return the options of a configuration file, given as text or as a dictionary."""
     if isinstance(given, str):
         try:
-            given = yaml.safe_load(given)
-        except yaml.YAMLError as error:
-            # The error's text quotes the file.
+            # Every scalar stays the text that it is.
+            given = yaml.load(given, Loader=yaml.BaseLoader)
+        except (yaml.YAMLError, RecursionError, ValueError) as error:
+            # The error's own text quotes the file.
             mark = getattr(error, "problem_mark", None)
             where = f", line {mark.line + 1}" if mark else ""
             problems.append(f"{variable} is not valid YAML{where}; correct it")
             return []
-    if given is None:
+    if given is None or given == "":
         return []
     if not isinstance(given, Mapping):
         problems.append(f"{variable} has no keys; give K3s's options as key: value")
         return []
-    return [
-        (key, _values(key, value))
-        for written, value in given.items()
-        for key in [_key(str(written).rstrip("+"))]
-        if key in KEYS and value is not None
-    ]
+    # A value of another key, such as a token, is not even looked at.
+    keys = {written: _key(str(written).rstrip("+")) for written in given}
+    return [(key, given[written]) for written, key in keys.items() if key in KEYS["server"]]
 
 
-def _of_arguments(given: Any, variable: str, problems: list[str]) -> list[tuple[str, list[str]]]:
+def _of_arguments(given: Any, variable: str, problems: list[str]) -> list[tuple[str, Any]]:
     """Return the options of a command line, given as text or as a list."""
-    if given in (None, ""):
+    if given is None or given == "":
         return []
     text = " ".join(map(str, given)) if isinstance(given, (list, tuple)) else str(given)
     try:
@@ -109,12 +125,19 @@ def _of_arguments(given: Any, variable: str, problems: list[str]) -> list[tuple[
     except ValueError as error:
         problems.append(f"{variable} cannot be split into words ({error}); correct its quotes")
         return []
-    found = []
+    found: list[tuple[str, Any]] = []
+    known = {*KEYS["server"], *_ALIASES}
     for word in words:
+        if word == "--":
+            break
         option, equals, value = word.partition("=")
-        key = _key(option.lstrip("-"))
-        if option.startswith("-") and key in KEYS:
-            found.append((key, _values(key, value if equals else next(words, ""))))
+        if not option.startswith("-"):
+            continue
+        key = option.lstrip("-")
+        # The word after --kubelet-arg and its like is an option of another program.
+        if not equals and (key in known or key.endswith("-arg")):
+            value = next(words, "")
+        found.append((_key(key), value))
     return found
 
 
@@ -125,20 +148,10 @@ def _key(written: str) -> str:
 def _values(key: str, given: Any) -> list[str]:
     """Return values as K3s takes them: lists may come as one text with commas."""
     items = list(given) if isinstance(given, (list, tuple)) else [given]
-    texts = [str(item) for item in items]
-    if key in LISTS:
+    texts = [str(item) for item in items if item is not None and str(item) not in _NULL]
+    if key in _LISTS:
         return [part.strip() for text in texts for part in text.split(",") if part.strip()]
-    return [text for text in texts[-1:] if text]
-
-
-def _of_both_families(key: str, values: Sequence[str], told: Told) -> list[str]:
-    versions = {version for version in map(_version, values) if version}
-    if len(versions) < 2:
-        return []
-    return [
-        f"{told.source(key)} has IPv4 and IPv6; dual-stack clusters are not supported: give one "
-        "family"
-    ]
+    return texts[-1:]
 
 
 def _version(text: str) -> Optional[int]:
@@ -148,36 +161,42 @@ def _version(text: str) -> Optional[int]:
         return None
 
 
-def _shown(text: str) -> str:
-    """Return a text that is safe to print, and short."""
-    return "".join(one if one.isprintable() else "?" for one in text[:40])
-
-
 def for_all(
-    key: str, variable: str, explicit: Optional[str], told: Mapping[str, Told], problems: list[str]
+    key: str,
+    variable: Optional[str],
+    explicit: Optional[str],
+    told: Mapping[str, Told],
+    problems: list[str],
 ) -> Optional[str]:
-    """Return what K3s is told of the whole cluster, None where it is not told.
+    """Return what K3s's servers are told of the cluster, None where they are not told.
 
-    C(explicit) is the user's C(variable), None where it has its default. A contradiction, between
-    nodes or with C(variable), is added to C(problems).
+    C(told) is that of the servers. C(explicit) is the user's C(variable), None where it has its
+    default. A contradiction, between servers or with C(variable), is added to C(problems).
     """
-    by_value: dict[str, list[str]] = {}
-    for name, one in told.items():
-        if key in one:
-            by_value.setdefault(str(one.value(key)), []).append(name)
-    if not by_value:
+    unread = [name for name, one in told.items() if key in one.not_plain]
+    if unread:
+        if explicit is None:
+            remedy = f"set {variable}" if variable else "write the value itself there"
+            problems.append(
+                f"hosts {', '.join(unread)}: {told[unread[0]].source(key)} is not a plain value, "
+                f"so it is not known here; {remedy}"
+            )
         return None
-    if len(by_value) > 1:
-        values = "; ".join(
-            f"{_shown(value)} for {', '.join(names)}" for value, names in by_value.items()
-        )
-        problems.append(f"{key} of K3s is not the same for all servers ({values}); give one value")
+    names = [name for name, one in told.items() if key in one]
+    if not names:
         return None
-    value, names = next(iter(by_value.items()))
-    if explicit is not None and not _same(explicit, value):
+    first = told[names[0]]
+    value = first[key][0]
+    others = [name for name, one in told.items() if not _same(one.value(key) or "", value)]
+    if others:
         problems.append(
-            f"{variable} is {_shown(explicit)}, and {told[names[0]].source(key)} is {_shown(value)}"
-            f" (hosts {', '.join(names)}); give both the same value, or only the one of K3s"
+            f"host {names[0]}: {first.source(key)} is {value}, and it is not for "
+            f"{', '.join(others)}; K3s needs the same for all servers: set it once for their group"
+        )
+    elif explicit is not None and not _same(explicit, value):
+        problems.append(
+            f"{variable} is {explicit}, and {first.source(key)} is {value} (hosts "
+            f"{', '.join(names)}); give both the same value, or only the one of K3s"
         )
     return value
 
@@ -186,11 +205,18 @@ def for_node(
     name: str, key: str, variable: str, explicit: Optional[str], told: Told, problems: list[str]
 ) -> Optional[str]:
     """Return what K3s is told of one node, as for_all() does for the cluster."""
+    if key in told.not_plain:
+        if explicit is None:
+            problems.append(
+                f"host {name}: {told.source(key)} is not a plain value, so it is not known here; "
+                f"set {variable}"
+            )
+        return None
     value = told.value(key)
     if value is not None and explicit is not None and not _same(explicit, value):
         problems.append(
-            f"host {name}: {variable} is {_shown(explicit)}, and {told.source(key)} is "
-            f"{_shown(value)}; give both the same value, or only the one of K3s"
+            f"host {name}: {variable} is {explicit}, and {told.source(key)} is {value}; give both "
+            "the same value, or only the one of K3s"
         )
     return value
 
@@ -202,13 +228,38 @@ def _same(one: str, other: str) -> bool:
         return one.strip() == other.strip()
 
 
-def backend_ports(backend: Optional[str]) -> Optional[Iterable[tuple[str, str, str]]]:
-    """Return (name, port, purpose) of the overlay's rules, all UDP; None for the table's own.
+def with_backend(
+    rows: Sequence[Any], extra_rows: Sequence[Any], backend: Optional[str]
+) -> list[Any]:
+    """Return the port table with the ports of Flannel's backend in place of VXLAN's.
 
-    From K3s's documentation, "Networking" (Inbound Rules for K3s Nodes).
+    A table without the shipped row of VXLAN is the user's own and stays. From K3s's documentation,
+    "Networking", Inbound Rules for K3s Nodes.
     """
-    if backend is None or backend == "vxlan":
-        return None
-    if backend == "wireguard-native":
-        return [("flannel-wireguard", "51820-51821", "Flannel WireGuard overlay")]
-    return []
+    kind = (backend or "").partition("=")[0]
+    if kind not in ("wireguard-native", "host-gw"):
+        return list(rows)
+    taken = {row.get("name") for row in (*rows, *extra_rows) if isinstance(row, Mapping)}
+    found: list[Any] = []
+    for row in rows:
+        if not _is_vxlan(row):
+            found.append(row)
+        elif kind == "wireguard-native" and "flannel-wireguard" not in taken:
+            found.append(
+                {
+                    **row,
+                    "name": "flannel-wireguard",
+                    "port": "51820-51821",
+                    "purpose": "Flannel WireGuard overlay",
+                }
+            )
+    return found
+
+
+def _is_vxlan(row: Any) -> bool:
+    shipped = ("flannel-vxlan", "8472", "udp")
+    return isinstance(row, Mapping) and shipped == (
+        row.get("name"),
+        str(row.get("port")),
+        row.get("protocol"),
+    )

@@ -303,8 +303,9 @@ def _judge_overlay_interfaces(host: Host) -> list[str]:
 def judge_owners(owners: Mapping[str, Sequence[str]]) -> list[str]:
     """Name the hosts that share an address; C(owners) are the hosts by address."""
     return [
-        f"hosts {', '.join(names)}: they all have the address {address} (k3s_topology_node_ip, or "
-        "the one found on k3s_topology_cluster_interface); give each node one of its own"
+        f"hosts {', '.join(names)}: they all have the address {address} (k3s_topology_node_ip, "
+        "K3s's node-ip, or the one found on k3s_topology_cluster_interface); give each node one of "
+        "its own"
         for address, names in owners.items()
         if len(names) > 1
     ]

@@ -10,6 +10,7 @@ from unittest.mock import MagicMock
 import pytest
 import yaml
 from ansible.errors import AnsibleError
+from ansible.utils.display import Display
 from ansible_collections.edgeops.k3s_network.plugins.action.cluster_topology import (
     ARGUMENT_SPEC,
     GROUP_NAMES,
@@ -415,3 +416,22 @@ def test_contradiction_names_both_sources(stage, variables, both):
 def test_address_of_k3s_that_no_nic_holds_is_named_by_its_source():
     result = run(with_k3s(extra_server_args="--node-ip 203.0.113.9"))
     assert "node-ip in extra_server_args is 203.0.113.9" in result["msg"]
+
+
+class NoTemplates(dict):
+    """The variables of a host, in which a template needs what only K3s's own role has."""
+
+    def get(self, key, default=None):
+        if key == "extra_server_args":
+            raise AnsibleError("'k3s_server_location' is undefined")
+        return super().get(key, default)
+
+
+def test_variable_of_k3s_that_cannot_be_worked_out_is_a_warning(monkeypatch):
+    told = []
+    monkeypatch.setattr(Display, "warning", lambda _self, text: told.append(text))
+    hostvars = {"s1": NoTemplates(TWO_NICS["s1"]), "a1": TWO_NICS["a1"]}
+    assert not run(hostvars, stage="inventory").get("failed")
+    assert len(told) == 1
+    assert "host s1: extra_server_args can't be worked out here" in told[0]
+    assert run(hostvars)["topology"]["nodes"][0]["address"] == "192.0.2.11"

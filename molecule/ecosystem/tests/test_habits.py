@@ -21,7 +21,7 @@ ROW = {
     "destination": ["server", "agent"],
 }
 ROUTE = "Make sure of a default route"
-FIREWALL = "Bring the node's firewalld"
+FIREWALL = "Apply the node's policies"
 PROOF = "Probe every row"
 
 

@@ -110,7 +110,7 @@ def flushing(node):
 
 
 def change(node, wanted, consent=False):
-    """Bring the node's firewalld to a state and return the result of the module."""
+    """Apply the node's policies to a state and return the result of the module."""
     return node.bring_to(wanted, allow_disruptive_reload=consent)
 
 

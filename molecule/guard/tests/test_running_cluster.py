@@ -110,7 +110,7 @@ def flushing(node):
 
 
 def change(node, wanted, consent=False):
-    """Apply the node's policies to a state and return the result of the module."""
+    """Apply a state to the node's firewalld and return the module's result."""
     return node.bring_to(wanted, allow_disruptive_reload=consent)
 
 

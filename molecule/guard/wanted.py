@@ -31,7 +31,7 @@ from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._firewall_rule
     FirewallWanted,
     firewall_wanted,
 )
-from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology.inventory import build
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology.build import build
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology.model import (
     Host,
     Settings,

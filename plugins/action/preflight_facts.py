@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Action plugin: asks a node for its facts, and notes when, to compare the nodes' clocks."""
+"""Action plugin: reads a node's facts and predicts what prepare would do there."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import time
 from typing import Any, Optional
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.edgeops.k3s_network.plugins.modules.preflight_facts import argument_spec
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._action import hide_below_vvv
 
 _COLLECTION = "edgeops.k3s_network"
-# What each of these would do, and refuse, is asked in check mode.
+# Run in check mode, to see what each would change or refuse.
 PREDICTED = ("default_route", "firewalld_state")
+ARGUMENT_SPEC = {name: {"type": "dict", "required": True} for name in PREDICTED}
 
 
 class ActionModule(ActionBase):
-    """Runs the module of this name on the node, and others in check mode."""
+    """Runs three modules on the node, two of them in check mode."""
 
     TRANSFERS_FILES = False
 
@@ -28,15 +28,17 @@ class ActionModule(ActionBase):
     ) -> dict[str, Any]:
         """Return the result that the module of this name documents."""
         result: dict[str, Any] = super().run(tmp, task_vars)
-        _validated, arguments = self.validate_argument_spec(argument_spec=argument_spec())
+        _validated, arguments = self.validate_argument_spec(argument_spec=ARGUMENT_SPEC)
         before = time.time()
         answer = self._execute_module(
-            module_name=f"{_COLLECTION}.preflight_facts",
-            module_args={name: {} for name in PREDICTED},
+            module_name=f"{_COLLECTION}.node_facts",
+            module_args={"gather": ["system"]},
             task_vars=task_vars,
         )
+        # The time before and after, to compare the nodes' clocks.
         result.update(answer, asked=[before, time.time()])
         if not result.get("failed"):
+            result["facts"] = result.pop("gathered")["system"]
             result["predicted"] = {
                 name: self._predict(name, arguments[name], task_vars) for name in PREDICTED
             }

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Reads what the preflight judges of a node. Changes nothing."""
+"""Reads what the preflight evaluates of a node. Changes nothing."""
 
 from __future__ import annotations
 
@@ -18,9 +18,6 @@ from typing import Any
 from ._host import held_ports, iproute
 from ._host.files import unwritable
 from ._host.kernel_driver import driver_package
-from ._k3s import host
-from ._k3s.config import in_force
-from ._k3s.settings import K3sConfigError, Setting
 
 DRIVERS = ("br_netfilter", "overlay", "vxlan")
 UNITS = (
@@ -69,24 +66,15 @@ def run(argv: Sequence[str]) -> str:
         return ""
 
 
-def k3s_settings() -> Sequence[Setting]:
-    """Return what K3s is told on this host, nothing where a file of it can't be read."""
-    try:
-        return host.read().settings
-    except K3sConfigError:
-        return ()
-
-
 def gather(
     read_file: Read = read,
     run_command: Run = run,
     ask: iproute.Ask = iproute.ask,
-    settings: Callable[[], Sequence[Setting]] = k3s_settings,
 ) -> dict[str, Any]:
     """Return the facts of this host."""
     release = os.uname().release
     return {
-        "hostname": node_name(settings()) or socket.gethostname(),
+        "hostname": socket.gethostname(),
         "machine_id": read_file("/etc/machine-id").strip(),
         # Asked for a family, it leaves out the hardware's address.
         "interfaces": parse_links(ask(("ip", "-json", "address", "show"), "")),
@@ -193,12 +181,6 @@ def parse_os_release(text: str) -> dict[str, str]:
     """Read os-release."""
     pairs = (line.split("=", 1) for line in text.splitlines() if "=" in line)
     return {name: value.strip("\"'") for name, value in pairs}
-
-
-def node_name(settings: Sequence[Setting]) -> str:
-    """Return the name that K3s is to give the node, empty where that is the host's."""
-    setting = in_force(settings, "node-name")
-    return setting.values[-1] if setting and setting.values else ""
 
 
 def _nm_files() -> list[str]:

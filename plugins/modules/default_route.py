@@ -85,10 +85,11 @@ options:
   flannel_interface:
     description: The NIC of the cluster network. Required with O(node_ip).
     type: str
-  k3s_told:
+  k3s:
     description:
-      - What the inventory tells K3s by the variables of k3s-ansible, such as C(node-ip) and
-        C(flannel-iface) with their values. The module does not tell K3s these again.
+      - What is known of K3s's settings on this node, as M(edgeops.k3s_network.cluster_topology)
+        returns it for each node. The module writes only options that C(settings) lacks, and no
+        address that differs from C(installed), with which K3s runs.
     type: dict
     default: {}
 """
@@ -142,7 +143,7 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._default_route
     DefaultRouteError,
 )
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._host.commands import runner
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._k3s.settings import (
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._k3s.config import (
     K3sConfigError,
 )
 
@@ -163,7 +164,7 @@ def argument_spec() -> dict:
         "k3s_config": {"type": "bool", "default": True},
         "node_ip": {"type": "str"},
         "flannel_interface": {"type": "str"},
-        "k3s_told": {"type": "dict", "default": {}},
+        "k3s": {"type": "dict", "default": {}},
     }
 
 

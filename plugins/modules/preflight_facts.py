@@ -7,14 +7,14 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: preflight_facts
-short_description: Gather what is judged of a node before anything is changed
+short_description: Gather what the preflight evaluates of a node
 version_added: 0.1.0
 description:
-  - Reads interfaces, routes, units of systemd, kernel drivers, held ports, names and the clock of a
-    node, for M(edgeops.k3s_network.preflight_report) to judge. Changes nothing.
-  - Asks M(edgeops.k3s_network.default_route) and M(edgeops.k3s_network.firewalld_state) in check
-    mode what they would do; what they refuse does not fail the task.
-  - Is an action plugin, which runs the module of this name and those two on the node.
+  - Reads the facts C(system) of M(edgeops.k3s_network.node_facts), which
+    M(edgeops.k3s_network.preflight_report) evaluates. Changes nothing.
+  - Runs M(edgeops.k3s_network.default_route) and M(edgeops.k3s_network.firewalld_state) in check
+    mode and returns what they would do. The task succeeds even if they refuse.
+  - Is an action plugin, which runs these three modules on the node.
 author: The edgeops.k3s_network authors (@edgeops)
 requirements:
   - iproute2
@@ -74,26 +74,3 @@ predicted:
     default_route: {changed: false, refused: "", warned: []}
     firewalld_state: {changed: true, refused: "", warned: []}
 """
-
-from typing import Any
-
-from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._node_facts import gather
-
-
-def argument_spec() -> dict[str, dict[str, Any]]:
-    """Return the options, which the action plugin of this name sees to."""
-    return {
-        "default_route": {"type": "dict", "required": True},
-        "firewalld_state": {"type": "dict", "required": True},
-    }
-
-
-def main() -> None:
-    """Run the module."""
-    module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
-    module.exit_json(changed=False, facts=gather())
-
-
-if __name__ == "__main__":
-    main()

@@ -32,7 +32,7 @@ import full_range
 import scale
 import yaml
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology import model
-from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology.inventory import build
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology.build import build
 
 HERE = Path(__file__).resolve().parent
 PYTHON_ON_NODE = HERE / "python_on_node.py"

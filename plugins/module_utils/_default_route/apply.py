@@ -22,9 +22,7 @@ from .._host.interfaces import ssh_connection
 from .._host.lock import LockError, locked
 from .._host.networkmanager import NetworkManagerError, RunCommand
 from .._k3s import config as k3s_config
-from .._k3s import host as k3s_host
 from .._k3s.detection import Detected
-from .._k3s.settings import FLANNEL_IFACE, NODE_IP, Setting
 from .files import (
     COMMITS,
     PATHS,
@@ -118,15 +116,7 @@ def _decide(
     params: Mapping[str, Any], before: Host, wanted: Wanted, plan: Plan, detected: Detected
 ) -> tuple[Optional[str], k3s_config.Decision]:
     """Return the file that tells K3s the node's address: its text now, and what to do about it."""
-    settings, ours, installed = k3s_host.read()
-    # What the inventory has K3s told is not on the node before K3s is installed.
-    settings += tuple(
-        Setting("the inventory", key, (str(params["k3s_told"][key]),))
-        for key in (NODE_IP, FLANNEL_IFACE)
-        if installed is None
-        and key in params["k3s_told"]
-        and k3s_config.in_force(settings, key) is None
-    )
+    ours = _text(k3s_config.PATH)
     told = None
     if params["state"] == "present" and params["k3s_config"] and params["node_ip"]:
         told = k3s_config.Wanted(params["node_ip"], params["flannel_interface"])
@@ -138,10 +128,17 @@ def _decide(
         detected_address=detected.address,
         dummy=detected.interface if detected.interface in dummies else "",
         ours=ours,
-        settings=settings,
-        installed=installed,
+        k3s=k3s_config.Record.of(params["k3s"]),
     )
     return ours, k3s_config.plan(situation, told)
+
+
+def _text(path: str) -> Optional[str]:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as stream:
+            return stream.read()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
 
 
 def _backend_of(before: Host, plan: Plan) -> str:

@@ -2,36 +2,59 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which node-ip and flannel-iface K3s is to be told, beside what the user tells it. Pure functions.
+"""Plans the file that sets K3s's node-ip and flannel-iface. Pure functions.
 
-K3s finds the node's address by the default route. Where that is the dummy's, every node would
-report the dummy's address, and Flannel would send by the dummy.
+K3s finds the node's address by the default route. If that leads to the dummy interface, every node
+would report the dummy's address, and Flannel would send through the dummy.
 """
 
 from __future__ import annotations
 
-import posixpath
+import ipaddress
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Optional
+from dataclasses import dataclass, field
+from typing import Any, Optional
 
-from .settings import (
-    CONFIG,
-    FLANNEL_IFACE,
-    NODE_IP,
-    OFF,
-    K3sConfigError,
-    Setting,
-    address_of,
-)
-from .yaml_reader import settings_of_yaml
+from .extract import CONFIG, DROP_IN
 
-PATH = f"{CONFIG}.d/k3s-default-route.yaml"
-"""The file of ours."""
+PATH = DROP_IN
+NODE_IP = "node-ip"
+FLANNEL_IFACE = "flannel-iface"
+OFF = "k3s_default_route_k3s_config: false"
 _HEADER = f"""\
 # Made by edgeops.k3s_network, role k3s_default_route: the only default route leads to a dummy
 # interface, and K3s would report its address. Switched off by {OFF}
 """
+_LINE = re.compile(r"^([a-z-]+): '((?:[^'\n]|'')*)'$", re.MULTILINE)
+# config.yaml.d came with v1.21.0+k3s1 (k3s#3162).
+_READS_DROP_INS = (1, 21)
+
+
+class K3sConfigError(Exception):
+    """K3s's settings are not readable, or cannot be made; the text says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What the controller knows of K3s's settings on this node, without those of PATH."""
+
+    settings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Key to C(value) and C(source) of what the user sets."""
+    unreadable: Sequence[str] = ()
+    """Files and values that could not be read, each with the reason."""
+    config: str = ""
+    """The file that K3s reads instead of CONFIG."""
+    installed: Optional[Sequence[str]] = None
+    """The node's addresses that K3s runs with, empty if they are not known; None if K3s has not run
+    yet."""
+    version: str = ""
+    """Of the K3s that is installed, empty if it is not known."""
+
+    @classmethod
+    def of(cls, data: Mapping[str, Any]) -> Record:
+        """Return the record of what the action C(cluster_topology) returns for a node."""
+        return cls(**{key: value for key, value in data.items() if key in cls.__annotations__})
 
 
 @dataclass(frozen=True)
@@ -40,16 +63,12 @@ class Situation:
 
     detected_interface: str
     detected_address: str
-    """What K3s will find by the default route after the run; empty where it will find nothing."""
+    """What K3s will find by the default route after the run; empty if it will find nothing."""
     dummy: str
-    """The dummy interface of ours, empty where there is none after the run."""
+    """The dummy interface of this collection, empty if there is none after the run."""
     ours: Optional[str]
-    """The text of PATH, None where there is none."""
-    settings: Sequence[Setting]
-    """The user's, without those of PATH, in the order in which K3s reads them."""
-    installed: Optional[tuple[str, ...]]
-    """The node's addresses that K3s runs with, empty where they could not be read; None where K3s
-    has not run yet."""
+    """The text of PATH, None if there is none."""
+    k3s: Record
 
 
 @dataclass(frozen=True)
@@ -73,7 +92,7 @@ class Decision:
     warnings: tuple[str, ...] = ()
     """What differs from what is wanted, with the remedy."""
     note: str = ""
-    """That K3s would detect the dummy, where nobody has told it the address yet."""
+    """That K3s would detect the dummy, if nobody has told it the address yet."""
 
 
 def render(values: Mapping[str, str]) -> str:
@@ -82,83 +101,70 @@ def render(values: Mapping[str, str]) -> str:
     return _HEADER + "".join(f"{key}: '{value}'\n" for key, value in quoted.items())
 
 
-def in_force(settings: Sequence[Setting], key: str) -> Optional[Setting]:
-    """Return what K3s makes of all settings of a key, None where there is none.
-
-    node-ip is a list: what the command line adds comes after what the files say, and the first
-    address counts. Of any other key the last value counts.
-    """
-    counting: list[Setting] = []
-    for setting in settings:
-        if setting.key == key:
-            counting = [*counting, setting] if setting.append else [setting]
-    if not counting:
-        return None
-    if key != NODE_IP:
-        # An empty list adds nothing, so what came before it counts.
-        return next((one for one in reversed(counting) if one.values), counting[-1])
-    sources = dict.fromkeys(setting.source for setting in counting)
-    values = tuple(value for setting in counting for value in setting.values)
-    return Setting(" and ".join(sources), key, values)
-
-
 def plan(situation: Situation, wanted: Optional[Wanted]) -> Decision:
-    """Return what becomes of PATH; C(wanted) is None where it is switched off.
+    """Return what becomes of PATH; C(wanted) is None if it is switched off.
 
-    Raises K3sConfigError where a K3s that has run would get another address, and where K3s has to
-    be told its address and may have been told another one already.
+    The topology has made sure that C(wanted) is what the user sets of K3s.
+
+    Raises K3sConfigError if a K3s that has run would get another address, or if K3s needs PATH and
+    may have been told another address already.
     """
     dummy = not situation.detected_address or situation.detected_interface == situation.dummy
-    problem = next((setting.problem for setting in situation.settings if setting.problem), "")
+    problem = "; ".join(situation.k3s.unreadable)
     if problem and wanted is not None and dummy:
-        raise K3sConfigError(problem)
+        raise K3sConfigError(
+            f"No changes were made. K3s needs {_lines(wanted.values())}, and whether it is set "
+            f"already is not known: {problem}. Correct that, or set {OFF}"
+        )
     if problem and situation.ours is not None:
         return Decision(situation.ours, (f"{PATH} stays: {problem}",))
     if wanted is None:
         return _not_told(situation)
-    if problem:
-        return Decision(None, (problem,))
     return _with_dummy(situation, wanted) if dummy else _with_real_route(situation, wanted)
 
 
 def _with_dummy(situation: Situation, wanted: Wanted) -> Decision:
-    missing, warnings, note = {}, [], ""
-    for key, value in wanted.values().items():
-        user = in_force(situation.settings, key)
-        if user is None:
-            missing[key] = value
-        elif not _says(user, value):
-            warnings.append(_differs(user, value, situation.installed))
+    k3s = situation.k3s
+    missing = {key: value for key, value in wanted.values().items() if key not in k3s.settings}
     if not missing:
-        return Decision(None, tuple(warnings))
-    config = _other_config(situation)
-    if config is not None:
-        warnings.append(
-            f"{config.source} makes K3s read {config.text} instead of {CONFIG}, so {PATH} would "
-            f"have no effect; set {_lines(missing)} there"
+        return Decision(None)
+    if k3s.config:
+        return Decision(
+            None,
+            (
+                f"K3s reads {k3s.config} instead of {CONFIG}, so {PATH} would have no effect; set "
+                f"{_lines(missing)} there",
+            ),
         )
-        return Decision(None, tuple(warnings))
+    if k3s.version and _version(k3s.version) < _READS_DROP_INS:
+        return Decision(
+            None,
+            (
+                f"K3s {k3s.version} does not read {CONFIG}.d, which came with v1.21; set "
+                f"{_lines(missing)} in {CONFIG}",
+            ),
+        )
+    note = ""
     if missing != _values_of_ours(situation):
         _check_installed(situation, wanted)
         if situation.detected_address:
             note = f"{_would_report(situation)}; {PATH} sets {_lines(missing)}"
-    return Decision(render(missing), tuple(warnings), note)
+    return Decision(render(missing), (), note)
 
 
 def _check_installed(situation: Situation, wanted: Wanted) -> None:
-    installed = situation.installed
+    installed = situation.k3s.installed
     if installed is None or _overlap(installed, [wanted.node_ip]):
         return
-    user = in_force(situation.settings, NODE_IP)
-    if user is not None and _says(user, wanted.node_ip):
-        # Whatever K3s ran with, the next address is not up to our file.
+    if NODE_IP in situation.k3s.settings:
+        # Whatever K3s ran with, the next address is not up to this collection's file.
         return
     address = f"the address {', '.join(installed)}" if installed else "an unknown address"
     remedy = ", or ".join(installed) or "the address that K3s runs with"
     raise K3sConfigError(
-        f"K3s has run on this node with {address}, and the node's address in the cluster should "
-        f"be {wanted.node_ip}; K3s is not given another address, which an etcd member can't "
-        f"change: set k3s_topology_node_ip to {remedy}, or {OFF}"
+        f"No changes were made. K3s has run on this node with {address}, and the node's address in "
+        f"the cluster should be {wanted.node_ip}; an etcd member can't change its address: set "
+        f"k3s_topology_node_ip to {remedy}, or {OFF}"
     )
 
 
@@ -166,27 +172,24 @@ def _with_real_route(situation: Situation, wanted: Wanted) -> Decision:
     decision = _without_ours(situation)
     if decision.text is not None:
         return decision
-    user = in_force(situation.settings, NODE_IP)
-    if user is not None:
-        if _says(user, wanted.node_ip):
-            return decision
-        return Decision(None, (_differs(user, wanted.node_ip, situation.installed),))
+    # Without node-ip, K3s takes the address of flannel-iface (pkg/cli/agent/agent.go).
+    if {NODE_IP, FLANNEL_IFACE} & set(situation.k3s.settings):
+        return decision
     detected = situation.detected_address
     if _overlap([detected], [wanted.node_ip]):
         return decision
-    config = _other_config(situation)
-    remedies = _remedies(
-        situation.installed,
-        detected,
-        f"set k3s_topology_node_ip to {detected}",
-        wanted.node_ip,
-        f"set {_lines(wanted.values())} in {config.text if config else CONFIG}",
-    )
+    runs = situation.k3s.installed or ()
+    adopt = f"set k3s_topology_node_ip to {detected}"
+    change = f"set {_lines(wanted.values())} in {situation.k3s.config or CONFIG}"
+    # A K3s that has run keeps its address.
+    remedies = [] if _overlap(runs, [wanted.node_ip]) else [adopt]
+    if not _overlap(runs, [detected]):
+        remedies.append(change)
     return Decision(
         None,
         (
             f"the default route leaves by {situation.detected_interface}, so K3s will report "
-            f"{detected} instead of {wanted.node_ip}; {remedies}",
+            f"{detected} instead of {wanted.node_ip}; {', or '.join(remedies or [adopt, change])}",
         ),
     )
 
@@ -197,8 +200,8 @@ def _not_told(situation: Situation) -> Decision:
         decision.text is None
         and situation.detected_address
         and situation.detected_interface == situation.dummy
-        and in_force(situation.settings, NODE_IP) is None
-        and not situation.installed
+        and NODE_IP not in situation.k3s.settings
+        and not situation.k3s.installed
     ):
         note = f"{_would_report(situation)}; set {NODE_IP} and {FLANNEL_IFACE} in {CONFIG}"
         return Decision(None, decision.warnings, note)
@@ -213,17 +216,18 @@ def _would_report(situation: Situation) -> str:
 
 
 def _without_ours(situation: Situation) -> Decision:
+    k3s = situation.k3s
     ours = _values_of_ours(situation).get(NODE_IP)
-    if situation.installed is None or ours is None or _other_config(situation) is not None:
+    if k3s.installed is None or ours is None or k3s.config:
         return Decision(None)
-    user = in_force(situation.settings, NODE_IP)
-    others = list(user.values) if user is not None else [situation.detected_address]
-    if _overlap(others, [*situation.installed, ours]):
+    user = k3s.settings.get(NODE_IP)
+    other = user["value"] if user else situation.detected_address
+    if _overlap([other], [*k3s.installed, ours]):
         return Decision(None)
-    runs = ", ".join(situation.installed) or "an unknown address"
+    runs = ", ".join(k3s.installed) or "an unknown address"
     would = "find no address"
     if user is not None:
-        would = f"take {user.text} from {user.source}"
+        would = f"take {user['value']} from {user['source']}"
     elif situation.detected_address:
         would = f"report {situation.detected_address}"
     return Decision(
@@ -236,57 +240,25 @@ def _without_ours(situation: Situation) -> Decision:
     )
 
 
-def _differs(user: Setting, value: str, installed: Optional[tuple[str, ...]]) -> str:
-    change = f"change it there to {value}"
-    if user.key != NODE_IP and any(user.values):
-        remedies = f"{change}, or set k3s_topology_cluster_interface to {user.values[-1]}"
-    elif user.key == NODE_IP and user.values and address_of(user.values[0]) is not None:
-        said = user.values[0]
-        adopt = f"set k3s_topology_node_ip to {said}"
-        remedies = _remedies(installed, said, adopt, value, change)
-    else:
-        remedies = change
-    return f"{user.source} sets {user.key} to {user.text} instead of {value}; {remedies}"
-
-
-def _remedies(
-    installed: Optional[tuple[str, ...]], said: str, adopt: str, wanted: str, change: str
-) -> str:
-    """Join two remedies, or name the one that leaves a K3s that has run its address."""
-    runs = installed or ()
-    remedies = [] if _overlap(runs, [wanted]) else [adopt]
-    if not _overlap(runs, [said]):
-        remedies.append(change)
-    return ", or ".join(remedies or [adopt, change])
-
-
 def _lines(values: Mapping[str, str]) -> str:
     return " and ".join(f"{key}: {value}" for key, value in values.items())
 
 
-def _other_config(situation: Situation) -> Optional[Setting]:
-    config = in_force(situation.settings, "config")
-    if config is None or posixpath.normpath(config.text) == CONFIG:
-        return None
-    return config
-
-
 def _values_of_ours(situation: Situation) -> dict[str, str]:
-    settings = settings_of_yaml(PATH, situation.ours or "")
-    return {setting.key: setting.text for setting in settings}
+    return {key: value.replace("''", "'") for key, value in _LINE.findall(situation.ours or "")}
 
 
-def _says(setting: Setting, value: str) -> bool:
-    wanted = address_of(value)
-    if setting.key != NODE_IP or wanted is None:
-        return setting.values[-1:] == (value,)
-    # Of each family the first one counts, so that both of a dual-stack node are told.
-    addresses = [address_of(text) for text in setting.values]
-    return wanted == next(
-        (one for one in addresses if one is not None and one.version == wanted.version), None
-    )
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", text)[:2])
 
 
 def _overlap(some: Sequence[str], others: Sequence[str]) -> bool:
-    found = {address_of(text) for text in some} & {address_of(text) for text in others}
+    found = {_address_of(text) for text in some} & {_address_of(text) for text in others}
     return bool(found - {None})
+
+
+def _address_of(text: str) -> Optional[Any]:
+    try:
+        return ipaddress.ip_address(text.strip())
+    except ValueError:
+        return None

@@ -6,8 +6,8 @@
 
 K3s calls ChooseHostInterface of k8s.io/apimachinery (pkg/util/net/interface.go): the first row of
 /proc/net/route with destination 0.0.0.0 whose interface, or else the loopback, is up and has a
-global unicast address; without one, the same with /proc/net/ipv6_route. Flannel takes the first
-IPv4 default route.
+global unicast address; without one, the same with /proc/net/ipv6_route. It skips interfaces of
+Flannel and the CNI. Flannel takes the first IPv4 default route.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, Union
 
 _IPV4_COLUMNS = 8
 _IPV6_COLUMNS = 10
+_SKIPPED = ("flannel", "cni")
 
 Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 
@@ -70,6 +71,8 @@ def detect(
     loopbacks = [link for link in links if "LOOPBACK" in link.get("flags", ())]
     for version, rows in ((4, ipv4), (6, ipv6)):
         for row in rows:
+            if row.interface.startswith(_SKIPPED):
+                continue
             # Such is the row of an unreachable route, whose interface is "*": K3s gives up there.
             if row.interface not in by_name:
                 return Detected(flannel_interface=flannel)

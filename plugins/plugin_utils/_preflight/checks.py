@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from ansible_collections.edgeops.k3s_network.plugins.module_utils import _ports
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._host import held_ports
 
+from .._k3s.settings import NODE_NAME
 from .._topology.model import SERVER, Node, Topology
 
 ERROR = "error"
@@ -137,11 +138,13 @@ def _servers(nodes: Iterable[Node]) -> Iterator[Finding]:
 
 def _node(node: Node, facts: Facts, topology: Topology) -> Iterator[Finding]:
     where = (node["name"],)
-    if not _HOSTNAME.fullmatch(facts["hostname"].lower()) or len(facts["hostname"]) > 253:
+    yield from _k3s(node)
+    name = _node_name(node, facts)
+    if not _HOSTNAME.fullmatch(name.lower()) or len(name) > 253:
         yield Finding(
             ERROR,
             where,
-            f"Kubernetes takes no node with the hostname {facts['hostname']!r}",
+            f"Kubernetes takes no node with the hostname {name!r}",
             "hostnamectl set-hostname NAME, of letters, digits, '-' and '.'; or K3s's node-name",
         )
     yield from _units(where, facts)
@@ -172,6 +175,31 @@ def _node(node: Node, facts: Facts, topology: Topology) -> Iterator[Finding]:
     yield from _routes(where, facts, topology)
     if not {"k3s.service", "k3s-agent.service"} & set(facts["units"]):
         yield from _held(node, facts, topology)
+
+
+def _node_name(node: Node, facts: Facts) -> str:
+    """Return the name that K3s gives the node."""
+    told = node["k3s"].get("settings", {}).get(NODE_NAME)
+    return str(told["value"] if told else facts["hostname"])
+
+
+def _k3s(node: Node) -> Iterator[Finding]:
+    where = (node["name"],)
+    for difference in node["k3s"].get("differences", ()):
+        yield Finding(
+            WARNING,
+            where,
+            f"{difference}; K3s uses the former",
+            "give both the same value; k3s-ansible writes that of the inventory at its next run",
+        )
+    for problem in node["k3s"].get("unreadable", ()):
+        yield Finding(
+            WARNING,
+            where,
+            f"what K3s is told is not known: {problem}",
+            "write it as plain 'key: value' lines, or set k3s_topology_node_ip, "
+            "k3s_topology_cluster_interface, k3s_topology_pod_cidr and k3s_topology_service_cidr",
+        )
 
 
 def _units(where: tuple[str, ...], facts: Facts) -> Iterator[Finding]:
@@ -304,7 +332,7 @@ def _shared(nodes: Mapping[str, Node], facts: Mapping[str, Facts]) -> Iterator[F
         (
             "hostname",
             ERROR,
-            {name: one["hostname"].lower() for name, one in facts.items()},
+            {name: _node_name(nodes[name], one).lower() for name, one in facts.items()},
             "hostnamectl set-hostname, since K3s refuses the second node of a name",
         ),
         (

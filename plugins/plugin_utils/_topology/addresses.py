@@ -143,5 +143,5 @@ def _node(
         external_interface=external,
         external_address=external_address,
         overlay_interfaces=list(dict.fromkeys(host.overlay_interfaces)),
-        k3s=dict(host.told),
+        k3s=dict(host.k3s),
     )

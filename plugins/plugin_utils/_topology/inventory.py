@@ -2,57 +2,140 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""From the inventory and what hosts say of their interfaces to the topology. Pure functions."""
+"""What the inventory says of the cluster, resolved once, and what K3s's settings add. Pure."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, NamedTuple, Optional
 
-from .addresses import locate, subnets
-from .model import (
-    EXTERNAL,
-    Host,
-    Node,
-    Settings,
-    Topology,
-    TopologyError,
-)
-from .validate import judge_hosts, judge_overlay, judge_owners, judge_settings, to_boolean
+from .._k3s import settings as k3s
+from .model import SERVER, Host, Settings
 
 
-def build(
-    settings: Settings, hosts: Sequence[Host], external_clients: Iterable[str] = ()
-) -> Topology:
-    """Return the topology. Raises TopologyError with every problem of settings and hosts."""
-    rows, problems = judge_settings(settings)
-    problems += judge_hosts(settings, hosts)
-    clients = list(external_clients)
-    if EXTERNAL in {*clients, *(host.name for host in hosts)}:
-        problems.append(
-            f"host {EXTERNAL}: reports call the controller so, where it probes as a client outside "
-            "(k3s_connectivity_probe_from_controller); give the host another inventory_hostname"
+@dataclass(frozen=True)
+class Inventory:
+    """What was resolved before a node was read."""
+
+    settings: Settings
+    hosts: Sequence[Host]
+    """Every node, without its facts."""
+    k3s: Mapping[str, Sequence[k3s.Setting]]
+    """What the inventory tells K3s, by node."""
+    explicit: Mapping[str, Optional[str]] = field(default_factory=dict)
+    """C(pod_cidr) and C(service_cidr) as the user set them, None if they have their default."""
+    clients: Sequence[str] = ()
+
+    def to_text(self) -> str:
+        """Return it as JSON: one value for Ansible, which looks into every value of a structure."""
+        return json.dumps(
+            {
+                "settings": asdict(self.settings),
+                "hosts": [asdict(host) for host in self.hosts],
+                "k3s": {name: [list(one) for one in told] for name, told in self.k3s.items()},
+                "explicit": dict(self.explicit),
+                "clients": list(self.clients),
+            }
         )
-    nodes: list[Node] = []
-    if not problems:
-        owners: dict[str, list[str]] = defaultdict(list)
-        for host in hosts:
-            node = locate(host, settings, problems)
-            if node is None:
-                continue
-            nodes.append(node)
-            owners[node["address"]].append(node["name"])
-            for text in subnets(host, node):
-                problems += judge_overlay(settings, host.name, text)
-        problems += judge_owners(owners)
-    if problems:
-        raise TopologyError(list(dict.fromkeys(problems)))
-    return Topology(
-        nodes=nodes,
-        rows=rows,
-        pod_cidr=settings.pod_cidr,
-        service_cidr=settings.service_cidr,
-        restrict_sources=bool(to_boolean(settings.restrict_sources)),
-        external_sources=list(settings.external_sources),
-        external_clients=clients,
+
+    @classmethod
+    def from_text(cls, text: str) -> Inventory:
+        """Return what to_text() wrote."""
+        data = json.loads(text)
+        return cls(
+            settings=Settings(**data["settings"]),
+            hosts=[Host(**host) for host in data["hosts"]],
+            k3s={name: [_setting(*one) for one in told] for name, told in data["k3s"].items()},
+            explicit=data["explicit"],
+            clients=data["clients"],
+        )
+
+
+class Resolved(NamedTuple):
+    """The inventory with what K3s is told: it decides what the user leaves open."""
+
+    settings: Settings
+    hosts: list[Host]
+    problems: list[str]
+
+
+def resolve(inventory: Inventory, nodes: Mapping[str, k3s.NodeSettings]) -> Resolved:
+    """Return settings and hosts with what K3s is told; C(nodes) are those that have been read."""
+    problems: list[str] = []
+    records: dict[str, k3s.Record] = {}
+    for host in inventory.hosts:
+        record, own = k3s.merge(host.group, inventory.k3s[host.name], nodes.get(host.name))
+        records[host.name] = record
+        problems += [f"host {host.name}: {problem}" for problem in own]
+    servers = {
+        host.name: records[host.name].told for host in inventory.hosts if host.group == SERVER
+    }
+    changes: dict[str, Any] = {}
+    for option, key in (("pod_cidr", k3s.POD_CIDR), ("service_cidr", k3s.SERVICE_CIDR)):
+        explicit = inventory.explicit.get(option)
+        variable = f"k3s_topology_{option}"
+        value = k3s.for_all(key, variable, explicit, servers, problems)
+        if value is not None:
+            source = next(told.source(key) for told in servers.values() if key in told)
+            changes.update({option: value, f"{option}_source": source})
+    backend = k3s.for_all(k3s.BACKEND, None, None, servers, problems)
+    changes["ports"] = with_backend(
+        inventory.settings.ports, inventory.settings.extra_ports, backend
     )
+    hosts = [_with_record(host, records[host.name], problems) for host in inventory.hosts]
+    return Resolved(replace(inventory.settings, **changes), hosts, problems)
+
+
+def _with_record(host: Host, record: k3s.Record, problems: list[str]) -> Host:
+    """Return a host with the address and NIC that K3s is told. Contradictions become problems."""
+    changes: dict[str, Any] = {"k3s": record.to_dict()}
+    for option, key in (("node_ip", k3s.NODE_IP), ("cluster_interface", k3s.INTERFACE)):
+        given = getattr(host, option)
+        variable = getattr(host, f"{option}_source")
+        value = k3s.for_node(host.name, key, variable, given, record.told, problems)
+        if value is not None and given is None:
+            changes.update({option: value, f"{option}_source": record.told.source(key)})
+    return replace(host, **changes)
+
+
+def with_backend(
+    rows: Sequence[Any], extra_rows: Sequence[Any], backend: Optional[str]
+) -> list[Any]:
+    """Return the port table with the ports of Flannel's backend in place of VXLAN's.
+
+    A table without the shipped rule of VXLAN is the user's own and stays. From K3s's documentation,
+    "Networking", Inbound Rules for K3s Nodes.
+    """
+    kind = (backend or "").partition("=")[0]
+    if kind not in ("wireguard-native", "host-gw"):
+        return list(rows)
+    taken = {row.get("name") for row in (*rows, *extra_rows) if isinstance(row, Mapping)}
+    found: list[Any] = []
+    for row in rows:
+        if not _is_vxlan(row):
+            found.append(row)
+        elif kind == "wireguard-native" and "flannel-wireguard" not in taken:
+            found.append(
+                {
+                    **row,
+                    "name": "flannel-wireguard",
+                    "port": "51820-51821",
+                    "purpose": "Flannel WireGuard overlay",
+                }
+            )
+    return found
+
+
+def _is_vxlan(row: Any) -> bool:
+    shipped = ("flannel-vxlan", "8472", "udp")
+    return isinstance(row, Mapping) and shipped == (
+        row.get("name"),
+        str(row.get("port")),
+        row.get("protocol"),
+    )
+
+
+def _setting(source: str, key: str, values: Optional[list[str]], append: bool) -> k3s.Setting:
+    return k3s.Setting(source, key, None if values is None else tuple(values), append)

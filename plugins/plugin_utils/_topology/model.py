@@ -45,8 +45,8 @@ class Node(TypedDict):
     external_interface: Optional[str]
     external_address: Optional[str]
     overlay_interfaces: list[str]
-    k3s: dict[str, str]
-    """What the inventory tells K3s of this node: its options and their values."""
+    k3s: dict[str, Any]
+    """What K3s is told on this node (Record.to_dict() of _k3s/settings.py)."""
 
 
 class Topology(TypedDict):
@@ -98,15 +98,16 @@ class Host:
     node_ip_source: str = "k3s_topology_node_ip"
     """Where the value comes from, as messages name it."""
     cluster_interface_source: str = "k3s_topology_cluster_interface"
-    told: Mapping[str, str] = field(default_factory=dict)
-    """What the inventory tells K3s of this host: its options and their values."""
+    k3s: Mapping[str, Any] = field(default_factory=dict)
+    """What K3s is told on this host (Record.to_dict() of _k3s/settings.py)."""
 
 
 class TopologyError(Exception):
     """The input can't be used. C(problems) names every mistake: variable, host and remedy."""
 
     def __init__(self, problems: Sequence[str]) -> None:
-        super().__init__("; ".join(problems))
+        count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
+        super().__init__(f"No changes were made. {count}: " + " | ".join(problems))
         self.problems = list(problems)
 
 

@@ -22,7 +22,7 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._host.routes i
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._k3s import detection
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe import arp, path_mtu, vxlan
 from ansible_collections.edgeops.k3s_network.tests.unit.plugins.action import (
-    test_interface_facts,
+    test_node_facts,
 )
 from ansible_collections.edgeops.k3s_network.tests.unit.plugins.module_utils._k3s import (
     test_detection,
@@ -130,11 +130,11 @@ def test_address_that_k3s_takes(ask):
 
 
 def test_fakes_of_links_have_the_keys_of_iproute2():
-    links = (test_interface_facts.ETH0, test_interface_facts.DUMMY)
+    links = (test_node_facts.ETH0, test_node_facts.DUMMY)
     as_recorded(DETAILS, list(links))
     as_recorded(DETAILS, [test_detection.LO, test_detection.ETH0])
     as_recorded(["ip", "-json", "address", "show", "up"], [test_arp.link()])
-    routes = [test_interface_facts.REAL, test_interface_facts.THROUGH_DUMMY]
+    routes = [test_node_facts.REAL, test_node_facts.THROUGH_DUMMY]
     as_recorded(DEFAULT, routes)
 
 

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology.inventory import build
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology.build import build
 from ansible_collections.edgeops.k3s_network.tests.unit.support.factories import (
     host,
     settings,

@@ -2,7 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Action plugin: asks a node for its interfaces with a shell, which is quicker than a module."""
+"""Action plugin: reads a node's network with a shell, which is quicker than a module.
+
+The module of this name reads K3s's settings, if the node has any, and what the preflight checks.
+"""
 
 from __future__ import annotations
 
@@ -16,18 +19,21 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._host.interfac
     parse_ssh_connection,
 )
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._host.routes import real_routes
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._k3s.config import (
-    PATH as K3S_CONFIG,
-)
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._k3s.detection import (
     detect,
     parse_ipv4,
     parse_ipv6,
 )
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._k3s.extract import (
+    DROP_IN,
+    TRACES,
+)
+from ansible_collections.edgeops.k3s_network.plugins.modules.node_facts import argument_spec
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._action import hide_below_vvv
 
 _BETWEEN = "--- edgeops.k3s_network ---"
 _PARTS = 6
+_MODULE = "edgeops.k3s_network.node_facts"
 # sudo takes SSH_CONNECTION out of the environment, so the processes above are asked as well.
 # On a terminal, sudo and profiles may have said something before.
 _COMMAND = f"""PATH=$PATH:/usr/sbin:/sbin
@@ -45,7 +51,7 @@ while [ -z "$connection" ] && [ "${{process:-0}}" -gt 1 ]; do
 done
 echo "$connection"
 echo '{_BETWEEN}'
-for file in {" ".join((*PATHS, K3S_CONFIG))}; do
+for file in {" ".join((*PATHS, DROP_IN, *TRACES))}; do
   [ ! -e "$file" ] && [ ! -L "$file" ] || echo "$file"
 done
 echo '{_BETWEEN}'
@@ -55,16 +61,16 @@ cat /proc/net/ipv6_route 2>/dev/null || :"""
 
 
 class ActionModule(ActionBase):
-    """Needs no Python on the node."""
+    """Needs no Python on the node unless K3s has been configured there."""
 
     TRANSFERS_FILES = False
-    _VALID_ARGS = frozenset()
 
     def run(
         self, tmp: Optional[str] = None, task_vars: Optional[dict[str, Any]] = None
     ) -> dict[str, Any]:
         """Return the result that the module of this name documents."""
         result: dict[str, Any] = super().run(tmp, task_vars)
+        _validated, arguments = self.validate_argument_spec(argument_spec=argument_spec())
         answer = self._low_level_execute_command(_COMMAND)
         _before, *parts = str(answer["stdout"]).split(_BETWEEN)
         try:
@@ -75,22 +81,44 @@ class ActionModule(ActionBase):
             said = str(answer["stderr"] or answer["stdout"]).strip()
             result.update(
                 failed=True,
-                msg="ip -json does not tell this host's interfaces and routes: "
+                msg="ip -json does not print this host's interfaces and routes: "
                 f"{said or answer['rc']}. It takes iproute2 4.12 or newer",
             )
             return result
-        dummies = [
-            link.get("ifname", "")
-            for link in links
-            if link.get("linkinfo", {}).get("info_kind") == "dummy"
-        ]
-        connection = parse_ssh_connection(parts[2].strip())
-        detected = detect(parse_ipv4(parts[4].strip()), parse_ipv6(parts[5].strip()), links)
-        facts = {
-            "interfaces": parse_addresses(links),
-            "connection_address": connection.address if connection else "",
-            "default_route_settled": bool(real_routes(routes, *dummies)) and not parts[3].strip(),
-            "k3s_detects": detected._asdict(),
-        }
+        files = set(parts[3].split())
+        facts = _network(links, routes, parts[2].strip(), files, parts[4:])
+        gather = [one for one in arguments["gather"] if one != "k3s" or files & set(TRACES)]
+        if gather:
+            answer = self._execute_module(
+                module_name=_MODULE, module_args={"gather": gather}, task_vars=task_vars
+            )
+            if answer.get("failed"):
+                result.update(answer)
+                return hide_below_vvv(result)
+            facts.update(answer["gathered"])
         result.update(changed=False, ansible_facts={"k3s_network": facts})
         return hide_below_vvv(result)
+
+
+def _network(
+    links: list[dict[str, Any]],
+    routes: list[dict[str, Any]],
+    connection_text: str,
+    files: set[str],
+    tables: list[str],
+) -> dict[str, Any]:
+    dummies = [
+        link.get("ifname", "")
+        for link in links
+        if link.get("linkinfo", {}).get("info_kind") == "dummy"
+    ]
+    connection = parse_ssh_connection(connection_text)
+    detected = detect(parse_ipv4(tables[0].strip()), parse_ipv6(tables[1].strip()), links)
+    return {
+        "interfaces": parse_addresses(links),
+        "connection_address": connection.address if connection else "",
+        "default_route_settled": bool(real_routes(routes, *dummies))
+        and not files & {*PATHS, DROP_IN},
+        "k3s_detects": detected._asdict(),
+        "k3s": None,
+    }

@@ -10,8 +10,8 @@ import subprocess
 from unittest.mock import MagicMock
 
 import pytest
-from ansible_collections.edgeops.k3s_network.plugins.action import interface_facts
-from ansible_collections.edgeops.k3s_network.plugins.action.interface_facts import ActionModule
+from ansible_collections.edgeops.k3s_network.plugins.action import node_facts
+from ansible_collections.edgeops.k3s_network.plugins.action.node_facts import ActionModule
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._default_route.files import (
     BACKENDS,
     PATHS,
@@ -54,7 +54,7 @@ def ask(stdout="", rc=0, stderr=""):
 
 
 def told(links=(ETH0,), routes=(), connection="", files="", ipv4=HEADER, ipv6="", before=""):
-    between = f"\n{interface_facts._BETWEEN}\n"
+    between = f"\n{node_facts._BETWEEN}\n"
     answers = [json.dumps(list(links)), json.dumps(list(routes)), connection, files, ipv4, ipv6]
     parts = [before, *answers]
     result = ask(between.join(parts))
@@ -139,13 +139,13 @@ def test_what_k3s_detects_on_a_host_with_ipv6_alone_is_told():
 
 @pytest.mark.parametrize("parts", [0, 1, 5, 6, 8])
 def test_an_answer_that_is_cut_off_or_mixed_up_is_an_error(parts):
-    result = ask(f"\n{interface_facts._BETWEEN}\n".join(["[]"] * parts))
+    result = ask(f"\n{node_facts._BETWEEN}\n".join(["[]"] * parts))
     assert result["failed"]
     assert "iproute2" in result["msg"]
 
 
 def test_an_answer_that_is_no_json_is_an_error():
-    result = ask(f"\n{interface_facts._BETWEEN}\n".join(["", "1: lo: <UP>", *[""] * 5]))
+    result = ask(f"\n{node_facts._BETWEEN}\n".join(["", "1: lo: <UP>", *[""] * 5]))
     assert result["failed"]
     assert "1: lo: <UP>" in result["msg"]
 
@@ -160,7 +160,7 @@ def test_a_host_without_iproute2_is_told_what_it_needs():
 def run_for_real(**environment):
     return subprocess.run(
         # Ansible adds a command of its own where it asks for a terminal.
-        ["sh", "-c", f"{interface_facts._COMMAND} && sleep 0"],
+        ["sh", "-c", f"{node_facts._COMMAND} && sleep 0"],
         check=False,
         capture_output=True,
         text=True,
@@ -185,7 +185,7 @@ def test_a_connection_that_sudo_hid_is_found_above():
         text=True,
         env={
             "PATH": "/usr/bin:/bin",
-            "QUESTION": interface_facts._COMMAND,
+            "QUESTION": node_facts._COMMAND,
             "SSH_CONNECTION": "198.51.100.9 50000 192.0.2.12 22",
         },
     )
@@ -195,12 +195,12 @@ def test_a_connection_that_sudo_hid_is_found_above():
 
 def found_below(root):
     """Ask for real, with the files of ours below a root, and return which there are."""
-    question = interface_facts._COMMAND
+    question = node_facts._COMMAND
     for path in {*PATHS, K3S_CONFIG}:
         question = question.replace(f" {path}", f" {root}{path}")
     assert question.count(str(root)) == len(PATHS) + 1
     done = subprocess.run(["sh", "-c", question], check=True, capture_output=True, text=True)
-    [part] = done.stdout.split(interface_facts._BETWEEN)[4:5]
+    [part] = done.stdout.split(node_facts._BETWEEN)[4:5]
     return {path[len(str(root)) :] for path in part.split()}
 
 

@@ -1,0 +1,192 @@
+# Copyright (c) 2026 The edgeops.k3s_network authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Action plugin: resolves and validates the inventory, before any node is read."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any, Optional
+
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils import _role_values
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._action import hide_below_vvv
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._k3s import inventory as k3s
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology.hostvars import (
+    HostVariables,
+    plain,
+    words,
+)
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology.inventory import (
+    Inventory,
+    resolve,
+)
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology.model import (
+    OVERLAY_INTERFACES,
+    Settings,
+    TopologyError,
+)
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology.validate import (
+    judge_hosts,
+    judge_members,
+    judge_settings,
+)
+
+RULES = {"type": "list", "elements": "raw", "default": []}
+ARGUMENT_SPEC = {
+    "members_only": {"type": "bool", "default": False},
+    "server_group": {"type": "str", "default": "server"},
+    "agent_group": {"type": "str", "default": "agent"},
+    "external_group": {"type": "str", "default": "external_clients"},
+    "mode": {"type": "str", "default": "shared"},
+    "cluster_interface": {"type": "str"},
+    "external_interface": {"type": "str"},
+    "overlay_interfaces": {
+        "type": "list",
+        "elements": "str",
+        "default": list(OVERLAY_INTERFACES),
+    },
+    "pod_cidr": {"type": "str", "default": "10.42.0.0/16"},
+    "service_cidr": {"type": "str", "default": "10.43.0.0/16"},
+    "ports": RULES,
+    "extra_ports": RULES,
+    "http_redirect": {"type": "raw", "default": True},
+    "restrict_sources": {"type": "raw", "default": True},
+    "external_sources": {"type": "list", "elements": "str", "default": []},
+}
+
+
+class ActionModule(ActionBase):
+    """Runs on the controller only."""
+
+    TRANSFERS_FILES = False
+    _requires_connection = False
+
+    def run(
+        self, tmp: Optional[str] = None, task_vars: Optional[dict[str, Any]] = None
+    ) -> dict[str, Any]:
+        """Return the result that the module of this name documents."""
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        try:
+            result.update(changed=False, **self._resolve(task_vars or {}))
+        except TopologyError as error:
+            result.update(failed=True, msg=str(error))
+        return hide_below_vvv(result)
+
+    def _arguments(self, **others: Any) -> dict[str, Any]:
+        self._task.args = {**self._task.args, **others}
+        _validated, arguments = self.validate_argument_spec(argument_spec=ARGUMENT_SPEC)
+        return dict(arguments)
+
+    def _resolve(self, task_vars: Mapping[str, Any]) -> dict[str, Any]:
+        groups = task_vars.get("groups", {})
+        hostvars = HostVariables(task_vars)
+        # Done once, by the first host of the play. That may be an external client or another host,
+        # to which the variables of the cluster's groups do not apply.
+        in_play = task_vars.get("ansible_play_hosts_all", [])
+        arguments = self._arguments(**hostvars.group_names(in_play))
+        members = judge_members(
+            groups,
+            arguments["server_group"],
+            arguments["agent_group"],
+            # A removal may run on a slice of the inventory.
+            without_servers=arguments["members_only"],
+        )
+        result: dict[str, Any] = {"members": dict(members)}
+        if arguments["members_only"]:
+            return result
+        _refuse_slice(task_vars)
+        shared, problems = hostvars.shared([name for name, _group in members], arguments)
+        arguments = self._arguments(**shared)
+        inventory = Inventory(
+            settings=_settings(arguments),
+            hosts=[hostvars.host(name, group, arguments) for name, group in members],
+            k3s={
+                name: k3s.read(name, group, functools.partial(hostvars.readable, name), problems)
+                for name, group in members
+            },
+            explicit={
+                option: _explicit(option, arguments, hostvars, members)
+                for option in ("pod_cidr", "service_cidr")
+            },
+            clients=list(map(str, groups.get(arguments["external_group"], []))),
+        )
+        _warn_of_unreadable(members, hostvars)
+        settings, hosts, of_k3s = resolve(inventory, {})
+        problems += [*of_k3s, *judge_settings(settings)[1], *judge_hosts(settings, hosts)]
+        problems += _role_values.problems([host.name for host in hosts], hostvars.readable)
+        if problems:
+            raise TopologyError(problems)
+        own = _read_by_the_play(task_vars, in_play)
+        result["unknown"] = [
+            host.name for host in hosts if host.node_ip is None and host.name not in own
+        ]
+        result["inventory"] = inventory.to_text()
+        return result
+
+
+def _settings(arguments: Mapping[str, Any]) -> Settings:
+    return Settings(
+        pod_cidr=str(arguments["pod_cidr"]),
+        service_cidr=str(arguments["service_cidr"]),
+        ports=plain(arguments["ports"]),
+        extra_ports=plain(arguments["extra_ports"]),
+        http_redirect=plain(arguments["http_redirect"]),
+        restrict_sources=plain(arguments["restrict_sources"]),
+        external_sources=words(arguments["external_sources"]),
+    )
+
+
+def _explicit(
+    option: str,
+    arguments: Mapping[str, Any],
+    hostvars: HostVariables,
+    members: Sequence[tuple[str, str]],
+) -> Optional[str]:
+    """Return an overlay network that the user set, None if it has its default."""
+    given = str(arguments[option])
+    variable = f"k3s_topology_{option}"
+    if given == ARGUMENT_SPEC[option]["default"] and all(
+        hostvars.value(name, variable) is None for name, _group in members
+    ):
+        return None
+    return given
+
+
+def _warn_of_unreadable(members: Sequence[tuple[str, str]], hostvars: HostVariables) -> None:
+    """Warn of K3s's variables that have no value here, such as a template of another role."""
+    for name, group in members:
+        for variable in k3s.VARIABLES[group]:
+            if hostvars.has(name, variable) and hostvars.readable(name, variable) is None:
+                Display().warning(
+                    f"host {name}: {variable} can't be worked out here, so what it tells K3s is "
+                    "not known; if it sets node-ip or flannel-iface, set k3s_topology_node_ip or "
+                    "k3s_topology_cluster_interface to the same value"
+                )
+
+
+def _read_by_the_play(task_vars: Mapping[str, Any], in_play: Sequence[str]) -> set[str]:
+    """Return the hosts that the play reads by itself, with serial those of a batch."""
+    left = set(in_play) - set(task_vars.get("ansible_play_hosts", in_play))
+    return left | set(task_vars.get("ansible_play_batch", in_play))
+
+
+def _refuse_slice(task_vars: Mapping[str, Any]) -> None:
+    """Raise TopologyError in a slice of an AWX job, whose inventory lacks the other slices' nodes.
+
+    AWX runs the slices as a workflow job that has the name of the job template, and says no more.
+    """
+    for prefix in ("awx", "tower"):
+        template = task_vars.get(f"{prefix}_job_template_name")
+        if template and template == task_vars.get(f"{prefix}_workflow_job_name"):
+            raise TopologyError(
+                [
+                    f"job template {template} runs in slices ({prefix}_workflow_job_name has its "
+                    "name), and a slice lacks the other nodes, to which the firewall would close: "
+                    "set its job slicing (job_slice_count) to 1; if a workflow template has that "
+                    "name, give it another"
+                ]
+            )

@@ -1,0 +1,58 @@
+# Copyright (c) 2026 The edgeops.k3s_network authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""From the inventory and what hosts say of their interfaces to the topology. Pure functions."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from .addresses import locate, subnets
+from .model import (
+    EXTERNAL,
+    Host,
+    Node,
+    Settings,
+    Topology,
+    TopologyError,
+)
+from .validate import judge_hosts, judge_overlay, judge_owners, judge_settings, to_boolean
+
+
+def build(
+    settings: Settings, hosts: Sequence[Host], external_clients: Iterable[str] = ()
+) -> Topology:
+    """Return the topology. Raises TopologyError with every problem of settings and hosts."""
+    rows, problems = judge_settings(settings)
+    problems += judge_hosts(settings, hosts)
+    clients = list(external_clients)
+    if EXTERNAL in {*clients, *(host.name for host in hosts)}:
+        problems.append(
+            f"host {EXTERNAL}: reports call the controller so, where it probes as a client outside "
+            "(k3s_connectivity_probe_from_controller); give the host another inventory_hostname"
+        )
+    nodes: list[Node] = []
+    if not problems:
+        owners: dict[str, list[str]] = defaultdict(list)
+        for host in hosts:
+            node = locate(host, settings, problems)
+            if node is None:
+                continue
+            nodes.append(node)
+            owners[node["address"]].append(node["name"])
+            for text in subnets(host, node):
+                problems += judge_overlay(settings, host.name, text)
+        problems += judge_owners(owners)
+    if problems:
+        raise TopologyError(list(dict.fromkeys(problems)))
+    return Topology(
+        nodes=nodes,
+        rows=rows,
+        pod_cidr=settings.pod_cidr,
+        service_cidr=settings.service_cidr,
+        restrict_sources=bool(to_boolean(settings.restrict_sources)),
+        external_sources=list(settings.external_sources),
+        external_clients=clients,
+    )

@@ -1,0 +1,182 @@
+# Copyright (c) 2026 The edgeops.k3s_network authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Reads variables and facts of any host of the inventory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Optional
+
+from ansible.errors import AnsibleError
+
+from .model import OVERLAY_INTERFACES, Host, TopologyError
+
+# Options that name groups, by the variables that give them.
+GROUP_NAMES = {
+    "server_group": "k3s_topology_server_group",
+    "agent_group": "k3s_topology_agent_group",
+    "external_group": "k3s_topology_external_group",
+}
+# What holds for the whole cluster.
+SHARED = {
+    "pod_cidr": "k3s_topology_pod_cidr",
+    "service_cidr": "k3s_topology_service_cidr",
+    "ports": "k3s_topology_ports",
+    "extra_ports": "k3s_topology_extra_ports",
+    "http_redirect": "k3s_topology_http_redirect",
+    "restrict_sources": "k3s_topology_restrict_sources",
+    "external_sources": "k3s_topology_external_sources",
+}
+
+
+class HostVariables:
+    """The variables of all hosts, as a task of one host sees them."""
+
+    def __init__(self, task_vars: Mapping[str, Any]) -> None:
+        self._hostvars = task_vars["hostvars"]
+        self._own = task_vars["inventory_hostname"]
+        self._known: dict[str, Any] = {}
+
+    def group_names(self, in_play: Iterable[str]) -> dict[str, Any]:
+        """Return the options that name groups, as hosts of the play have them and not our own."""
+        found = {}
+        problems = []
+        for option, variable in GROUP_NAMES.items():
+            values = {_text(self.value(name, variable)) for name in in_play} - {None}
+            if len(values) > 1:
+                problems.append(
+                    f"{variable} is {' and '.join(sorted(map(str, values)))} for hosts of this "
+                    "play; one run is for one cluster: name its hosts with --limit"
+                )
+            elif values and _text(self.value(self._own, variable)) is None:
+                found[option] = values.pop()
+        if problems:
+            raise TopologyError(problems)
+        return found
+
+    def shared(
+        self, members: Sequence[str], arguments: Mapping[str, Any]
+    ) -> tuple[dict[str, Any], list[str]]:
+        """Return the options that hold for the cluster, as its nodes have them, and problems."""
+        found = {}
+        problems = []
+        for option, variable in SHARED.items():
+            # If our own host has none, the option is the default, or what the play says.
+            own = self.value(self._own, variable)
+            unset = arguments[option] if own is None else None
+            values = {}
+            for name in members:
+                value = self.value(name, variable)
+                values[name] = unset if value is None else value
+            first = values[members[0]]
+            other = next((name for name in members if not _alike(values[name], first)), None)
+            if other is not None:
+                problems.append(
+                    f"hosts {members[0]}, {other}: {variable} is not the same for them; it holds "
+                    "for the whole cluster: set it once, for a group of all its nodes such as "
+                    "k3s_cluster"
+                )
+            elif self._own not in members and first is not None:
+                found[option] = first
+        return found, problems
+
+    def host(self, name: str, group: str, arguments: Mapping[str, Any]) -> Host:
+        """Return what the inventory says of a host; C(arguments) hold if it has no own values."""
+        return Host(
+            name=name,
+            group=group,
+            mode=self._setting(name, "mode", arguments) or "shared",
+            cluster_interface=self._setting(name, "cluster_interface", arguments),
+            external_interface=self._setting(name, "external_interface", arguments),
+            node_ip=_text(self.value(name, "k3s_topology_node_ip")),
+            overlay_interfaces=self._overlay_interfaces(name, arguments),
+        )
+
+    def facts(self, names: Iterable[str], asked: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+        """Return the facts of hosts; C(asked) are the results of those outside the play."""
+        found = {}
+        for name in names:
+            answer = asked.get(name, {})
+            facts = answer.get("ansible_facts") or self.value(name, "ansible_facts") or {}
+            found[name] = facts.get("k3s_network") or {}
+        return found
+
+    def asked(self, in_play: Iterable[str], variable: str) -> dict[str, Mapping[str, Any]]:
+        """Return what hosts outside the play have answered to those in it."""
+        found = {}
+        for asker in in_play:
+            answers = self.value(asker, variable) or {}
+            for answer in answers.get("results", ()):
+                found[answer["item"]] = answer
+        return found
+
+    def _overlay_interfaces(self, name: str, arguments: Mapping[str, Any]) -> list[str]:
+        """Return a node's own names, or those that hold for the play."""
+        variable = "k3s_topology_overlay_interfaces"
+        value = self.value(name, variable)
+        if value in (None, "") and self.value(self._own, variable) is None:
+            value = arguments["overlay_interfaces"]
+        if value in (None, ""):
+            return list(OVERLAY_INTERFACES)
+        return words([value] if isinstance(value, str) else list(value))
+
+    def _setting(self, name: str, option: str, arguments: Mapping[str, Any]) -> Optional[str]:
+        """Return a node's own value, or the one that holds for the play (role defaults, vars)."""
+        variable = f"k3s_topology_{option}"
+        value = _text(self.value(name, variable))
+        if value is None and self.value(self._own, variable) is None:
+            value = _text(arguments[option])
+        return value
+
+    def value(self, name: str, variable: str) -> Any:
+        """Return a variable of a host, None if it has none. Raises TopologyError."""
+        try:
+            # Each look at hostvars puts together all of a host's variables.
+            if name not in self._known:
+                self._known[name] = self._hostvars[name]
+            return self._known[name].get(variable)
+        except AnsibleError as error:
+            raise TopologyError([f"host {name}: {variable} can't be read: {error}"]) from error
+
+    def has(self, name: str, variable: str) -> bool:
+        """Tell whether a host has a variable, readable or not."""
+        try:
+            return self.value(name, variable) is not None
+        except TopologyError:
+            return True
+
+    def readable(self, name: str, variable: str) -> Any:
+        """Return a variable of a host, None if it is not known yet: its role reads it again."""
+        try:
+            value = self.value(name, variable)
+        except TopologyError:
+            return None
+        # ansible-core 2.16 leaves a template as it is if it can't be worked out.
+        return None if isinstance(value, str) and "{{" in value else value
+
+
+def words(given: Iterable[Any]) -> list[str]:
+    """Return values one by one: a survey of AWX gives them as lines of one text."""
+    return [word for item in given for word in str(item).replace(",", " ").split()]
+
+
+def plain(value: Any) -> Any:
+    """Return a value in Python's own types, without what Ansible attaches to it."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(one) for key, one in value.items()}
+    if isinstance(value, (bool, int, float)) or value is None:
+        return value
+    if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
+        return [plain(one) for one in value]
+    return str(value)
+
+
+def _text(value: Any) -> Optional[str]:
+    return None if value is None or value == "" else str(value)
+
+
+def _alike(one: Any, other: Any) -> bool:
+    """Compare values of one variable; INI inventories have only its text."""
+    return bool(one == other) or str(one).lower() == str(other).lower()

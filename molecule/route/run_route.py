@@ -29,7 +29,7 @@ PARAMS = {
     "k3s_config": True,
     "node_ip": "10.89.0.11",
     "flannel_interface": "eth0",
-    "k3s_told": {},
+    "k3s": {},
 }
 _FILE_EVENTS = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.symlink")
 _READING = {"-json", "-g", "-t", "is-active"}

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .errors import NotRunningError, translate
+from .errors import NotRunningError, translate, with_polkit
 from .model import IPSET, POLICY, ZONE
 
 NAME = "org.fedoraproject.FirewallD1"
@@ -67,18 +67,20 @@ class Bus:
 
     def read(self, obj: Any, interface: str, name: str) -> Any:
         """Return a property of an object."""
-        with translate(f"read {name}"):
-            return obj.Get(interface, name, dbus_interface="org.freedesktop.DBus.Properties")
+        properties = "org.freedesktop.DBus.Properties"
+        return with_polkit(
+            f"read {name}", lambda: obj.Get(interface, name, dbus_interface=properties)
+        )
 
     def call(self, interface: str, method: str, *arguments: Any) -> Any:
         """Call a method of the runtime configuration; C(interface) is such as C(.zone)."""
-        with translate(method):
-            return getattr(self._object, method)(*arguments, dbus_interface=NAME + interface)
+        function = getattr(self._object, method)
+        return with_polkit(method, lambda: function(*arguments, dbus_interface=NAME + interface))
 
     def call_config(self, method: str, *arguments: Any) -> Any:
         """Call a method of the permanent configuration."""
-        with translate(method):
-            return getattr(self._config, method)(*arguments, dbus_interface=CONFIG)
+        function = getattr(self._config, method)
+        return with_polkit(method, lambda: function(*arguments, dbus_interface=CONFIG))
 
     def handle(self, kind: str, name: str) -> Any:
         """Return an object of the permanent configuration."""

@@ -7,7 +7,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+_POLKIT_SECONDS = 15.0
+_PAUSE_SECONDS = 0.2
 
 
 class FirewalldError(Exception):
@@ -16,6 +21,27 @@ class FirewalldError(Exception):
 
 class NotRunningError(FirewalldError):
     """There is no firewalld on D-Bus."""
+
+
+class PolkitError(FirewalldError):
+    """firewalld could not ask polkit whether the call is allowed, so it did nothing."""
+
+
+def with_polkit(action: str, call: Callable[[], Any]) -> Any:
+    """Return what a call to firewalld returns; repeat it while polkit starts or stops.
+
+    firewalld authorizes every call with polkit before it acts, also those of root. If polkitd is
+    connected to D-Bus without its name yet, dbus-daemon rejects firewalld's question.
+    """
+    deadline = time.monotonic() + _POLKIT_SECONDS
+    while True:
+        try:
+            with translate(action):
+                return call()
+        except PolkitError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_PAUSE_SECONDS)
 
 
 @contextlib.contextmanager
@@ -33,4 +59,5 @@ def translate(action: str) -> Iterator[None]:
                 f"firewalld has ended or does not answer ({text}); look at: "
                 "systemctl status firewalld"
             )
-        raise FirewalldError(f"{action}: {text}") from error
+        kind = PolkitError if "org.freedesktop.PolicyKit1" in text else FirewalldError
+        raise kind(f"{action}: {text}") from error

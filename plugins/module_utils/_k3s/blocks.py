@@ -82,7 +82,7 @@ def cut(text: str, keys: Collection[str]) -> list[Block]:
 
 
 def _checked(line: str) -> str:
-    """Return a line without its comment. Raises UnreadableError if other lines decide its meaning."""
+    """Return a line without its comment. Raises UnreadableError if others decide its meaning."""
     if line.startswith(("---", "...", "%")):
         raise UnreadableError("begins another document or a directive")
     if _ANCHOR.search(line):

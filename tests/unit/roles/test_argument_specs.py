@@ -198,18 +198,18 @@ def test_the_values_that_modules_and_roles_share_were_found() -> None:
     names = ("state", "interface", "address", "gateway", "metric", "backend")
     expected = {("default_route", name, f"k3s_default_route_{name}") for name in names}
     expected |= {
-        ("cluster_topology", name, f"k3s_topology_{name}")
+        ("cluster_inventory", name, f"k3s_topology_{name}")
         for name in ("server_group", "agent_group", "external_group", "mode", "ports")
     }
     expected |= {
-        ("cluster_topology", name, f"k3s_topology_{name}") for name in ("pod_cidr", "service_cidr")
+        ("cluster_inventory", name, f"k3s_topology_{name}") for name in ("pod_cidr", "service_cidr")
     }
     expected |= {
-        ("cluster_topology", name, f"k3s_topology_{name}")
+        ("cluster_inventory", name, f"k3s_topology_{name}")
         for name in ("http_redirect", "restrict_sources", "external_sources")
     }
     expected |= {
-        ("connectivity_report", "mode", "k3s_connectivity_mode"),
+        ("connectivity_plan", "mode", "k3s_connectivity_mode"),
         ("port_probe", "timeout", "k3s_connectivity_probe_timeout"),
     }
     assert expected <= set(HANDED_OVER)

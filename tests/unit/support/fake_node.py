@@ -123,8 +123,7 @@ class FakeNode:
         monkeypatch.setattr(
             run, "unwritable", lambda paths: [path for path in paths if path in self.read_only]
         )
-        k3s = run.k3s_host
-        monkeypatch.setattr(run, "k3s_host", SimpleNamespace(read=lambda: k3s.read(self.root)))
+        monkeypatch.setattr(run, "open", opened, raising=False)
         monkeypatch.setattr(run, "ssh_connection", lambda: None)
         monkeypatch.setattr(networkmanager, "shutil", SimpleNamespace(which=lambda name: name))
         self.put("/etc/os-release", "ID=debian\n")

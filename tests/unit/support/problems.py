@@ -23,5 +23,7 @@ def problems_of(function, *arguments):
     """Return the problems that a function raises."""
     with pytest.raises(TopologyError) as error:
         function(*arguments)
-    assert str(error.value) == "; ".join(error.value.problems)
+    message = str(error.value)
+    assert message.startswith(f"No changes were made. {len(error.value.problems)} problem")
+    assert all(problem in message for problem in error.value.problems)
     return error.value.problems

@@ -11,13 +11,20 @@ import pytest
 import yaml
 from ansible.errors import AnsibleError
 from ansible.utils.display import Display
-from ansible_collections.edgeops.k3s_network.plugins.action.cluster_topology import (
-    ARGUMENT_SPEC,
+from ansible_collections.edgeops.k3s_network.plugins.action import (
+    cluster_inventory,
+    cluster_topology,
+)
+from ansible_collections.edgeops.k3s_network.plugins.modules import (
+    cluster_inventory as inventory_docs,
+)
+from ansible_collections.edgeops.k3s_network.plugins.modules import (
+    cluster_topology as topology_docs,
+)
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology.hostvars import (
     GROUP_NAMES,
     SHARED,
-    ActionModule,
 )
-from ansible_collections.edgeops.k3s_network.plugins.modules import cluster_topology
 from ansible_collections.edgeops.k3s_network.tests.unit.support.factories import entry
 
 ROLE = Path(__file__).parents[4] / "roles" / "k3s_topology"
@@ -34,26 +41,38 @@ class BrokenVars(dict):
 
 
 def asked(*addresses, connection=""):
-    """Return a host's facts as interface_facts sets them."""
+    """Return a host's facts as node_facts sets them."""
     interfaces = {f"eth{number}": [address] for number, address in enumerate(addresses)}
     network = {"interfaces": interfaces, "connection_address": connection}
     return {"k3s_network": network}
 
 
-def run(hostvars=None, groups=None, first="s1", injected=None, **arguments):
+def run_action(action_class, task_vars, arguments):
     task = MagicMock(check_mode=True, async_val=0, diff=False)
-    task.args = {"ports": [entry()], **arguments}
-    action = ActionModule(task, MagicMock(), MagicMock(), MagicMock(), MagicMock(), MagicMock())
+    task.args = arguments
+    action = action_class(task, MagicMock(), MagicMock(), MagicMock(), MagicMock(), MagicMock())
+    return action.run(task_vars=task_vars)
+
+
+def run(hostvars=None, groups=None, first="s1", injected=None, stage="full", **arguments):
+    """Run the actions one after the other, as the role does, up to a stage or a failure."""
     given = hostvars or {}
-    return action.run(
-        task_vars={
-            "groups": groups or GROUPS,
-            "hostvars": {name: given.get(name, {}) for name in ("s1", "a1", "c1", "s2")},
-            "inventory_hostname": first,
-            "ansible_play_hosts_all": ["s1", "c1"],
-            **(injected or {}),
-        }
+    task_vars = {
+        "groups": groups or GROUPS,
+        "hostvars": {name: given.get(name, {}) for name in ("s1", "a1", "c1", "s2")},
+        "inventory_hostname": first,
+        "ansible_play_hosts_all": ["s1", "c1"],
+        **(injected or {}),
+    }
+    members_only = {"members_only": True} if stage == "members" else {}
+    result = run_action(
+        cluster_inventory.ActionModule,
+        task_vars,
+        {"ports": [entry()], **members_only, **arguments},
     )
+    if stage != "full" or result.get("failed"):
+        return result
+    return run_action(cluster_topology.ActionModule, task_vars, {"inventory": result["inventory"]})
 
 
 ASKED = {
@@ -87,13 +106,13 @@ def test_the_inventory_tells_which_nodes_have_to_be_asked():
 def test_problems_fail_the_task_with_their_number_and_all_of_them():
     result = run({"a1": {"k3s_topology_node_ip": "::1"}}, stage="inventory", pod_cidr="pods")
     assert result["failed"] is True
-    assert result["msg"].startswith("Nothing was changed. 2 things to mend: ")
+    assert result["msg"].startswith("No changes were made. 2 problems: ")
     assert "k3s_topology_pod_cidr" in result["msg"]
     assert "host a1" in result["msg"]
 
 
 def test_one_problem_is_one_thing():
-    assert "1 thing to mend" in run(stage="inventory", pod_cidr="pods")["msg"]
+    assert "1 problem: " in run(stage="inventory", pod_cidr="pods")["msg"]
 
 
 def test_the_topology_holds_nodes_and_clients():
@@ -215,7 +234,7 @@ def test_two_clusters_in_one_play_are_refused_whoever_comes_first():
 def test_what_a_later_role_would_refuse_is_refused_before_a_change():
     hostvars = {"a1": {"k3s_firewall_confirm_timeout": -1}}
     message = run(hostvars, stage="inventory")["msg"]
-    assert message.startswith("Nothing was changed. 1 thing to mend: host a1: k3s_firewall_confirm")
+    assert message.startswith("No changes were made. 1 problem: host a1: k3s_firewall_confirm")
 
 
 def test_what_can_not_be_told_yet_is_left_to_its_role():
@@ -270,17 +289,25 @@ def test_an_empty_value_is_as_good_as_none(empty):
     assert run(hostvars)["topology"]["nodes"][1]["address"] == "192.0.2.21"
 
 
-def test_the_documented_options_are_those_that_it_takes():
-    documented = yaml.safe_load(cluster_topology.DOCUMENTATION)["options"]
-    assert set(documented) == set(ARGUMENT_SPEC)
-    for name, spec in ARGUMENT_SPEC.items():
-        assert documented[name]["type"] == spec["type"], name
-        assert documented[name].get("default") == spec.get("default"), name
+@pytest.mark.parametrize(
+    ("docs", "spec"),
+    [
+        (inventory_docs, cluster_inventory.ARGUMENT_SPEC),
+        (topology_docs, cluster_topology.ARGUMENT_SPEC),
+    ],
+    ids=["inventory", "topology"],
+)
+def test_the_documented_options_are_those_that_it_takes(docs, spec):
+    documented = yaml.safe_load(docs.DOCUMENTATION)["options"]
+    assert set(documented) == set(spec)
+    for name, option in spec.items():
+        assert documented[name]["type"] == option["type"], name
+        assert documented[name].get("default") == option.get("default"), name
 
 
 def test_the_role_hands_over_each_option_from_the_variable_that_the_nodes_are_asked_for():
     tasks = yaml.safe_load((ROLE / "tasks" / "main.yml").read_text())
-    handed = tasks[0]["module_defaults"]["edgeops.k3s_network.cluster_topology"]
+    handed = tasks[0]["edgeops.k3s_network.cluster_inventory"]
     for option, variable in {**GROUP_NAMES, **SHARED}.items():
         assert variable in handed[option]
 
@@ -363,7 +390,7 @@ def test_address_and_nic_of_k3s_are_those_of_the_node(variables):
         ("10.99.0.1", "eth1"),
         ("10.99.0.2", "eth1"),
     ]
-    assert set(nodes[0]["k3s"]) <= {"node-ip", "flannel-iface"}
+    assert set(nodes[0]["k3s"]["settings"]) <= {"node-ip", "flannel-iface"}
 
 
 def test_networks_and_backend_of_k3s_are_those_of_the_cluster():
@@ -435,3 +462,106 @@ def test_variable_of_k3s_that_cannot_be_worked_out_is_a_warning(monkeypatch):
     assert len(told) == 1
     assert "host s1: extra_server_args can't be worked out here" in told[0]
     assert run(hostvars)["topology"]["nodes"][0]["address"] == "192.0.2.11"
+
+
+# What K3s is told by the files of a node
+
+
+def in_file(**settings):
+    """Return the facts of a node whose config.yaml has these settings."""
+    return {
+        "settings": [
+            {
+                "source": "/etc/rancher/k3s/config.yaml",
+                "key": key.replace("_", "-"),
+                "kind": "file",
+                "append": False,
+                "text": f"value: {value}",
+            }
+            for key, value in settings.items()
+        ],
+        "unreadable": [],
+        "config": "",
+        "certificate": "",
+        "has_run": False,
+        "version": "",
+    }
+
+
+def with_files(server, agent=None, **variables):
+    """Return two nodes with these facts of K3s, and variables of the server."""
+    found = {}
+    for name, k3s in (("s1", server), ("a1", agent)):
+        network = {**TWO_NICS[name]["ansible_facts"]["k3s_network"], "k3s": k3s}
+        found[name] = {"ansible_facts": {"k3s_network": network}}
+    found["s1"].update(variables)
+    return found
+
+
+def test_files_of_a_node_decide_its_address_nic_and_networks():
+    server = in_file(flannel_iface="eth1", cluster_cidr="10.44.0.0/16", flannel_backend="host-gw")
+    vxlan = entry(name="flannel-vxlan", port=8472, protocol="udp")
+    result = run(with_files(server, in_file(node_ip="10.99.0.2")), ports=[entry(), vxlan])
+    topology = result["topology"]
+    assert [node["address"] for node in topology["nodes"]] == ["10.99.0.1", "10.99.0.2"]
+    assert topology["pod_cidr"] == "10.44.0.0/16"
+    assert [row["name"] for row in topology["rows"]] == ["api"]
+
+
+@pytest.mark.parametrize(
+    ("server", "variables", "parts"),
+    [
+        (
+            in_file(node_ip="10.99.0.1"),
+            {"k3s_topology_node_ip": "192.0.2.11"},
+            ("k3s_topology_node_ip is 192.0.2.11", "node-ip in /etc/rancher/k3s/config.yaml is 10"),
+        ),
+        (
+            in_file(service_cidr="10.45.0.0/16"),
+            {"k3s_topology_service_cidr": "10.46.0.0/16"},
+            ("k3s_topology_service_cidr is 10.46.0.0/16", "service-cidr in /etc/rancher"),
+        ),
+        (
+            in_file(cluster_cidr="10.42.0.0/16,fd42::/56"),
+            {},
+            ("dual-stack", "cluster-cidr in /etc"),
+        ),
+        (in_file(node_ip="10.99.0.1,fd00::1"), {}, ("dual-stack", "node-ip in /etc")),
+        ({"settings": 7}, {}, ("host s1: its facts about K3s are not valid", "settings")),
+    ],
+)
+def test_contradiction_with_files_of_a_node_names_both(server, variables, parts):
+    hostvars = with_files(server, **variables)
+    for name, value in variables.items():
+        if name.endswith("cidr"):
+            hostvars["a1"][name] = value
+    options = {
+        name.removeprefix("k3s_topology_"): value
+        for name, value in variables.items()
+        if name.endswith("cidr")
+    }
+    message = run(hostvars, **options)["msg"]
+    for part in parts:
+        assert part in message
+
+
+def test_files_of_a_node_and_inventory_that_differ_are_recorded():
+    hostvars = with_files(in_file(node_ip="10.99.0.1"), extra_server_args="--node-ip 192.0.2.11")
+    node = run(hostvars)["topology"]["nodes"][0]
+    assert node["address"] == "10.99.0.1"
+    assert node["k3s"]["differences"] == [
+        "node-ip in /etc/rancher/k3s/config.yaml is 10.99.0.1, and node-ip in extra_server_args is "
+        "192.0.2.11"
+    ]
+
+
+def test_file_of_a_node_that_is_not_readable_is_a_warning(monkeypatch):
+    told = []
+    monkeypatch.setattr(Display, "warning", lambda _self, text: told.append(text))
+    facts = {
+        **in_file(),
+        "unreadable": [{"path": "/etc/rancher/k3s/config.yaml", "reason": "it has tabs"}],
+    }
+    assert "topology" in run(with_files(facts, facts))
+    assert len(told) == 1
+    assert told[0].startswith("hosts s1, a1: /etc/rancher/k3s/config.yaml: it has tabs. ")

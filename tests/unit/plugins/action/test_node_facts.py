@@ -18,8 +18,9 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._default_route
     Wanted,
     files,
 )
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._k3s.config import (
-    PATH as K3S_CONFIG,
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._k3s.extract import (
+    DROP_IN,
+    TRACES,
 )
 
 ETH0 = {
@@ -45,19 +46,22 @@ IPV6_ROW = (
 NOTHING = {"interface": "", "address": "", "flannel_interface": ""}
 
 
-def ask(stdout="", rc=0, stderr=""):
-    task = MagicMock(check_mode=False, async_val=0, diff=False, args={})
+def ask(stdout="", rc=0, stderr="", module=None, **arguments):
+    task = MagicMock(check_mode=False, async_val=0, diff=False, args=arguments)
     action = ActionModule(task, *[MagicMock()] * 5)
     answer = {"rc": rc, "stdout": stdout, "stderr": stderr}
     action._low_level_execute_command = lambda _command: answer
+    action._execute_module = module or MagicMock(side_effect=AssertionError("no Python needed"))
     return action.run(task_vars={})
 
 
-def told(links=(ETH0,), routes=(), connection="", files="", ipv4=HEADER, ipv6="", before=""):
+def told(
+    links=(ETH0,), routes=(), connection="", files="", ipv4=HEADER, ipv6="", before="", **others
+):
     between = f"\n{node_facts._BETWEEN}\n"
     answers = [json.dumps(list(links)), json.dumps(list(routes)), connection, files, ipv4, ipv6]
     parts = [before, *answers]
-    result = ask(between.join(parts))
+    result = ask(between.join(parts), **others)
     assert not result.get("failed") and result["changed"] is False
     return result["ansible_facts"]["k3s_network"]
 
@@ -94,7 +98,7 @@ def test_without_a_connection_over_ip_there_is_no_address(connection):
         ([], "", False),
         ([THROUGH_DUMMY], "", False),
         ([THROUGH_DUMMY, REAL], "", True),
-        *(([REAL], path, False) for path in (*PATHS, K3S_CONFIG)),
+        *(([REAL], path, False) for path in (*PATHS, DROP_IN)),
         ([REAL], "\n".join(PATHS), False),
         ([{"dst": "default", "type": "unreachable", "dev": "lo"}], "", False),
     ],
@@ -195,10 +199,10 @@ def test_a_connection_that_sudo_hid_is_found_above():
 
 def found_below(root):
     """Ask for real, with the files of ours below a root, and return which there are."""
-    question = node_facts._COMMAND
-    for path in {*PATHS, K3S_CONFIG}:
-        question = question.replace(f" {path}", f" {root}{path}")
-    assert question.count(str(root)) == len(PATHS) + 1
+    paths = (*PATHS, DROP_IN, *TRACES)
+    below = " ".join(f"{root}{path}" for path in paths)
+    question = node_facts._COMMAND.replace(" ".join(paths), below)
+    assert question.count(str(root)) == len(paths)
     done = subprocess.run(["sh", "-c", question], check=True, capture_output=True, text=True)
     [part] = done.stdout.split(node_facts._BETWEEN)[4:5]
     return {path[len(str(root)) :] for path in part.split()}
@@ -220,8 +224,48 @@ def test_the_files_of_each_backend_are_found_for_real(tmp_path, backend):
     assert found_below(tmp_path) == {file.path for file in wanted}
 
 
-def test_the_file_that_k3s_reads_is_found_for_real(tmp_path):
-    path = f"{tmp_path}{K3S_CONFIG}"
+@pytest.mark.parametrize("name", [DROP_IN, *TRACES])
+def test_files_of_k3s_are_found_for_real(tmp_path, name):
+    path = f"{tmp_path}{name}"
     os.makedirs(os.path.dirname(path))
     os.mknod(path)
-    assert found_below(tmp_path) == {K3S_CONFIG}
+    assert name in found_below(tmp_path)
+
+
+# What the module reads
+
+
+def gathered(answer=None):
+    calls = []
+
+    def execute(module_name, module_args, task_vars):
+        calls.append((module_name, module_args))
+        return answer or {"gathered": {name: {"of": name} for name in module_args["gather"]}}
+
+    return execute, calls
+
+
+@pytest.mark.parametrize("trace", TRACES)
+def test_k3s_settings_are_read_on_a_host_with_k3s(trace):
+    execute, calls = gathered()
+    assert told(files=trace, module=execute)["k3s"] == {"of": "k3s"}
+    assert calls == [("edgeops.k3s_network.node_facts", {"gather": ["k3s"]})]
+
+
+@pytest.mark.parametrize("files", ["", DROP_IN])
+def test_k3s_settings_are_none_on_a_host_without_k3s(files):
+    assert told(files=files)["k3s"] is None
+
+
+def test_gather_system_runs_the_module_once():
+    execute, calls = gathered()
+    facts = told(files=TRACES[0], module=execute, gather=["k3s", "system"])
+    assert (facts["k3s"], facts["system"]) == ({"of": "k3s"}, {"of": "system"})
+    assert len(calls) == 1
+
+
+def test_module_failure_fails_the_task():
+    execute, _calls = gathered({"failed": True, "msg": "no Python"})
+    between = f"\n{node_facts._BETWEEN}\n"
+    result = ask(between.join(["", "[]", "[]", "", TRACES[0], HEADER, ""]), module=execute)
+    assert (result["failed"], result["msg"]) == (True, "no Python")

@@ -15,8 +15,13 @@ def test_what_a_module_would_warn_of_is_told():
     task = MagicMock(check_mode=False, async_val=0, diff=False)
     task.args = {"default_route": {}, "firewalld_state": {}}
     action = ActionModule(task, MagicMock(), MagicMock(), MagicMock(), MagicMock(), MagicMock())
-    action._execute_module = lambda **_call: {"changed": True, "warned": [TOLD]}
+    action._execute_module = lambda **_call: {
+        "changed": True,
+        "warned": [TOLD],
+        "gathered": {"system": {"hostname": "n1"}},
+    }
     result = action.run(task_vars={})
+    assert result["facts"] == {"hostname": "n1"}
     assert result["predicted"]["default_route"] == {
         "changed": True,
         "refused": "",

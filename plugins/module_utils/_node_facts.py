@@ -90,7 +90,7 @@ def gather(
         "flushes_ruleset": any(flushes(read_file(path)) for path in _NFTABLES),
         "networkmanager_spares_cni": any(spares_cni(read_file(path)) for path in _nm_files()),
         "missing_drivers": missing_drivers(release, read_file, os.path.exists),
-        "driver_package": driver_package(parse_os_release(read_file("/etc/os-release")), release),
+        "driver_package": driver_package(read_file("/etc/os-release"), release),
         "rp_filter": read_file("/proc/sys/net/ipv4/conf/all/rp_filter").strip(),
         "held": [
             {"protocol": protocol, "port": port, "addresses": sorted(addresses)}
@@ -175,12 +175,6 @@ def missing_drivers(release: str, read_file: Read, exists: Callable[[str], bool]
     return [
         name for name in DRIVERS if f"/{name}.ko" not in known and not exists(f"/sys/module/{name}")
     ]
-
-
-def parse_os_release(text: str) -> dict[str, str]:
-    """Read os-release."""
-    pairs = (line.split("=", 1) for line in text.splitlines() if "=" in line)
-    return {name: value.strip("\"'") for name, value in pairs}
 
 
 def _nm_files() -> list[str]:

@@ -18,7 +18,7 @@ import tarfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe import workers
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe import listener
 
 if TYPE_CHECKING:
     from bench import Bench
@@ -133,5 +133,5 @@ def _by_modules(bench: Bench) -> dict[str, float]:
     (probe,) = bench.python_log("server2")
     return {
         "listener": sum(map(int, found["kib"])) / 1024,
-        "probe": probe["mib"] * (1 + workers.count(PORTS)),
+        "probe": probe["mib"] * (1 + listener.processes_for(PORTS)),
     }

@@ -11,6 +11,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
+from .._host.commands import RunCommand
 from .._host.files import (
     FileCopy,
     make_directory,
@@ -20,7 +21,7 @@ from .._host.files import (
 )
 from .._host.interfaces import ssh_connection
 from .._host.lock import LockError, locked
-from .._host.networkmanager import NetworkManagerError, RunCommand
+from .._host.networkmanager import NetworkManagerError
 from .._k3s import config as k3s_config
 from .._k3s.detection import Detected
 from .files import (

@@ -14,9 +14,10 @@ import platform
 from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
+from .._host.commands import RunCommand
 from .._host.interfaces import SshConnection, interface_of
 from .._host.kernel_driver import DRIVER, driver_package, driver_problem
-from .._host.networkmanager import NetworkManager, RunCommand
+from .._host.networkmanager import NetworkManager
 from .._host.routes import real_routes
 from .._k3s import detection
 from . import files as route_files
@@ -229,9 +230,7 @@ def _driver_problem() -> str:
     )
 
 
-def _os_release() -> dict[str, str]:
-    try:
-        pairs = (line.strip().partition("=") for line in _read("/etc/os-release").splitlines())
-    except OSError:
-        return {}
-    return {key: value.strip("'\"") for key, _equals, value in pairs if key}
+def _os_release() -> str:
+    with contextlib.suppress(OSError):
+        return _read("/etc/os-release")
+    return ""

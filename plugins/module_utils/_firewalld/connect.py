@@ -11,10 +11,11 @@ import time
 from collections.abc import Sequence
 from typing import Optional, Union
 
+from .._host.commands import RunCommand
 from .._host.networkmanager import NetworkManager
 from .dbus import Firewalld
 from .errors import FirewalldError, NotRunningError
-from .iptables import Iptables, RunCommand
+from .iptables import Iptables
 from .offline import OfflineFirewalld
 
 # A firewalld that is being started again takes seconds.

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import Any, Optional
 
+from .._host.commands import RunCommand
 from .._rollback.guard import Guard
 from . import restore
 from .apply import ensure
 from .checkpoint import Checkpoint, CheckpointStore
 from .connect import open_firewalld
-from .iptables import RunCommand
 from .read import Wanted
 from .record_store import RecordStore
 from .safety import ApplyOptions

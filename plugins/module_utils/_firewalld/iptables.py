@@ -14,8 +14,6 @@ from typing import Optional
 from .._host.commands import RunCommand
 from .iptables_rules import missing
 
-__all__ = ["Iptables", "IptablesError", "RunCommand"]
-
 _COMMANDS = {"iptables-save": "iptables-restore", "ip6tables-save": "ip6tables-restore"}
 # Seconds to wait for another program that changes rules, such as kube-proxy. Without it, the
 # legacy variant waits without end (1.8.9) or fails at once, depending on its version.

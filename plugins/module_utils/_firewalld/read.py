@@ -26,6 +26,7 @@ from .model import (
     owned_keys,
 )
 from .plan import users_zone
+from .reload import major
 
 Wanted = Mapping[str, Sequence[Mapping[str, Any]]]
 """The lists ipsets, policies, zones, overlay_zones and interface_ports of the module."""
@@ -147,7 +148,7 @@ def _ends_early(client: FirewalldBackend, zones: Collection[str]) -> bool:
 
     C(zones) are those in use, and those that zones of ours copy.
     """
-    return client.version().startswith("0.") and any(
+    return major(client.version()) == 0 and any(
         client.runtime_settings((ZONE, zone)).get("target") in _DROPPING for zone in zones
     )
 

@@ -133,10 +133,11 @@ def would_flush_iptables(
     """
     if backend == "iptables":
         return True
-    return has_direct_rules or not (keeps_iptables or _major(version) >= 2)
+    return has_direct_rules or not (keeps_iptables or major(version) >= 2)
 
 
-def _major(version: str) -> int:
+def major(version: str) -> int:
+    """Return the major number of firewalld's version, 0 if it has none."""
     digits = version.partition(".")[0]
     return int(digits) if digits.isdigit() else 0
 

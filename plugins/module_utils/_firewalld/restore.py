@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Optional
 
+from .._host.commands import RunCommand
 from . import connect, write
 from .checkpoint import Checkpoint, CheckpointStore
-from .iptables import RunCommand
 
 PARTS = (
     "_firewalld.backend",

@@ -42,19 +42,25 @@ def driver_problem(
     )
 
 
-def driver_package(os_release: Mapping[str, str], release: str) -> str:
-    """Name the package that brings the dummy driver on a distribution."""
-    family = f"{os_release.get('ID', '')} {os_release.get('ID_LIKE', '')}".split()
+def driver_package(os_release: str, release: str) -> str:
+    """Name the package that has the dummy driver of a kernel release, from the text of os-release."""
+    fields = _fields(os_release)
+    family = f"{fields.get('ID', '')} {fields.get('ID_LIKE', '')}".split()
     if "ubuntu" in family:
         return f"the package linux-modules-{release}"
     if "debian" in family:
         return f"the distribution's kernel (package linux-image-{release})"
     if {"rhel", "fedora", "centos"} & set(family):
         # EL 8 and 9 have it in kernel-modules; from EL 10 on it is in kernel-modules-extra.
-        major = os_release.get("VERSION_ID", "").partition(".")[0]
+        major = fields.get("VERSION_ID", "").partition(".")[0]
         name = "kernel-modules" if major in ("8", "9") else "kernel-modules-extra"
         return f"the package {name}-{release}"
     return "the distribution's package of kernel modules"
+
+
+def _fields(os_release: str) -> dict[str, str]:
+    pairs = (line.strip().partition("=") for line in os_release.splitlines())
+    return {name: value.strip("\"'") for name, _equals, value in pairs}
 
 
 def _has_driver(text: str) -> bool:

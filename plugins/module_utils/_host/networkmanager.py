@@ -10,14 +10,12 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Optional
 
+from .commands import RunCommand
 from .files import FileCopy, remove_file, write_file
-
-RunCommand = Callable[[Sequence[str]], tuple[int, str, str]]
-"""Runs a command and returns (return code, stdout, stderr), as AnsibleModule.run_command does."""
 
 _ETC = "/etc/NetworkManager/system-connections/"
 _RUN = "/run/NetworkManager/system-connections/"

@@ -29,7 +29,7 @@ PROCESS_NAME = "k3s-listener"
 _BACKLOG = 256
 _SPARE_FILES = 64
 _MAX_FILES_PER_PROCESS = 16384
-# So many ports are worth a second process, and so many processes may share the memory.
+# A second process pays from this many ports on; more processes would take too much memory.
 _PORTS_FOR_TWO = 1000
 _MAX_PARALLEL = 4
 _UDP_MAX = 65535
@@ -179,12 +179,15 @@ def out_of_files() -> str:
     )
 
 
+def processes_for(ports: int) -> int:
+    """Return how many processes share the work for this many ports."""
+    return 1 if ports < _PORTS_FOR_TWO else max(2, min(os.cpu_count() or 1, _MAX_PARALLEL))
+
+
 def _shares(endpoints: Sequence[Endpoint]) -> list[Sequence[Endpoint]]:
     """Share endpoints out over processes, evenly, so that none of them is busy alone."""
     files = max(1, limit_of_files(_MAX_FILES_PER_PROCESS) - _SPARE_FILES)
-    count = -(-len(endpoints) // files)
-    if len(endpoints) >= _PORTS_FOR_TWO:
-        count = max(count, 2, min(os.cpu_count() or 1, _MAX_PARALLEL))
+    count = max(-(-len(endpoints) // files), processes_for(len(endpoints)))
     return [endpoints[number::count] for number in range(count)]
 
 

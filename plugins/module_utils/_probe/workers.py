@@ -15,12 +15,9 @@ import selectors
 import signal
 from collections.abc import Callable, Iterator, Sequence
 
-from . import prober
+from . import listener, prober
 from .prober import Outcomes, Target
 
-# So many ports are worth a second process, and so many processes may share the memory.
-_PORTS_FOR_TWO = 1000
-_MAX_PARALLEL = 4
 _CHUNK = 1 << 20
 
 
@@ -36,7 +33,7 @@ def probe(
     C(meanwhile) is called every so many seconds.
     """
     total = sum(map(len, targets))
-    workers = count(total)
+    workers = listener.processes_for(total)
     # Sources that all began with the same destination would keep the others waiting.
     first = random.randrange(len(targets)) if targets else 0
     if workers == 1:
@@ -70,11 +67,6 @@ def probe(
                 os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
     return outcomes
-
-
-def count(ports: int) -> int:
-    """Return how many processes probe so many ports."""
-    return 1 if ports < _PORTS_FOR_TWO else max(2, min(os.cpu_count() or 1, _MAX_PARALLEL))
 
 
 def share(

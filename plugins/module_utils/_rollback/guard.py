@@ -20,6 +20,7 @@ import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Optional
 
+from .._host.commands import RunCommand
 from .._host.files import (
     make_directory,
     unwritable,
@@ -29,8 +30,6 @@ from .._host.files import (
 from .._host.lock import lock
 from . import guardian
 from .checkpoint import Restorable, Store
-
-RunCommand = Callable[[Sequence[str]], tuple[int, str, str]]
 
 _PACKAGE = "ansible_collections.edgeops.k3s_network.plugins.module_utils"
 # Disk space for the files that a rollback writes, in case the disk is full by then.

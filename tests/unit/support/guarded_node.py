@@ -16,10 +16,10 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.che
     CheckpointStore,
 )
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.model import Record
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._host.commands import RunCommand
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._host.files import FileCopy
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._rollback.guard import (
     Guard,
-    RunCommand,
 )
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._rollback.guardian import Paths
 

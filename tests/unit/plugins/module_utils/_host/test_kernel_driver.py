@@ -79,4 +79,5 @@ def test_the_modules_of_a_running_kernel_may_be_gone_altogether():
     ],
 )
 def test_the_package_is_named_per_distribution(os_release, package):
-    assert driver_package(os_release, "R") == package
+    text = "".join(f'{name}="{value}"\n' for name, value in os_release.items())
+    assert driver_package(text, "R") == package

@@ -9,7 +9,7 @@ import signal
 import socket
 
 import pytest
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe import prober
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe import listener, prober
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe import (
     workers as probe_workers,
 )
@@ -68,7 +68,7 @@ def test_udp_comes_before_tcp():
 
 @pytest.fixture
 def two(monkeypatch):
-    monkeypatch.setattr(probe_workers, "_PORTS_FOR_TWO", 2)
+    monkeypatch.setattr(listener, "_PORTS_FOR_TWO", 2)
 
 
 def targets_of(ports, closed):

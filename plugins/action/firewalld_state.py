@@ -10,12 +10,12 @@ import time
 from typing import Any, Optional
 
 from ansible.errors import AnsibleConnectionFailure
-from ansible.plugins.action import ActionBase
 from ansible.plugins.connection import ConnectionBase
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._rollback.checkpoint import (
     DIRECTORY,
     confirm_command,
 )
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._action import NodeAction
 
 _MODULE = "edgeops.k3s_network.firewalld_state"
 _PAUSE = 1.0
@@ -23,17 +23,12 @@ _PAUSE = 1.0
 _ROLLBACK_SECONDS = 60.0
 
 
-class ActionModule(ActionBase):
+class ActionModule(NodeAction):
     """Runs the module of this name on the node."""
 
-    TRANSFERS_FILES = False
-
-    def run(
-        self, tmp: Optional[str] = None, task_vars: Optional[dict[str, Any]] = None
-    ) -> dict[str, Any]:
+    def act(self, task_vars: Optional[dict[str, Any]]) -> dict[str, Any]:
         """Return the result that the module of this name documents."""
-        result: dict[str, Any] = super().run(tmp, task_vars)
-        result.update(self._execute_module(module_name=_MODULE, task_vars=task_vars))
+        result = dict(self._execute_module(module_name=_MODULE, task_vars=task_vars))
         identity = result.pop("confirm", None)
         if identity is not None:
             timeout = float(self._task.args.get("confirm_timeout", 60))
@@ -69,13 +64,7 @@ class ActionModule(ActionBase):
 
     def _is_in_force(self, task_vars: Optional[dict[str, Any]]) -> bool:
         """Return whether the node is as wanted, by a run in check mode."""
-        task = self._task
-        self._task = task.copy()
-        self._task.check_mode = True
-        try:
-            result = self._execute_module(module_name=_MODULE, task_vars=task_vars)
-        finally:
-            self._task = task
+        result = self.predict(task_vars, module_name=_MODULE)
         return not result.get("failed") and not result.get("changed")
 
     def _give_up(self, trouble: str, deadline: float) -> str:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from typing import Any, Optional
 
-from ansible.plugins.action import ActionBase
 from ansible_collections.edgeops.k3s_network.plugins.modules.port_listener import argument_spec
-from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._action import hide_below_vvv
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._action import (
+    NodeAction,
+    hide_below_vvv,
+)
 
 # A process number that is in new hands by now is spared: the start time is another.
 _COMMAND = """count=0
@@ -23,19 +25,13 @@ done
 echo "$count\""""
 
 
-class ActionModule(ActionBase):
+class ActionModule(NodeAction):
     """Leaves the start of listeners to the module."""
 
-    TRANSFERS_FILES = False
-
-    def run(
-        self, tmp: Optional[str] = None, task_vars: Optional[dict[str, Any]] = None
-    ) -> dict[str, Any]:
+    def act(self, task_vars: Optional[dict[str, Any]]) -> dict[str, Any]:
         """Return the result that the module of this name documents."""
-        result: dict[str, Any] = super().run(tmp, task_vars)
         if self._task.args.get("state") != "stopped":
-            result.update(self._execute_module(task_vars=task_vars))
-            return hide_below_vvv(result)
+            return hide_below_vvv(super().act(task_vars))
         _validated, arguments = self.validate_argument_spec(
             argument_spec=argument_spec(), required_if=[("state", "stopped", ["processes"])]
         )
@@ -45,7 +41,5 @@ class ActionModule(ActionBase):
         said = str(answer["stdout"]).strip().rpartition("\n")[2]
         if answer["rc"] != 0 or not said.isdigit():
             reason = str(answer["stderr"]).strip() or said or answer["rc"]
-            result.update(failed=True, msg=f"The listeners can't be stopped: {reason}")
-        else:
-            result.update(changed=False, stopped=int(said))
-        return result
+            return {"failed": True, "msg": f"The listeners cannot be stopped: {reason}"}
+        return {"changed": False, "stopped": int(said)}

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Optional
 
-from ansible import constants
-from ansible.plugins.action import ActionBase
-from ansible.utils.display import Display
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._action import (
+    ControllerAction,
+    print_lines,
+)
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._preflight import checks, table
 
 ARGUMENT_SPEC = {
@@ -24,11 +25,8 @@ _PREDICTED = {"default_route": "default route", "firewalld_state": "firewall"}
 _NAMED = 20
 
 
-class ActionModule(ActionBase):
+class ActionModule(ControllerAction):
     """Runs on the controller only."""
-
-    TRANSFERS_FILES = False
-    _requires_connection = False
 
     def run(
         self, tmp: Optional[str] = None, task_vars: Optional[dict[str, Any]] = None
@@ -42,7 +40,7 @@ class ActionModule(ActionBase):
         )
         ok = table.is_ok(findings, arguments["fail_on"])
         lines = table.table(findings, changes, ok)
-        self._show(["", *lines, ""])
+        print_lines(["", *lines, ""], "Preflight ok", ("Preflight FAILED", "ERROR"), ("WARNING",))
         result.update(
             changed=False,
             ok=ok,
@@ -59,12 +57,6 @@ class ActionModule(ActionBase):
             },
         )
         return result
-
-    def _show(self, lines: list[str]) -> None:
-        display = Display()
-        # Each by itself, since AWX cuts a long event.
-        for line in lines:
-            display.display(line, color=_colour(line))
 
 
 def collect(
@@ -92,11 +84,3 @@ def collect(
         if names
     ]
     return checks.grouped([*findings, *predictions]), lines
-
-
-def _colour(line: str) -> Optional[str]:
-    if line.startswith(("Preflight FAILED", "ERROR")):
-        return str(constants.COLOR_ERROR)
-    if line.startswith("WARNING"):
-        return str(constants.COLOR_WARN)
-    return str(constants.COLOR_OK) if line.startswith("Preflight ok") else None

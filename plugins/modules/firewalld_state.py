@@ -45,13 +45,7 @@ requirements:
 extends_documentation_fragment:
   - edgeops.k3s_network.attributes
   - edgeops.k3s_network.attributes.actiongroup
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: full
-  idempotent:
-    support: full
+  - edgeops.k3s_network.attributes.state_module
 options:
   confirm_timeout:
     description:

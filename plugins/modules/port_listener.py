@@ -219,9 +219,10 @@ def argument_spec() -> dict:
 
 
 def run(params: dict) -> dict:
-    """Start or stop. Raises OSError where there can be no process, ValueError for no port."""
-    if params["state"] == "stopped":
-        return {"changed": False, "stopped": listener.stop(params["processes"])}
+    """Start listeners; the action plugin stops them without the module.
+
+    Raises OSError if no process can be started, ValueError for an invalid port.
+    """
     held = held_ports.read()
     elsewhere = {
         endpoint: addresses
@@ -271,10 +272,7 @@ def main() -> None:
     """Run the module."""
     module = AnsibleModule(
         argument_spec=argument_spec(),
-        required_if=[
-            ("state", "started", ["token", "name"]),
-            ("state", "stopped", ["processes"]),
-        ],
+        required_if=[("state", "started", ["token", "name"])],
         supports_check_mode=True,
     )
     try:

@@ -43,7 +43,7 @@ def driver_problem(
 
 
 def driver_package(os_release: str, release: str) -> str:
-    """Name the package that has the dummy driver of a kernel release, from the text of os-release."""
+    """Name the package that has the dummy driver, from the text of os-release."""
     fields = _fields(os_release)
     family = f"{fields.get('ID', '')} {fields.get('ID_LIKE', '')}".split()
     if "ubuntu" in family:

@@ -32,6 +32,7 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._k3s.config im
     PATH as K3S_CONFIG,
 )
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._k3s.config import K3sConfigError
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe import listener
 from ansible_collections.edgeops.k3s_network.plugins.modules import (
     default_route,
     firewalld_state,
@@ -505,6 +506,13 @@ def started(*listeners, services=(), listen=True):
     )
 
 
+def end(process):
+    """Stop a listener, and return how many were running."""
+    stopped = listener.stop([process])
+    os.waitpid(process["pid"], 0)
+    return stopped
+
+
 def probed(*ports, renew=(), timeout=0.5):
     """Return what port_probe returns."""
     target = {"destination": "server1", "address": HERE, "protocol": "tcp", "full_size": True}
@@ -516,15 +524,14 @@ def probed(*ports, renew=(), timeout=0.5):
 
 def test_listener_and_probe_understand_each_other():
     port = free_port()
-    listener = started((HERE, [str(port)]))
-    (process,) = listener["processes"]
+    result_of_start = started((HERE, [str(port)]))
+    (process,) = result_of_start["processes"]
     try:
         result = probed(port, renew=[process])
     finally:
-        stopped = port_listener.run({"state": "stopped", "processes": [process]})
-        os.waitpid(process["pid"], 0)
-    assert (listener["busy"], listener["errors"]) == ([], [])
-    assert stopped["stopped"] == 1
+        stopped = end(process)
+    assert (result_of_start["busy"], result_of_start["errors"]) == ([], [])
+    assert stopped == 1
     assert result["sources"] == {HERE: HERE}
     assert result["ended"] == []
     assert result["results"] == [
@@ -541,9 +548,9 @@ def test_listener_and_probe_understand_each_other():
 
 
 def test_ports_that_can_not_be_had_are_returned_in_words():
-    listener = started(("192.0.2.1", ["9500-9503"]))
-    assert listener["processes"] == []
-    assert listener["errors"] == [
+    result = started(("192.0.2.1", ["9500-9503"]))
+    assert result["processes"] == []
+    assert result["errors"] == [
         {
             "address": "192.0.2.1",
             "protocol": "tcp",
@@ -574,8 +581,7 @@ def test_nothing_listens_in_place_of_a_service_that_listens_elsewhere():
     # Not meant to be a service, it may be anything's.
     assert other["bound_elsewhere"] == []
     (process,) = other["processes"]
-    port_listener.run({"state": "stopped", "processes": [process]})
-    os.waitpid(process["pid"], 0)
+    end(process)
 
 
 def test_what_is_held_is_told_without_listening():

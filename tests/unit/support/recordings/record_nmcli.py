@@ -9,7 +9,7 @@ PYTHONPATH:
 
     python3 record_nmcli.py > nmcli-VERSION.json
 
-The unit tests play the same scenarios with the recorded answers.
+The unit tests play the same scenarios with the recorded answers. Version 1.52 answers as 1.42.
 """
 
 from __future__ import annotations
@@ -189,6 +189,15 @@ def record(name: str) -> list[dict[str, Any]]:
     return commands
 
 
+def text(recording: dict[str, list[dict[str, Any]]]) -> str:
+    """Return a recording as JSON, with a command a line."""
+    scenarios = []
+    for name, commands in recording.items():
+        lines = ",\n".join(map(json.dumps, commands))
+        scenarios.append(f"{json.dumps(name)}: [\n{lines}\n]")
+    return "{\n" + ",\n".join(scenarios) + "\n}"
+
+
 def main() -> None:
     """Record all scenarios."""
     run("ip", "link", "add", NIC, "type", "veth", "peer", "name", "rec2")
@@ -197,7 +206,7 @@ def main() -> None:
     for interface in (NIC, "rec2", BRIDGE):
         run("ip", "link", "set", interface, "up")
     run("sleep", "3")
-    print(json.dumps({name: record(name) for name in SCENARIOS}, indent=1))
+    print(text({name: record(name) for name in SCENARIOS}))
     left = list(files())
     for path in left:
         os.unlink(path)

@@ -193,6 +193,7 @@ def test_absent_leaves_nothing_of_ours(node):
     assert result["changed"]
     assert (result["backend"], result["k3s_detects"]) == ("", NOTHING)
     assert node.state() == before
+    assert not route(node, state="absent")["changed"]
 
 
 def test_absent_without_a_route_of_ours_does_nothing(node):

@@ -133,17 +133,6 @@ def test_a_backend_that_is_named_goes_before_the_one_that_manages_the_nics(backe
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_ours_is_there_already(backend):
-    assert_nothing_to_do(plan_present(made(backend), WANTED), ROUTE_LINE)
-
-
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_without_firewalld_no_zone_is_missed(backend):
-    active = SERVICES - {"firewalld.service"} | set(units(backend, False))
-    assert not plan_present(made(backend, active=active), WANTED).changed
-
-
-@pytest.mark.parametrize("backend", BACKENDS)
 def test_a_route_that_has_gone_is_started_again(backend):
     plan = plan_present(made(backend, carried=False), WANTED)
     assert plan.start and not plan.adopt
@@ -235,39 +224,11 @@ def test_ours_before_an_unreachable_route_is_left_alone_and_shows_no_difference(
 # Made by hand
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_the_guides_hand_typed_commands_are_adopted_without_a_gap(backend):
-    plan = plan_present(by_hand(managed_by=backend), WANTED)
-    assert plan.adopt and plan.start
-    assert (list(plan.unlink), list(plan.stop)) == ([], [])
-    assert list(plan.write) == list(files(backend, WANTED))
-    assert list(plan.routes_before) == list(plan.routes_after) == [ROUTE_LINE]
-
-
 @pytest.mark.parametrize("addresses", [[], ["203.0.113.254/31"], ["2001:db8::5/64"]])
 def test_a_dummy_interface_without_the_route_is_no_reason_to_leave_the_host_without(addresses):
     plan = plan_present(host(links=(NIC, Link("dummy0", "dummy", addresses))), WANTED)
     assert plan.start and not plan.adopt
     assert list(plan.stop) == []
-
-
-def test_an_adopted_one_is_left_alone():
-    assert not plan_present(made(SYSTEMD, adopted=True), WANTED).changed
-
-
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_absent_gives_back_what_was_made_by_hand(backend):
-    plan = plan_absent(made(backend, adopted=True))
-    assert list(plan.stop) == []
-    assert set(plan.unlink) == set(texts(backend))
-    assert list(plan.routes_before) == list(plan.routes_after) == [ROUTE_LINE]
-
-
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_what_was_made_by_hand_goes_where_a_real_route_has_come(backend):
-    plan = plan_present(made(backend, REAL, adopted=True), WANTED)
-    assert list(plan.stop) == ["dummy0"]
-    assert list(plan.routes_after) == [REAL_LINE]
 
 
 # There is a real route
@@ -791,49 +752,32 @@ def test_the_guides_values_are_good():
         ({"metric": 0}, "metric", "a number from 1 to 4294967294"),
         ({"metric": LAST_METRIC}, "metric", "a number from 1 to 4294967294"),
         ({"metric": LAST_METRIC + 1}, "metric", "a number from 1 to 4294967294"),
+        # K3s takes no such node-ip.
+        *(
+            (network, "address", f"is {network['address']}, which K3s does not take")
+            for network in (
+                {"address": "127.0.0.2/31", "gateway": "127.0.0.3"},
+                {"address": "169.254.0.2/31", "gateway": "169.254.0.3"},
+                {"address": "224.0.0.2/31", "gateway": "224.0.0.3"},
+                {"address": "0.0.0.0/31", "gateway": "0.0.0.1"},
+            )
+        ),
+        # The kernel refuses them, because /proc/sys/net/ipv6/conf has directories of these names.
+        ({"interface": "all"}, "interface", ""),
+        ({"interface": "default"}, "interface", ""),
+        # NetworkManager cannot read them, and ip prints another text.
+        ({"address": "203.0.113.254/255.255.255.254"}, "address", ""),
+        ({"address": "203.0.113.254/0.0.0.1"}, "address", ""),
+        ({"address": "203.0.113.254/031"}, "address", ""),
+        # The kernel says "Nexthop has invalid gateway"; only in a /31 is the last address a host's.
+        ({"address": "192.0.2.1/24", "gateway": "192.0.2.255"}, "gateway", ""),
+        ({"address": "192.0.2.1/24", "gateway": "192.0.2.0"}, "gateway", ""),
     ],
 )
 def test_a_bad_value_is_named_with_its_remedy(changed, variable, reason):
     [problem] = validate(dataclasses.replace(WANTED, **changed))
     assert f"k3s_default_route_{variable}" in problem
     assert reason in problem
-
-
-@pytest.mark.parametrize(
-    ("address", "gateway"),
-    [
-        ("127.0.0.2/31", "127.0.0.3"),
-        ("169.254.0.2/31", "169.254.0.3"),
-        ("224.0.0.2/31", "224.0.0.3"),
-        ("0.0.0.0/31", "0.0.0.1"),
-    ],
-)
-def test_an_address_that_k3s_would_not_take_is_refused(address, gateway):
-    [problem] = validate(Wanted("dummy0", address, gateway, 1000))
-    assert f"k3s_default_route_address is {address}, which K3s does not take" in problem
-
-
-@pytest.mark.parametrize("name", ["all", "default"])
-def test_a_name_that_the_kernel_keeps_for_itself_is_refused(name):
-    # It refuses such an interface, because /proc/sys/net/ipv6/conf has directories of that name.
-    [problem] = validate(dataclasses.replace(WANTED, interface=name))
-    assert "k3s_default_route_interface" in problem
-
-
-@pytest.mark.parametrize(
-    "address", ["203.0.113.254/255.255.255.254", "203.0.113.254/0.0.0.1", "203.0.113.254/031"]
-)
-def test_an_address_that_networkmanager_can_not_read_is_refused(address):
-    # Nor is it what ip prints, by which an interface made by hand is known again.
-    [problem] = validate(dataclasses.replace(WANTED, address=address))
-    assert "k3s_default_route_address" in problem
-
-
-@pytest.mark.parametrize("gateway", ["192.0.2.255", "192.0.2.0"])
-def test_the_ends_of_a_wider_network_are_no_gateway(gateway):
-    # The kernel says "Nexthop has invalid gateway"; only in a /31 is the last address a host's.
-    [problem] = validate(Wanted("dummy0", "192.0.2.1/24", gateway, 1000))
-    assert "k3s_default_route_gateway" in problem
 
 
 @pytest.mark.parametrize(

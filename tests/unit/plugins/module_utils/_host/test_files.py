@@ -122,11 +122,6 @@ def test_a_file_is_written_with_its_mode_and_nothing_beside_it(path, before, mod
     assert beside(path) == ["firewalld.json"]
 
 
-def test_a_file_is_nobody_elses_to_read_unless_that_is_said(path):
-    write_file(path, NEW)
-    assert mode_of(path) == 0o600
-
-
 def test_whoever_reads_the_old_file_reads_it_to_its_end(path):
     put(path, OLD)
     with open(path, "rb") as stream:
@@ -138,6 +133,7 @@ def test_whoever_reads_the_old_file_reads_it_to_its_end(path):
 def test_the_content_is_on_the_disk_before_the_name_and_the_name_before_the_return(path, flushes):
     write_file(path, NEW)
     assert flushes == ["flush file", "replace", "flush directory"]
+    assert mode_of(path) == 0o600
 
 
 @pytest.mark.parametrize("before", [None, OLD])
@@ -186,9 +182,10 @@ def test_content_that_does_not_fit_leaves_the_old_file_alone(path):
     assert beside(path) == ["firewalld.json"]
 
 
-def test_without_the_directory_nothing_is_written(tmp_path):
+@pytest.mark.parametrize(("write", "what"), [(write_file, NEW), (write_link, "target")])
+def test_without_the_directory_nothing_is_written(tmp_path, write, what):
     with pytest.raises(FileNotFoundError):
-        write_file(str(tmp_path / "nowhere" / "file"), NEW)
+        write(str(tmp_path / "nowhere" / "file"), what)
 
 
 # Links
@@ -236,16 +233,6 @@ def test_a_kill_at_any_step_leaves_what_was_there_or_the_link(path, before):
     assert lead(path) == "target"
 
 
-def test_a_link_takes_a_stale_temporary_along(path, stale):
-    write_link(path, "target")
-    assert beside(path) == ["firewalld.json"]
-
-
-def test_without_the_directory_no_link_is_made(tmp_path):
-    with pytest.raises(FileNotFoundError):
-        write_link(str(tmp_path / "nowhere" / "link"), "target")
-
-
 # Removing
 
 
@@ -275,11 +262,6 @@ def test_a_file_that_is_missing_needs_no_removal_and_no_flush(path, flushes):
     remove_file(path)
     remove_file(os.path.join(os.path.dirname(path), "nowhere", "file"))
     assert flushes == []
-
-
-def test_removing_takes_a_stale_temporary_along(path, stale):
-    remove_file(path)
-    assert beside(path) == []
 
 
 # Copies

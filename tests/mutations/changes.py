@@ -22,7 +22,9 @@ class RuleChange:
 
     def apply(self, firewall: Firewall) -> Firewall:
         """Return the firewall after the change."""
-        return _with_rule(firewall, self.place, self.rule, self.add)
+        rules = firewall.rules[self.place]
+        after = rules | {self.rule} if self.add else rules - {self.rule}
+        return replace(firewall, rules={**firewall.rules, self.place: after})
 
     def inverse(self) -> RuleChange:
         """Return what takes the change back."""
@@ -37,26 +39,14 @@ class RuleChange:
 
 
 @dataclass(frozen=True)
-class PortChange:
-    """A plain port comes into a zone, or leaves it."""
-
-    zone: str
-    rule: Rule
-    add: bool
-
-    def apply(self, firewall: Firewall) -> Firewall:
-        """Return the firewall after the change."""
-        return _with_rule(firewall, self.zone, self.rule, self.add)
-
-    def inverse(self) -> PortChange:
-        """Return what takes the change back."""
-        return replace(self, add=not self.add)
+class PortChange(RuleChange):
+    """A plain port is added to a zone or removed from it."""
 
     def command(self, _cluster: Cluster) -> str:
         """Return the command for the node."""
         verb = "add" if self.add else "remove"
         port = f"{self.rule.ports}/{self.rule.protocol}"
-        return f"firewall-cmd --zone={self.zone} --{verb}-port={port}"
+        return f"firewall-cmd --zone={self.place} --{verb}-port={port}"
 
 
 @dataclass(frozen=True)
@@ -129,9 +119,3 @@ def _address(cluster: Cluster, name: str) -> str:
     nic = machine.on(CLUSTER) if machine in cluster.nodes else machine.on(cluster.outside)
     assert nic is not None
     return nic.address
-
-
-def _with_rule(firewall: Firewall, place: str, rule: Rule, add: bool) -> Firewall:
-    rules = firewall.rules[place]
-    after = rules | {rule} if add else rules - {rule}
-    return replace(firewall, rules={**firewall.rules, place: after})

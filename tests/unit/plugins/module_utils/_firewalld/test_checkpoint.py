@@ -279,15 +279,6 @@ def test_confirming_succeeds_though_the_node_takes_its_time_to_clean_up(waiting,
     assert waiting.is_confirmed(IDENTITY)
 
 
-def test_a_change_that_is_confirmed_does_not_expire(waiting):
-    process = confirm(waiting)
-    until(lambda: waiting.is_confirmed(IDENTITY))
-    assert waiting.expire(IDENTITY) is False
-    assert waiting.is_confirmed(IDENTITY)
-    waiting.leave()
-    assert finished(process) == 0
-
-
 def test_a_change_that_has_expired_can_not_be_confirmed(waiting):
     assert waiting.expire(IDENTITY) is True
     process = confirm(waiting)
@@ -297,14 +288,6 @@ def test_a_change_that_has_expired_can_not_be_confirmed(waiting):
     assert not waiting.is_confirmed(IDENTITY)
     # Whoever asks once more, after being killed in between, gets the same answer.
     assert waiting.expire(IDENTITY) is True
-
-
-def test_a_change_that_is_taken_back_and_forgotten_can_not_be_confirmed(waiting):
-    waiting.expire(IDENTITY)
-    waiting.close()
-    waiting.leave()
-    assert finished(confirm(waiting)) == 1
-    assert not os.path.exists(waiting.directory)
 
 
 def test_a_change_is_not_confirmed_with_the_identity_of_another(waiting):

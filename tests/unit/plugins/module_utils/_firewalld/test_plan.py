@@ -197,11 +197,6 @@ def test_a_zone_of_ours_starts_as_a_copy_of_the_one_that_held_the_interface():
     assert target.permanent[BINDING, "eth0"] == {"zone": "k3s-cluster"}
 
 
-def test_an_interface_without_a_zone_brings_the_default_zones_settings():
-    target = present(state(zones={"public": {"services": ["ssh"]}}), zones=[CLUSTER_ZONE])
-    assert target.permanent[ZONE, "k3s-cluster"] == {"services": ["ssh"]}
-
-
 def test_plain_ports_are_added_to_those_of_the_former_zone():
     found = state(zones={"public": {"ports": ["10250/tcp", "80/tcp"]}})
     target = present(found, zones=[{**CLUSTER_ZONE, "ports": ["10000-30000/tcp"]}])
@@ -215,18 +210,26 @@ def test_the_record_says_how_the_interface_was_bound():
     assert target.record.bindings == {"eth0": PreviousBinding("internal", "work", profile)}
 
 
-def test_a_second_run_keeps_the_record_of_the_first():
-    record = Record(bindings={"eth0": PreviousBinding("internal", "internal")})
-    found = state("k3s-cluster", "k3s-cluster", zones={"internal": {"services": ["ssh"]}})
+@pytest.mark.parametrize(
+    ("bound", "record", "zone", "former"),
+    [
+        # Unbound: it has the settings of the default zone.
+        ("", None, "public", PreviousBinding("", "")),
+        # A second run keeps the record of the first.
+        (
+            *("k3s-cluster", PreviousBinding("internal", "internal"), "internal"),
+            PreviousBinding("internal", "internal"),
+        ),
+        # Without a record, the previous zone is the default one.
+        ("k3s-cluster", None, "public", PreviousBinding("", "")),
+    ],
+)
+def test_zone_of_an_interface_copies_the_previous_one(bound, record, zone, former):
+    found = state(bound, bound, zones={zone: {"services": ["ssh"]}})
+    record = Record(bindings={"eth0": record} if record else {})
     target = present(found, record, zones=[CLUSTER_ZONE])
-    assert target.record.bindings == record.bindings
+    assert target.record.bindings == {"eth0": former}
     assert target.permanent[ZONE, "k3s-cluster"] == {"services": ["ssh"]}
-
-
-def test_without_a_record_the_former_zone_is_the_default_one():
-    found = state("k3s-cluster", "k3s-cluster", zones={"public": {"services": ["ssh"]}})
-    target = present(found, zones=[CLUSTER_ZONE])
-    assert target.record.bindings == {"eth0": PreviousBinding("", "")}
 
 
 def test_absent_gives_back_each_binding_of_its_own_configuration():
@@ -267,40 +270,52 @@ def test_ports_go_to_the_zone_that_holds_the_interface():
     }
 
 
-def test_ports_that_stood_there_before_are_not_ours():
-    found = state(ports={"public": ["6443/tcp"]})
-    target = present(found, interface_ports=ETH0)
-    assert target.record.ports["public"].added == ["10000-30000/tcp"]
-
-
-def test_ports_that_stand_there_in_other_words_need_no_change():
-    words = ["10000-20000/tcp", "20001-30000/tcp", "6443/tcp"]
-    target = present(state(ports={"public": words}), interface_ports=ETH0)
-    assert target.permanent[PORTS, "public"] == {"ports": words}
-
-
-def test_ports_of_ours_are_taken_out_again():
-    record = Record(ports={"public": AddedPorts(added=["10000-30000/tcp"], before=["80/tcp"])})
-    found = state(ports={"public": ["10000-30000/tcp", "443/tcp", "80/tcp"]})
-    target = target_absent(found, record)
-    assert target.permanent[PORTS, "public"] == {"ports": ["443/tcp", "80/tcp"]}
+@pytest.mark.parametrize(
+    ("added", "before", "there", "left"),
+    [
+        (
+            *(["10000-30000/tcp"], ["80/tcp"], ["10000-30000/tcp", "443/tcp", "80/tcp"]),
+            ["443/tcp", "80/tcp"],
+        ),
+        # They are written as they were, although firewalld has coalesced them.
+        (["6443/tcp"], ["80/tcp", "81/tcp"], ["6443/tcp", "80-81/tcp"], ["80/tcp", "81/tcp"]),
+    ],
+)
+def test_absent_removes_the_added_ports(added, before, there, left):
+    record = Record(ports={"public": AddedPorts(added=added, before=before)})
+    target = target_absent(state(ports={"public": there}), record)
+    assert target.permanent[PORTS, "public"] == {"ports": left}
     assert target.record == Record()
 
 
-def test_ports_that_stood_in_other_words_get_them_back():
-    before = ["80/tcp", "81/tcp"]
-    record = Record(ports={"public": AddedPorts(added=["6443/tcp"], before=before)})
-    found = state(ports={"public": ["6443/tcp", "80-81/tcp"]})
-    assert target_absent(found, record).permanent[PORTS, "public"] == {"ports": before}
-
-
-def test_ports_that_are_no_longer_wanted_are_taken_out():
-    record = Record(ports={"public": AddedPorts(added=["6443/tcp", "9500/tcp"], before=[])})
-    found = state(ports={"public": ["6443/tcp", "9500/tcp"]})
-    less = [{"interface": "eth0", "ports": ["6443/tcp"]}]
-    target = present(found, record, interface_ports=less)
-    assert target.permanent[PORTS, "public"] == {"ports": ["6443/tcp"]}
-    assert target.record.ports["public"].added == ["6443/tcp"]
+@pytest.mark.parametrize(
+    ("record", "there", "wanted", "ports", "added"),
+    [
+        # Ports that were open before are not recorded as added.
+        (
+            *(Record(), ["6443/tcp"], ["6443/tcp", "10000-30000/tcp"]),
+            *(["10000-30000/tcp", "6443/tcp"], ["10000-30000/tcp"]),
+        ),
+        # Ports in other words need no change.
+        (
+            *(Record(), ["10000-20000/tcp", "20001-30000/tcp", "6443/tcp"]),
+            *(["6443/tcp", "10000-30000/tcp"],),
+            *(["10000-20000/tcp", "20001-30000/tcp", "6443/tcp"], []),
+        ),
+        # Ports that are no longer wanted are removed.
+        (
+            Record(ports={"public": AddedPorts(added=["6443/tcp", "9500/tcp"], before=[])}),
+            *(["6443/tcp", "9500/tcp"], ["6443/tcp"]),
+            *(["6443/tcp"], ["6443/tcp"]),
+        ),
+    ],
+)
+def test_ports_of_an_interface_are_added_to_its_zone(record, there, wanted, ports, added):
+    entries = [{"interface": "eth0", "ports": wanted}]
+    target = present(state(ports={"public": there}), record, interface_ports=entries)
+    assert target.permanent[PORTS, "public"] == {"ports": ports}
+    recorded = target.record.ports.get("public")
+    assert (recorded.added if recorded else []) == added
 
 
 def test_a_zone_of_ours_does_not_copy_ports_that_we_added_to_the_former_one():
@@ -480,31 +495,26 @@ OTHER = {**WANTED, "entries": ["203.0.113.1"]}
 FROM_NODES = (POLICY, "k3s-from-nodes")
 
 
-def test_objects_that_do_not_exist_do_not_conflict():
-    assert conflicting({}, {}) == []
-
-
-def test_an_object_that_differs_and_is_not_recorded_conflicts():
-    assert conflicting({NODES: OTHER}, {NODES: OTHER}) == [NODES]
-    assert conflicting({NODES: WANTED}, {NODES: OTHER}) == [NODES]
-
-
-def test_an_object_that_differs_and_is_recorded_does_not_conflict():
-    record = Record(objects=frozenset({NODES}))
-    assert conflicting({NODES: OTHER}, {NODES: OTHER}, record) == []
-
-
-def test_an_object_that_equals_what_is_wanted_is_adopted():
-    assert conflicting({NODES: WANTED}, {NODES: WANTED}) == []
-    # Not reloaded yet.
-    assert conflicting({NODES: WANTED}, {}) == []
-
-
-def test_a_zone_with_the_name_of_a_wanted_policy_conflicts():
-    zone = (ZONE, "k3s-from-nodes")
-    assert conflicting({}, {}, others=[zone, (IPSET, "k3s-from-nodes")]) == [zone]
-
-
-def test_an_ipset_that_only_the_runtime_has_is_a_leftover():
-    assert conflicting({}, {NODES: OTHER}) == []
-    assert conflicting({}, {FROM_NODES: {"target": "DROP"}}) == [FROM_NODES]
+@pytest.mark.parametrize(
+    ("permanent", "runtime", "options", "found"),
+    [
+        ({}, {}, {}, []),
+        ({NODES: OTHER}, {NODES: OTHER}, {}, [NODES]),
+        ({NODES: WANTED}, {NODES: OTHER}, {}, [NODES]),
+        # Recorded as created by the collection.
+        ({NODES: OTHER}, {NODES: OTHER}, {"record": Record(objects=frozenset({NODES}))}, []),
+        # Equal objects are adopted, also before a reload.
+        ({NODES: WANTED}, {NODES: WANTED}, {}, []),
+        ({NODES: WANTED}, {}, {}, []),
+        # Zones and policies share their names.
+        (
+            *({}, {}, {"others": [(ZONE, "k3s-from-nodes"), (IPSET, "k3s-from-nodes")]}),
+            [(ZONE, "k3s-from-nodes")],
+        ),
+        # Only the runtime has it. A removed ipset stays there until a reload.
+        ({}, {NODES: OTHER}, {}, []),
+        ({}, {FROM_NODES: {"target": "DROP"}}, {}, [FROM_NODES]),
+    ],
+)
+def test_conflicts_are_objects_that_others_made(permanent, runtime, options, found):
+    assert conflicting(permanent, runtime, **options) == found

@@ -235,17 +235,29 @@ def test_a_process_keeps_no_file_but_its_sockets():
         assert sorted(kinds) == ["/dev/null"] * 3 + ["anon_inode", "socket"]
 
 
-def test_the_first_process_watches_for_duplicate_addresses_and_notes_them():
+@contextlib.contextmanager
+def watched(own):
+    """Run a listener that watches a socket, and yield its port, both sockets and the processes."""
     near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
     near.setblocking(False)
     watch = probe_arp.Watch([], [])
-    own = probe_arp.Own(HERE, "eth0", "52:54:00:00:00:01")
     watch._own[near] = own
     port = free_port()
     started = listener.start([(HERE, "tcp", port)], TOKEN, "server1", 20.0, (), watch)
     try:
+        yield port, near, far, started.processes
+    finally:
+        far.close()
+        listener.stop(started.processes)
+        for process in started.processes:
+            os.waitpid(process["pid"], 0)
+
+
+def test_the_first_process_watches_for_duplicate_addresses_and_notes_them():
+    own = probe_arp.Own(HERE, "eth0", "52:54:00:00:00:01")
+    with watched(own) as (port, near, far, processes):
         assert near.fileno() == -1
-        pids = [process["pid"] for process in started.processes]
+        pids = [process["pid"] for process in processes]
         arp = 1, 0x0800, 6, 4, 2, b"\2" * 6, socket.inet_aton(HERE)
         far.send(struct.pack("!14xHHBBH6s4s10x", *arp))
         assert ask_tcp(port) == said(port)
@@ -256,33 +268,18 @@ def test_the_first_process_watches_for_duplicate_addresses_and_notes_them():
             found = followed.found() if followed else {}
         assert found == {HERE: ["02:02:02:02:02:02"]}
         far.settimeout(10)
-        assert listener.renew(started.processes) == []
+        assert listener.renew(processes) == []
         # Asked once more, since a host may come later.
         assert far.recv(100) == probe_arp.question(own)
-    finally:
-        far.close()
-        listener.stop(started.processes)
-        for process in started.processes:
-            os.waitpid(process["pid"], 0)
 
 
 def test_without_a_file_for_notes_the_listeners_answer_all_the_same(monkeypatch):
     monkeypatch.delattr(os, "memfd_create")
-    near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
-    near.setblocking(False)
-    watch = probe_arp.Watch([], [])
-    watch._own[near] = probe_arp.Own(HERE, "eth0", "52:54:00:00:00:01")
-    port = free_port()
-    started = listener.start([(HERE, "tcp", port)], TOKEN, "server1", 20.0, (), watch)
-    try:
+    own = probe_arp.Own(HERE, "eth0", "52:54:00:00:00:01")
+    with watched(own) as (port, _near, far, processes):
         far.send(b"noise")
         assert ask_tcp(port) == said(port)
-        assert probe_arp.follow(one["pid"] for one in started.processes) is None
-    finally:
-        far.close()
-        listener.stop(started.processes)
-        for process in started.processes:
-            os.waitpid(process["pid"], 0)
+        assert probe_arp.follow(one["pid"] for one in processes) is None
 
 
 def test_starting_leaves_no_file_open_here():

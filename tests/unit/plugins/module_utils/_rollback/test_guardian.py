@@ -157,15 +157,6 @@ def test_a_change_that_was_final_at_once_leaves_nothing_to_do_but_to_clean_up(no
     assert_final(node)
 
 
-def test_the_record_of_what_was_before_stays(node):
-    record = f"{node.paths.directory}/firewalld.json"
-    node.await_confirmation(node.begin(), 0)
-    with open(record, "w", encoding="utf-8"):
-        pass
-    assert ended(started(node.main)) == 0
-    assert node.traces() == [node.paths.directory, record]
-
-
 def test_space_is_free_again_by_the_time_files_are_written_back(node, monkeypatch):
     node.begin()
 

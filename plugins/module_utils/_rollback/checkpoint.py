@@ -63,10 +63,6 @@ class CheckpointFiles:
         self.path = os.path.join(directory, _CHECKPOINT)
         self.unreadable = f"{self.path}.unreadable"
 
-    def is_open(self) -> bool:
-        """Return whether there is a change that is neither final nor rolled back."""
-        return os.path.exists(self.path)
-
     def identity(self) -> Optional[str]:
         """Return the identity of the open change, None if no change is open.
 

@@ -49,15 +49,3 @@ def test_make_test_runs_no_group_again_in_the_rest():
     for group in MATRIX["groups"]:
         stages = [set(group.get(stage, ())) for stage in ("test", "rest", "all")]
         assert sum(map(len, stages)) == len(set.union(*stages))
-
-
-def test_targets_are_those_of_the_stage_in_order():
-    groups = [
-        {"scenario": "guard", "tests": ["a"], "rest": ["trixie"]},
-        {"scenario": "guard", "tests": ["b"], "rest": ["trixie"], "test": ["bookworm"]},
-        {"target": "unit", "test": ["2.19"], "rest": ["2.16"]},
-    ]
-    assert matrix.targets({"groups": groups}, "rest") == ["scenario/trixie/guard", "unit/2.16"]
-    assert matrix.targets({"groups": groups}, "test") == ["scenario/bookworm/guard", "unit"]
-    assert matrix.files({"groups": groups}, "guard", "rest", "trixie") == {"a", "b"}
-    assert matrix.files({"groups": groups}, "guard", "test", "trixie") == set()

@@ -306,30 +306,25 @@ def test_profile_without_a_file_of_its_own_is_refused(script, path):
 
 
 @pytest.mark.parametrize(
-    ("before", "after"),
+    ("path", "before", "after"),
     [
-        (b"DEVICE=eth0\nONBOOT=yes", b"DEVICE=eth0\nONBOOT=yes\nZONE=k3s-cluster\n"),
-        (b"ZONE='public'\nDEVICE=eth0\n", b"ZONE=k3s-cluster\nDEVICE=eth0\n"),
-        (b"ZONE=a\n#ZONE=b\n export ZONE=c\n", b"ZONE=k3s-cluster\n#ZONE=b\n"),
-        (b"IPV4_ZONE=a\n", b"IPV4_ZONE=a\nZONE=k3s-cluster\n"),
+        (IFCFG, b"DEVICE=eth0\nONBOOT=yes", b"DEVICE=eth0\nONBOOT=yes\nZONE=k3s-cluster\n"),
+        (IFCFG, b"ZONE='public'\nDEVICE=eth0\n", b"ZONE=k3s-cluster\nDEVICE=eth0\n"),
+        (IFCFG, b"ZONE=a\n#ZONE=b\n export ZONE=c\n", b"ZONE=k3s-cluster\n#ZONE=b\n"),
+        (IFCFG, b"IPV4_ZONE=a\n", b"IPV4_ZONE=a\nZONE=k3s-cluster\n"),
+        (KEYFILE, b"[ipv4]\nzone=x\n", b"[ipv4]\nzone=x\n[connection]\nzone=k3s-cluster\n"),
+        (KEYFILE, b"# x\n[connection]\n id = y", b"# x\n[connection]\nzone=k3s-cluster\n id = y\n"),
+        (
+            KEYFILE,
+            b"[connection]\nzone = a\nzone=b\n[x]\n",
+            b"[connection]\nzone=k3s-cluster\n[x]\n",
+        ),
+        (KEYFILE, b"[connection]\r\nid=y\r\n", b"[connection]\r\nzone=k3s-cluster\r\nid=y\r\n"),
+        (KEYFILE, b" [connection] \n#zone=a\n", b" [connection] \nzone=k3s-cluster\n#zone=a\n"),
     ],
 )
-def test_zone_of_an_ifcfg_file_is_set(before, after):
-    assert with_zone(before, "k3s-cluster", IFCFG) == after
-
-
-@pytest.mark.parametrize(
-    ("before", "after"),
-    [
-        (b"[ipv4]\nzone=x\n", b"[ipv4]\nzone=x\n[connection]\nzone=k3s-cluster\n"),
-        (b"# x\n[connection]\n id = y", b"# x\n[connection]\nzone=k3s-cluster\n id = y\n"),
-        (b"[connection]\nzone = a\nzone=b\n[x]\n", b"[connection]\nzone=k3s-cluster\n[x]\n"),
-        (b"[connection]\r\nid=y\r\n", b"[connection]\r\nzone=k3s-cluster\r\nid=y\r\n"),
-        (b" [connection] \n#zone=a\n", b" [connection] \nzone=k3s-cluster\n#zone=a\n"),
-    ],
-)
-def test_zone_of_a_keyfile_is_set(before, after):
-    assert with_zone(before, "k3s-cluster", KEYFILE) == after
+def test_zone_of_a_profile_file_is_set(path, before, after):
+    assert with_zone(before, "k3s-cluster", path) == after
 
 
 @given(

@@ -133,7 +133,8 @@ def notes():
     os.close(number)
 
 
-def test_what_a_process_notes_is_followed_until_it_has_watched_for_long_enough(wire, notes):
+@pytest.mark.parametrize("has_ended", [False, True])
+def test_notes_of_a_process_are_followed_also_after_its_end(wire, notes, has_ended):
     number, path = notes
     watch = Watch([OWN], [MAC])
     watch.note(number)
@@ -142,6 +143,9 @@ def test_what_a_process_notes_is_followed_until_it_has_watched_for_long_enough(w
     for sock in watch.sockets:
         watch.read(sock)
     watch.note(number)
+    if has_ended:
+        followed = arp.Followed(path)
+        os.ftruncate(number, 0)
     assert followed.found() == {OWN.address: [OTHER]}
 
 
@@ -155,18 +159,6 @@ def test_the_wait_counts_from_the_question_on(monkeypatch, notes):
     monkeypatch.setattr(arp.time, "monotonic", lambda: later)
     assert followed.found() == {}
     assert slept == [0.0]
-
-
-def test_a_process_that_has_ended_leaves_what_it_had_noted(wire, notes):
-    number, path = notes
-    watch = Watch([OWN], [MAC])
-    wire.send(reply())
-    for sock in watch.sockets:
-        watch.read(sock)
-    watch.note(number)
-    followed = arp.Followed(path)
-    os.ftruncate(number, 0)
-    assert followed.found() == {OWN.address: [OTHER]}
 
 
 @pytest.mark.parametrize("text", [b"", b"[]", b"7", b"{}", b"other"])

@@ -96,24 +96,15 @@ def test_what_is_answered_late_counts():
 # Ways
 
 
-@pytest.mark.parametrize("largest", [1400, 1499, 600])
-def test_a_hole_is_measured(largest):
-    (passage,) = measured(Narrow(largest))
-    assert (passage.largest, passage.is_hole) == (largest, True)
-
-
-def test_full_size_packets_that_pass_need_no_more():
-    way = Narrow(1500)
+@pytest.mark.parametrize(
+    ("largest", "is_hole"), [(1400, True), (1499, True), (600, True), (1500, False), (0, False)]
+)
+def test_the_largest_size_is_measured(largest, is_hole):
+    way = Narrow(largest)
     (passage,) = measured(way)
-    assert (passage.largest, passage.is_hole) == (1500, False)
-    assert sorted(way.sent) == [SMALL, 1500]
-
-
-def test_silence_is_no_hole():
-    way = Narrow(0)
-    (passage,) = measured(way)
-    assert (passage.largest, passage.is_hole) == (0, False)
-    assert set(way.sent) == {SMALL, 1500}
+    assert (passage.largest, passage.is_hole) == (largest, is_hole)
+    # Only a hole needs more than the smallest and the full size.
+    assert (set(way.sent) == {SMALL, 1500}) is not is_hole
 
 
 def test_several_ways_are_measured_at_once():

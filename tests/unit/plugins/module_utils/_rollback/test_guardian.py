@@ -118,7 +118,7 @@ def test_a_change_that_is_confirmed_is_final_and_the_controller_is_told_so(node)
     guardian = started(node.main)
     confirm = confirm_command(IDENTITY, node.paths.directory)
     assert subprocess.run(["sh", "-c", confirm], check=False, timeout=10).returncode == 0
-    assert not node.store.is_open()
+    assert not os.path.exists(node.store.path)
     assert ended(guardian) == 0
     assert_final(node)
 
@@ -260,7 +260,7 @@ def test_a_guardian_that_can_not_take_a_change_back_fails_and_tries_again(node, 
         broken.setattr(connect, "open_firewalld", refuse)
         assert ended(started(node.main)) == 1
     assert node.firewall() == NEW
-    assert node.store.is_open()
+    assert os.path.exists(node.store.path)
     assert os.path.exists(node.paths.boot_link)
     assert ended(started(node.main)) == 0
     assert_taken_back(node, interrupted=False)
@@ -307,7 +307,7 @@ def test_at_boot_a_file_that_fails_does_not_stop_the_others(node, capfd, order):
     open(os.path.dirname(blocked), "wb").close()
     assert ended(started(node.main, "--boot")) == 1
     assert node.firewall() == OLD
-    assert node.store.is_open()
+    assert os.path.exists(node.store.path)
     assert blocked in capfd.readouterr().err
 
 
@@ -351,7 +351,7 @@ def test_a_guardian_that_was_killed_at_any_step_comes_to_the_same_end(node, situ
 def test_a_start_of_the_node_in_between_comes_to_the_same_end(node, situation):
     for step in killed_at_each_step(node.main, lambda: situation(node)):
         # That is the condition of the unit.
-        if node.store.is_open():
+        if os.path.exists(node.store.path):
             assert ended(started(node.main, "--boot")) == 0, step
             assert node.traces() == [], step
         assert node.firewall() == (NEW if situation is confirmed else OLD), step
@@ -399,7 +399,7 @@ def test_a_start_that_is_broken_off_is_made_up_for_by_the_next_one(starting, sit
     for step in killed_at_each_step(
         lambda: starting.main("--boot"), functools.partial(situation, starting)
     ):
-        if starting.store.is_open():
+        if os.path.exists(starting.store.path):
             assert ended(started(starting.main, "--boot")) == 0, step
             assert starting.traces() == [], step
         assert starting.firewall() == OLD, step

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Action plugin: stops listeners with a shell, which is quicker than a module."""
+"""Action plugin: starts a node's listeners of a plan; stops them with a shell, which is quicker."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._action import
     NodeAction,
     hide_below_vvv,
 )
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._probe_plan.plan import Plan
 
 # A process number that is in new hands by now is spared: the start time is another.
 _COMMAND = """count=0
@@ -26,12 +27,14 @@ echo "$count\""""
 
 
 class ActionModule(NodeAction):
-    """Leaves the start of listeners to the module."""
+    """Takes the node's part of the plan and leaves the start of listeners to the module."""
 
     def act(self, task_vars: Optional[dict[str, Any]]) -> dict[str, Any]:
         """Return the result that the module of this name documents."""
         if self._task.args.get("state") != "stopped":
-            return hide_below_vvv(super().act(task_vars))
+            return hide_below_vvv(
+                self._execute_module(module_args=self._module_args(task_vars), task_vars=task_vars)
+            )
         _validated, arguments = self.validate_argument_spec(
             argument_spec=argument_spec(), required_if=[("state", "stopped", ["processes"])]
         )
@@ -43,3 +46,20 @@ class ActionModule(NodeAction):
             reason = str(answer["stderr"]).strip() or said or answer["rc"]
             return {"failed": True, "msg": f"The listeners cannot be stopped: {reason}"}
         return {"changed": False, "stopped": int(said)}
+
+    def _module_args(self, task_vars: Optional[dict[str, Any]]) -> dict[str, Any]:
+        arguments = dict(self._task.args)
+        text = arguments.pop("plan", None)
+        if text is None:
+            return arguments
+        plan = Plan.from_text(text)
+        name = str((task_vars or {})["inventory_hostname"])
+        return {
+            "listeners": plan.listeners(name),
+            "token": plan.settings.token,
+            "name": name,
+            # With live, the services answer, and the module only reads where they listen.
+            "listen": plan.settings.mode != "live",
+            "lease": plan.lease(),
+            **arguments,
+        }

@@ -12,11 +12,20 @@ from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._action import
     NodeAction,
     hide_below_vvv,
 )
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._probe_plan.plan import Plan
 
 
 class ActionModule(NodeAction):
-    """Runs the module of this name on the host."""
+    """Takes a source's part of the plan and runs the module of this name there."""
 
     def act(self, task_vars: Optional[dict[str, Any]]) -> dict[str, Any]:
         """Return the module's result, which connectivity_report prints."""
-        return hide_below_vvv(super().act(task_vars))
+        arguments = dict(self._task.args)
+        text = arguments.pop("plan", None)
+        source = arguments.pop("source", None) or (task_vars or {})["inventory_hostname"]
+        number = int(arguments.pop("round", 1))
+        if text is not None:
+            plan = Plan.from_text(text)
+            arguments["token"] = plan.settings.token
+            arguments["targets"] = plan.targets(str(source), number)
+        return hide_below_vvv(self._execute_module(module_args=arguments, task_vars=task_vars))

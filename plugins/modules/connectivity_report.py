@@ -6,48 +6,34 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: connectivity_report
-short_description: Judge what the probes saw, and show it
+short_description: Evaluate the probes and print the report
 version_added: 0.1.0
 description:
   - Runs on the controller and changes nothing on a node. Compares what every source was expected to
     see with what M(edgeops.k3s_network.port_probe) saw there, and prints a table, failures first.
   - Writes the report where O(report_dir) says so, in check mode as well, and sets custom statistics
     as M(ansible.builtin.set_stats) does, which AWX hands to the next job of a workflow.
-  - It does not fail where a check has failed.
+  - It succeeds even if a check has failed.
 author: The edgeops.k3s_network authors (@edgeops)
 extends_documentation_fragment:
   - edgeops.k3s_network.attributes
   - edgeops.k3s_network.attributes.actiongroup
   - edgeops.k3s_network.attributes.info_module
 options:
-  stage:
-    description:
-      - V(report) judges, prints and writes. Requires O(topology), O(plan),
-        O(listeners_variable) and O(probes_variable).
-      - V(directory) makes O(report_dir), and fails where it can't be written, to learn that before
-        the probes.
-    type: str
-    choices: [directory, report]
-    default: report
-  topology:
-    description: The topology that M(edgeops.k3s_network.cluster_topology) returned.
-    type: dict
   plan:
-    description: The C(text) that the filter P(edgeops.k3s_network.probe_plan#filter) returned.
+    description: What M(edgeops.k3s_network.connectivity_plan) returned under the same name.
     type: str
-  mode:
-    description: What answered the probes, see the role C(k3s_connectivity).
-    type: str
-    choices: [auto, listen, live]
-    default: auto
+    required: true
   listeners_variable:
     description: The host variable in which each node's result of
       M(edgeops.k3s_network.port_listener) was registered.
     type: str
+    required: true
   probes_variable:
     description: The host variable in which each source's result of
       M(edgeops.k3s_network.port_probe) was registered, in a loop over rounds.
     type: str
+    required: true
   controller_probes:
     description: What M(edgeops.k3s_network.port_probe) on the controller registered in such a loop,
       if it probed.
@@ -63,10 +49,9 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Judge and show what the probes saw
+- name: Evaluate the probes and print the report
   edgeops.k3s_network.connectivity_report:
-    topology: "{{ k3s_topology_cluster.topology }}"
-    plan: "{{ k3s_connectivity_run.plan.text }}"
+    plan: "{{ k3s_connectivity_plan.plan }}"
     listeners_variable: k3s_connectivity_listeners
     probes_variable: k3s_connectivity_probes
     report_dir: /var/tmp/report
@@ -76,7 +61,7 @@ EXAMPLES = r"""
 RETURN = r"""
 report:
   description: The outcome, and the first failed checks; O(report_dir) has all checks.
-  returned: success, with O(stage=report)
+  returned: success
   type: dict
   contains:
     ok:
@@ -118,7 +103,7 @@ ansible_stats:
     - The custom statistics. Their data are C(k3s_connectivity_ok), C(k3s_connectivity_summary) and
       C(k3s_connectivity_failed), up to 20 sentences, one for each failed check or, where they are
       more, for each cause.
-  returned: success, with O(stage=report)
+  returned: success
   type: dict
   sample:
     data:
@@ -136,13 +121,13 @@ ansible_stats:
     per_host: false
 message:
   description: The outcome in one text of at most a few lines, failures named.
-  returned: success, with O(stage=report)
+  returned: success
   type: str
   sample: >-
     Connectivity ok: 1 checks, 1 of 1 open as they should be, 0 of 0 closed as they should be
 table:
   description: The lines that were printed, at most 120.
-  returned: success, with O(stage=report)
+  returned: success
   type: list
   elements: str
   sample:

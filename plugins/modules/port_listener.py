@@ -40,6 +40,12 @@ options:
     type: str
     choices: [started, stopped]
     default: started
+  plan:
+    description:
+      - What M(edgeops.k3s_network.connectivity_plan) returned under the same name. The action
+        plugin of this name takes O(listeners), O(token), O(name), O(listen) and O(lease) of the
+        host from it.
+    type: str
   listeners:
     description: Where to listen.
     type: list
@@ -192,6 +198,8 @@ def argument_spec() -> dict:
     """Return the module's argument spec."""
     return {
         "state": {"type": "str", "choices": ["started", "stopped"], "default": "started"},
+        # The action plugin replaces it with what it holds for the host.
+        "plan": {"type": "str"},
         "listeners": {
             "type": "list",
             "elements": "dict",

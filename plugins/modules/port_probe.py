@@ -26,15 +26,26 @@ extends_documentation_fragment:
   - edgeops.k3s_network.attributes.actiongroup
   - edgeops.k3s_network.attributes.info_module
 options:
-  token:
-    description: The token of the run.
+  plan:
+    description:
+      - What M(edgeops.k3s_network.connectivity_plan) returned under the same name. The action
+        plugin of this name takes O(token) and O(targets) of the source from it.
     type: str
-    required: true
+  source:
+    description: The source in O(plan), by default the host that runs the task. V(external) is the
+      controller.
+    type: str
+  round:
+    description: The round of O(plan), from 1 on.
+    type: int
+    default: 1
+  token:
+    description: The token of the run. Required without O(plan).
+    type: str
   targets:
-    description: What to probe.
+    description: What to probe. Required without O(plan).
     type: list
     elements: dict
-    required: true
     suboptions:
       destination:
         description: The inventory name of the host that should answer.
@@ -166,11 +177,14 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe import 
 def argument_spec() -> dict:
     """Return the module's argument spec."""
     return {
-        "token": {"type": "str", "required": True, "no_log": False},
+        # The action plugin replaces these with the next two.
+        "plan": {"type": "str"},
+        "source": {"type": "str"},
+        "round": {"type": "int", "default": 1},
+        "token": {"type": "str", "no_log": False},
         "targets": {
             "type": "list",
             "elements": "dict",
-            "required": True,
             "options": {
                 "destination": {"type": "str", "required": True},
                 "address": {"type": "str", "required": True},
@@ -237,7 +251,12 @@ def run(params: dict) -> dict:
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
+    module = AnsibleModule(
+        argument_spec=argument_spec(),
+        required_one_of=[("plan", "targets")],
+        required_together=[("token", "targets")],
+        supports_check_mode=True,
+    )
     try:
         module.exit_json(**run(module.params))
     except (OSError, ValueError) as error:

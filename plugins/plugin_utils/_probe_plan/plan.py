@@ -12,7 +12,7 @@ import random
 import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TypedDict
 
 from ansible_collections.edgeops.k3s_network.plugins.module_utils import _ports
@@ -37,6 +37,8 @@ _Where = tuple[bool, str]
 """Whether at the external address, and the protocol."""
 # Of a larger range so many ports between its ends; one that is no larger is probed whole.
 _SAMPLE_SIZE = 16
+_LEASE_SECONDS = 120.0
+_LEASE_SECONDS_PER_HOST = 4.0
 
 
 class Expectation(TypedDict):
@@ -85,7 +87,8 @@ class Listener(TypedDict):
 class Settings:
     """What holds for a whole run, the same for every host.
 
-    C(sources) are the names of all that probe: nodes, external clients, CONTROLLER.
+    C(sources) are the names of all that probe: nodes, external clients, CONTROLLER. C(mode) is
+    C(auto), C(listen) or C(live). Only hosts that know C(token) answer for each other.
     """
 
     sources: Sequence[str]
@@ -94,6 +97,8 @@ class Settings:
     full_mesh_max: int = 30
     sources_per_destination: int = 3
     rounds: int = 1
+    mode: str = "auto"
+    token: str = ""
 
     def __post_init__(self) -> None:
         if self.full_mesh_max < 0:
@@ -143,12 +148,12 @@ class Plan:
 
     def to_text(self) -> str:
         """Return the plan as a text without braces, which templates would take for a structure."""
-        data = {"topology": self._topology, "settings": asdict(self._settings)}
+        data = {"topology": self.topology, "settings": asdict(self.settings)}
         return base64.b64encode(zlib.compress(json.dumps(data).encode())).decode()
 
     def __init__(self, topology: Topology, settings: Settings) -> None:
-        self._topology = topology
-        self._settings = settings
+        self.topology = topology
+        self.settings = settings
         self._pairs = Pairs(
             topology,
             settings.sources,
@@ -201,14 +206,21 @@ class Plan:
                 full_size=kind != EXTERNAL and not outside,
             )
             for (node, outside, protocol), intervals in probe_plan_rounds.part(
-                work, number, self._settings.rounds
+                work, number, self.settings.rounds
             )
         ]
 
-    def rounds(self) -> int:
-        """Return in how many rounds the source with the most probes goes."""
+    def in_rounds(self) -> Plan:
+        """Return the same plan in as many rounds as the source with the most probes needs."""
         most = max((self._probes(source) for source in self.sources()), default=0)
-        return probe_plan_rounds.rounds(most)
+        return Plan(self.topology, replace(self.settings, rounds=probe_plan_rounds.rounds(most)))
+
+    def lease(self) -> float:
+        """Return how many seconds listeners last without being renewed.
+
+        Each round renews it; until then Ansible has to reach all hosts.
+        """
+        return _LEASE_SECONDS + _LEASE_SECONDS_PER_HOST * len(self.settings.sources)
 
     def listeners(self, name: str) -> list[Listener]:
         """Return where a node has to listen to answer the sources.
@@ -219,7 +231,7 @@ class Plan:
         kinds = {self._pairs.kind(source) for source in self.sources()}
         grouped: dict[tuple[str, str], list[_ports.Interval]] = defaultdict(list)
         services: dict[tuple[str, str], list[_ports.Interval]] = defaultdict(list)
-        for node in self._topology["nodes"]:
+        for node in self.topology["nodes"]:
             if node["name"] != name:
                 continue
             for kind in kinds:
@@ -271,7 +283,7 @@ class Plan:
         key = shape, kind
         if key not in self._whole:
             proofs = []
-            for outside, expected, row, intervals in _rows(self._topology, shape, kind):
+            for outside, expected, row, intervals in _rows(self.topology, shape, kind):
                 chosen = self._chosen(row, expected, intervals)
                 ports = [port for first, last in chosen for port in range(first, last + 1)]
                 size = _ports.size(intervals)
@@ -283,8 +295,8 @@ class Plan:
         self, row: Row, expected: str, intervals: Sequence[_ports.Interval]
     ) -> list[_ports.Interval]:
         # Each closed port costs a whole timeout, so full coverage is for what shall be open.
-        coverage = self._settings.coverage if expected == OPEN else SAMPLE
-        return sample(intervals, coverage, f"{self._settings.seed} {row['name']}")
+        coverage = self.settings.coverage if expected == OPEN else SAMPLE
+        return sample(intervals, coverage, f"{self.settings.seed} {row['name']}")
 
 
 def sample(intervals: Iterable[_ports.Interval], coverage: str, seed: str) -> list[_ports.Interval]:

@@ -27,6 +27,15 @@ def make_directory(directory: str) -> None:
         pass
 
 
+def unwritable(directory: str, error: OSError) -> str:
+    """Return the message for a directory that cannot be written."""
+    return (
+        f"k3s_connectivity_report_dir: the controller can't write the report to {directory} "
+        f"({error.strerror or error}). Let it name a directory that the user who runs Ansible may "
+        "write, or leave it out"
+    )
+
+
 def write(directory: str, report: Report, topology: Topology, when: datetime.datetime) -> list[str]:
     """Write the report in each of its forms and return the names of the files. Raises OSError."""
     make_directory(directory)

@@ -19,7 +19,7 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe.listene
 def act(command=None, **args):
     task = MagicMock(check_mode=False, async_val=0, diff=False, args=args)
     action = ActionModule(task, *[MagicMock()] * 5)
-    action._execute_module = lambda task_vars: {"changed": False, "processes": []}
+    action._execute_module = lambda module_args, task_vars: {"processes": [], "got": module_args}
     action._low_level_execute_command = command
     return action.run(task_vars={})
 
@@ -42,7 +42,7 @@ def process():
 
 
 def test_the_start_is_up_to_the_module():
-    assert act(state="started")["processes"] == []
+    assert act(state="started", token="t")["got"] == {"state": "started", "token": "t"}
     assert act()["processes"] == []
 
 

@@ -43,7 +43,6 @@ def probed(targets, expected):
 
 def report(plan, hostvars, **args):
     told = {
-        "topology": CLUSTER,
         "plan": plan.to_text(),
         "listeners_variable": "listeners",
         "probes_variable": "probes",

@@ -522,14 +522,14 @@ def test_a_plan_is_the_same_wherever_it_is_read(cluster, full_mesh_max, seed):
 
 
 def test_usual_runs_have_one_round():
-    assert plan_of(large(3, 0)).rounds() == 1
-    assert plan_of(large(3, 0), "full").rounds() == 1
-    assert plan_of(large(3, 27)).rounds() == 1
+    assert plan_of(large(3, 0)).in_rounds().settings.rounds == 1
+    assert plan_of(large(3, 0), "full").in_rounds().settings.rounds == 1
+    assert plan_of(large(3, 27)).in_rounds().settings.rounds == 1
 
 
 def test_long_runs_have_rounds_of_about_ten_seconds():
     plan = plan_of(large(3, 27), "full")
-    assert plan.rounds() == 6
+    assert plan.in_rounds().settings.rounds == 6
 
 
 def test_in_a_round_sources_are_at_different_destinations():

@@ -24,6 +24,8 @@ _DASH_OR_KEY = re.compile(
 # In the middle of what looks like a plain value, such a mark may begin another one.
 _LATER = re.compile(r"""(?:: |- |\? ) *["'\[{!]""")
 _BLOCK_SCALAR = re.compile(r"(?:^|- |: ) *[|>]")
+_ITEM = re.compile(r" *-(?: +|$)(?P<value>.*)")
+_KEY_IN_PLAIN = re.compile(r"""[^"'\[].*:(?: |$)""")
 _QUOTED = re.compile(r""""(?:[^"\\]|\\.)*"|'(?:[^']|'')*'""")
 _MOST_CHARACTERS = 4096
 _ANCHOR = re.compile(r"(?:^|[\s:,\[{-])[&*][^\s&*/]")
@@ -82,7 +84,7 @@ def cut(text: str, keys: Collection[str]) -> list[Block]:
 
 
 def _checked(line: str) -> str:
-    """Return a line without its comment. Raises UnreadableError if others decide its meaning."""
+    """Return a line without its comment. Raises UnreadableError if it needs other lines."""
     if line.startswith(("---", "...", "%")):
         raise UnreadableError("begins another document or a directive")
     if _ANCHOR.search(line):
@@ -147,10 +149,24 @@ def _end_of_flow(text: str) -> int:
     return -1
 
 
+def _has_keys(value: str) -> bool:
+    return (
+        value.startswith("{")
+        or _start_of_value(value) > 0
+        or _KEY_IN_PLAIN.match(value) is not None
+    )
+
+
 def _value(key: str, lines: list[str]) -> str:
     if any(_BLOCK_SCALAR.search(line) for line in lines):
         raise UnreadableError(f"the value of {key} is a block of text")
-    text = "\n".join([f"value:{lines[0]}", *lines[1:]]).rstrip("\n")
+    first, *others = lines
+    items = [_ITEM.match(line) for line in others if line]
+    values = [first.strip(" "), *(item["value"] for item in items if item)]
+    # After a wrong indentation, another key with its token looks like a part of this value.
+    if not all(items) or (items and values[0]) or any(map(_has_keys, values)):
+        raise UnreadableError(f"the value of {key} is neither one line nor a list of such values")
+    text = "\n".join([f"value:{first}", *others]).rstrip("\n")
     if len(text) > _MOST_CHARACTERS:
         raise UnreadableError(f"the value of {key} has more than {_MOST_CHARACTERS} characters")
     return text

@@ -61,7 +61,8 @@ def extract(root: str = "/") -> dict[str, Any]:
     Returns:
         C(settings): in the order in which K3s reads them, each with C(source), C(key), C(kind)
         (C(file), C(environment) or C(command line)), C(append), and C(text) (a block of YAML with
-        the one key C(value)) or C(value) (None if it is not plain text).
+        the one key C(value)) or C(value) (None if it is not plain text). Those of a file have
+        C(alias), whether the file has the short name of the key.
         C(unreadable): C(path) and C(reason) of files that cannot be read or cut.
         C(config): the path of another file than CONFIG that K3s is told to read, or an empty text.
         C(certificate): the kubelet's serving certificate in PEM, empty if K3s has not run.
@@ -103,17 +104,19 @@ class _Extractor:
             *(_of_option(one, "command line") for one in flags if one.key != "config"),
         ]
         data_dir = _data_dir(settings)
-        certificate = _CERTIFICATE.search(
-            self._text(f"{data_dir}/agent/serving-kubelet.crt", report=False) or ""
-        )
+        path = f"{data_dir}/agent/serving-kubelet.crt"
+        certificate = _CERTIFICATE.search(self._text(path, report=False) or "")
         # A server that runs no agent has no such certificate, but is bound to its address.
-        etcd = os.path.isdir(self._below_root(f"{data_dir}/server/db/etcd"))
+        has_run = map(self._exists, (path, f"{data_dir}/server/db/etcd"))
         return {
             "settings": settings,
-            "unreadable": [problem._asdict() for problem in self._problems],
+            "unreadable": [
+                {"path": _printable(one.path), "reason": _printable(one.reason)}
+                for one in self._problems
+            ],
             "config": config.value if self._is_other_file(config) else "",
             "certificate": certificate.group() if certificate else "",
-            "has_run": certificate is not None or etcd,
+            "has_run": any(has_run),
             "version": self._version(),
         }
 
@@ -155,11 +158,11 @@ class _Extractor:
             try:
                 found += [
                     {
-                        "source": one,
+                        "source": _printable(one),
                         "key": ALIASES.get(block.key, block.key),
                         "kind": "file",
-                        # K3s adds the values of an alias to those of the key.
-                        "append": block.append or block.key in ALIASES,
+                        "append": block.append,
+                        "alias": block.key in ALIASES,
                         "text": block.text,
                     }
                     for block in cut(text, {*KEYS, *ALIASES})
@@ -209,13 +212,16 @@ class _Extractor:
             self._problems.append(_Problem(directory, str(error.strerror)))
             return []
 
+    def _exists(self, path: str) -> bool:
+        return os.path.exists(self._below_root(path))
+
     def _below_root(self, path: str) -> str:
         return os.path.join(self._root, path.lstrip("/"))
 
 
 def _of_option(option: Option, kind: str) -> dict[str, Any]:
     return {
-        "source": option.source,
+        "source": _printable(option.source),
         "key": option.key,
         "kind": kind,
         # The command line adds to what the files say.
@@ -224,12 +230,19 @@ def _of_option(option: Option, kind: str) -> dict[str, Any]:
     }
 
 
+def _printable(text: str) -> str:
+    """Return names of files and localized reasons as the controller accepts them."""
+    return ascii(text)[1:-1]
+
+
 def _data_dir(settings: Sequence[dict[str, Any]]) -> str:
     """Return where K3s keeps its data; a value in a file counts if it is plain text."""
     found = DATA_DIR
     for one in settings:
         if one["key"] == "data-dir":
             value = one.get("value") or one.get("text", "").partition(":")[2].strip(" \"'")
-            if value.startswith("/") and PLAIN.fullmatch(value):
+            if one.get("text") and value in ("", "~", "null"):
+                found = DATA_DIR
+            elif value.startswith("/") and PLAIN.fullmatch(value):
                 found = value.rstrip("/")
     return found

@@ -60,9 +60,9 @@ def _of_config(given: Any, variable: str, problems: list[str]) -> list[Setting]:
         problems.append(f"{variable} has no keys; give K3s's options as key: value")
         return []
     # A value of another key, such as a token, is not even looked at.
-    keys = {written: _key(str(written).rstrip("+")) for written in given}
+    keys = {written: _key(written.rstrip("+")) for written in given if isinstance(written, str)}
     return [
-        Setting.of(variable, key, given[written], str(written).endswith("+"))
+        Setting.of(variable, key, given[written], written.endswith("+"), _is_alias(written))
         for written, key in keys.items()
         if key in KEYS["server"]
     ]
@@ -92,6 +92,10 @@ def _of_arguments(given: Any, variable: str, problems: list[str]) -> list[Settin
         if key in KEYS["server"]:
             found.append(Setting.of(variable, key, value, append=True))
     return found
+
+
+def _is_alias(written: str) -> bool:
+    return written.rstrip("+") in ALIASES
 
 
 def _key(written: str) -> str:

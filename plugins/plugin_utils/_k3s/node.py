@@ -61,21 +61,29 @@ def addresses(certificate: str) -> tuple[str, ...]:
             .extensions.get_extension_for_class(x509.SubjectAlternativeName)
             .value.get_values_for_type(x509.IPAddress)
         )
-    except (ValueError, TypeError, x509.ExtensionNotFound, x509.DuplicateExtension):
+    except (
+        ValueError,
+        TypeError,
+        x509.DuplicateExtension,
+        x509.ExtensionNotFound,
+        x509.InvalidVersion,
+        x509.UnsupportedGeneralNameType,
+    ):
         return ()
     return tuple(str(one) for one in names if not one.is_loopback)
 
 
 def _setting(entry: Any) -> Setting:
     source, key, kind = (_text(entry, name) for name in ("source", "key", "kind"))
+    append, alias = (entry.get(name) is True for name in ("append", "alias"))
     if kind == "file":
         value = _of_block(_text(entry, "text", one_line=False))
     else:
         value = entry.get("value")
         if value is None:
-            return Setting(source, key, None, entry.get("append") is True)
+            return Setting(source, key, None, append)
         value = _text(entry, "value")
-    return Setting.of(source, key, value, entry.get("append") is True)
+    return Setting.of(source, key, value, append, alias)
 
 
 def _of_block(text: str) -> Any:

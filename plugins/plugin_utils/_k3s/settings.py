@@ -42,9 +42,13 @@ class Setting(NamedTuple):
     values: Optional[tuple[str, ...]]
     append: bool = False
     """Whether K3s adds it to what was set before."""
+    alias: bool = False
+    """Whether a file has the short name of the key. K3s adds up the values of both names."""
 
     @classmethod
-    def of(cls, source: str, key: str, given: Any, append: bool = False) -> Setting:
+    def of(
+        cls, source: str, key: str, given: Any, append: bool = False, alias: bool = False
+    ) -> Setting:
         """Return a setting of a value in YAML or on a command line."""
         items = list(given) if isinstance(given, (list, tuple)) else [given]
         texts = [str(item) for item in items if item is not None and str(item) not in _NULL]
@@ -53,7 +57,7 @@ class Setting(NamedTuple):
         else:
             texts = texts[-1:]
         plain = all(_PLAIN.fullmatch(text) for text in texts)
-        return cls(source, key, tuple(texts) if plain else None, append)
+        return cls(source, key, tuple(texts) if plain else None, append, alias)
 
 
 class Told(dict[str, tuple[str, str]]):
@@ -108,7 +112,12 @@ class Record:
             "pending": list(self.pending),
             "unreadable": [
                 *self.node.unreadable,
-                *(f"{told.source(key)} is not plain text" for key in told.not_plain),
+                # What the plan of K3s's drop-in file needs.
+                *(
+                    f"{told.source(key)} is not plain text"
+                    for key in (NODE_IP, INTERFACE)
+                    if key in told.not_plain
+                ),
             ],
             "differences": list(self.differences),
             "config": self.node.config,
@@ -120,20 +129,26 @@ class Record:
 def combine(group: str, settings: Iterable[Setting]) -> tuple[Told, list[str]]:
     """Return what K3s makes of all settings of one node, and what cannot be used."""
     told = Told()
-    found: dict[str, list[tuple[str, str]]] = {}
+    by_name: dict[tuple[str, bool], list[tuple[str, str]]] = {}
+    not_plain: dict[tuple[str, bool], str] = {}
     for setting in settings:
         if setting.key not in KEYS[group]:
             continue
+        name = (setting.key, setting.alias)
         adds = setting.append and setting.key in _LISTS
         if setting.values is None:
-            told.not_plain[setting.key] = setting.source
+            not_plain[name] = setting.source
             continue
         if not adds:
-            told.not_plain.pop(setting.key, None)
+            not_plain.pop(name, None)
         if setting.values or not setting.append:
-            earlier = found.get(setting.key, []) if adds else []
-            found[setting.key] = earlier + [(value, setting.source) for value in setting.values]
+            earlier = by_name.get(name, []) if adds else []
+            by_name[name] = earlier + [(value, setting.source) for value in setting.values]
+    found: dict[str, list[tuple[str, str]]] = {}
+    for (key, _alias), values in by_name.items():
+        found.setdefault(key, []).extend(values)
     told.update({key: values[0] for key, values in found.items() if values})
+    told.not_plain.update({key: source for (key, _alias), source in not_plain.items()})
     return told, [
         f"{told.source(key)} has IPv4 and IPv6; dual-stack clusters are not supported: give one "
         "family"

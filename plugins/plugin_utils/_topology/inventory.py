@@ -137,5 +137,5 @@ def _is_vxlan(row: Any) -> bool:
     )
 
 
-def _setting(source: str, key: str, values: Optional[list[str]], append: bool) -> k3s.Setting:
-    return k3s.Setting(source, key, None if values is None else tuple(values), append)
+def _setting(source: str, key: str, values: Optional[list[str]], *flags: bool) -> k3s.Setting:
+    return k3s.Setting(source, key, None if values is None else tuple(values), *flags)

@@ -36,6 +36,9 @@ IPV6 = (
     "00000000000000000000000000000000 00 00000000000000000000000000000000 00 "
     "fe800000000000000000000000000001 00000400 00000001 00000000 00450003     eth0\n"
 )
+ON_FLANNEL = REAL.replace("eth0", "flannel.1")
+ON_CNI = REAL.replace("eth0", "cni0")
+IPV6_ON_CNI = IPV6.replace("eth0", "cni0")
 IPV6_HALF = IPV6.replace(" 00 ", " 01 ", 1)
 IPV6_ON_LINK = (
     "20010db8000000000000000000000000 40 00000000000000000000000000000000 00 "
@@ -54,6 +57,10 @@ def link(name, *addresses, up=True):
 LO = {**link("lo", "127.0.0.1", "::1"), "flags": ["LOOPBACK", "UP", "LOWER_UP"]}
 ETH0 = link("eth0", "192.0.2.11", "2001:db8::11")
 DUMMY = link("dummy0", "203.0.113.254")
+TUNNEL = link("tun0", "198.51.100.2")
+CNI = (link("flannel.1", "10.42.0.0"), link("cni0", "10.42.0.1", "fd42::1"))
+BY_REAL = Detected("eth0", "192.0.2.11", "eth0")
+BY_DUMMY = Detected("dummy0", "203.0.113.254", "dummy0")
 
 
 def detected(*rows, ipv6=NO_IPV6, links=(LO, ETH0, DUMMY)):
@@ -64,7 +71,7 @@ def detected(*rows, ipv6=NO_IPV6, links=(LO, ETH0, DUMMY)):
 # The kernel's tables
 
 
-def test_only_rows_for_no_address_in_particular_are_read():
+def test_parse_ipv4_reads_only_rows_of_no_address():
     assert parse_ipv4(HEADER + HALF + REAL + PPP + UNREACHABLE + ON_LINK) == [
         Row("tun0", 0, whole=False),
         Row("eth0", 100),
@@ -74,65 +81,59 @@ def test_only_rows_for_no_address_in_particular_are_read():
 
 
 @pytest.mark.parametrize("text", ["", "\n", HEADER, HEADER.strip(), f"{HEADER}\n", HEADER + "x\n"])
-def test_a_table_without_routes_has_no_rows(text):
+def test_parse_ipv4_table_without_routes_has_no_rows(text):
     assert parse_ipv4(text) == []
 
 
-def test_spaces_around_the_table_do_not_matter():
+def test_parse_ipv4_ignores_spaces_around_the_table():
     text = HEADER + REAL + OURS
     assert parse_ipv4(text.strip()) == parse_ipv4(text) == [Row("eth0", 100), Row("dummy0", 1000)]
 
 
-def test_of_ipv6_only_rows_with_a_gateway_are_read():
+def test_parse_ipv6_reads_only_rows_with_a_gateway():
     on_link_default = NO_IPV6.replace("ffffffff", "00000400").replace("lo\n", "ppp0\n")
     text = NO_IPV6 + IPV6_HALF + IPV6 + on_link_default + IPV6_ON_LINK
     assert parse_ipv6(text) == [Row("eth0", 1024, whole=False), Row("eth0", 1024)]
 
 
 @pytest.mark.parametrize("text", ["", "\n", NO_IPV6, IPV6_ON_LINK])
-def test_a_host_without_a_default_route_of_ipv6_has_no_rows(text):
+def test_parse_ipv6_table_without_a_default_has_no_rows(text):
     assert parse_ipv6(text) == []
 
 
 # What is detected
 
 
-def test_the_address_is_that_of_the_interface_of_the_default_route():
-    assert detected(REAL, ON_LINK) == Detected("eth0", "192.0.2.11", "eth0")
-
-
-def test_a_dummy_with_the_only_default_route_is_detected():
-    assert detected(OURS, ON_LINK) == Detected("dummy0", "203.0.113.254", "dummy0")
-
-
-def test_the_first_route_counts():
-    assert detected(REAL, OURS).interface == "eth0"
-    assert detected(OURS, REAL) == Detected("dummy0", "203.0.113.254", "dummy0")
-
-
-def test_a_route_for_half_of_all_addresses_misleads_k3s_but_not_flannel():
-    links = (LO, link("tun0", "198.51.100.2"), ETH0)
-    assert detected(HALF, REAL, links=links) == Detected("tun0", "198.51.100.2", "eth0")
-
-
-def test_a_route_for_half_of_all_addresses_alone_is_nothing_to_flannel():
-    links = (LO, link("tun0", "198.51.100.2"))
-    assert detected(HALF, links=links) == Detected("tun0", "198.51.100.2", "")
-
-
-def test_k3s_gives_up_at_an_unreachable_route():
-    assert detected(UNREACHABLE) == Detected()
-    assert detected(UNREACHABLE, REAL) == Detected()
-    assert detected(UNREACHABLE, ipv6=IPV6) == Detected()
-
-
-def test_an_unreachable_route_behind_another_one_does_not_matter():
-    assert detected(REAL, UNREACHABLE) == Detected("eth0", "192.0.2.11", "eth0")
-
-
-def test_an_interface_that_has_no_address_yet_is_passed_over_up_to_an_unreachable_route():
-    links = (LO, link("eth0"), DUMMY)
-    assert detected(REAL, UNREACHABLE, OURS, links=links) == Detected("", "", "eth0")
+@pytest.mark.parametrize(
+    ("rows", "links", "expected"),
+    [
+        # The first route counts.
+        ([REAL, ON_LINK], (LO, ETH0, DUMMY), BY_REAL),
+        ([OURS, ON_LINK], (LO, ETH0, DUMMY), BY_DUMMY),
+        ([REAL, OURS], (LO, ETH0, DUMMY), BY_REAL),
+        ([OURS, REAL], (LO, ETH0, DUMMY), BY_DUMMY),
+        ([ON_LINK], (LO, ETH0, DUMMY), Detected()),
+        # K3s takes a route to half of all addresses, Flannel does not.
+        ([HALF, REAL], (LO, TUNNEL, ETH0), Detected("tun0", "198.51.100.2", "eth0")),
+        ([HALF], (LO, TUNNEL), Detected("tun0", "198.51.100.2", "")),
+        # K3s gives up at an unreachable route.
+        ([UNREACHABLE], (LO, ETH0, DUMMY), Detected()),
+        ([UNREACHABLE, REAL], (LO, ETH0, DUMMY), Detected()),
+        ([REAL, UNREACHABLE], (LO, ETH0, DUMMY), BY_REAL),
+        ([REAL, UNREACHABLE, OURS], (LO, link("eth0"), DUMMY), Detected("", "", "eth0")),
+        # K3s skips interfaces of Flannel and the CNI, Flannel does not.
+        ([ON_FLANNEL, REAL], (LO, *CNI, ETH0), Detected("eth0", "192.0.2.11", "flannel.1")),
+        ([ON_CNI, OURS], (LO, *CNI, DUMMY), Detected("dummy0", "203.0.113.254", "cni0")),
+        ([ON_CNI], (LO, *CNI), Detected("", "", "cni0")),
+        ([REAL, ON_CNI], (LO, *CNI, ETH0), BY_REAL),
+        # A multipath route has its first hop in the table.
+        ([REAL], (LO, ETH0, link("eth1", "198.51.100.11")), BY_REAL),
+        # The loopback's own addresses do not count.
+        ([REAL], (LO, link("eth0", "169.254.7.7")), Detected("", "", "eth0")),
+    ],
+)
+def test_detect_ipv4_takes_the_first_route_that_k3s_accepts(rows, links, expected):
+    assert detected(*rows, links=links) == expected
 
 
 @pytest.mark.parametrize(
@@ -144,49 +145,45 @@ def test_an_interface_that_has_no_address_yet_is_passed_over_up_to_an_unreachabl
         link("eth0", "169.254.7.7"),
     ],
 )
-def test_an_interface_that_is_down_or_has_no_fitting_address_is_passed_over(first):
-    links = (LO, first, DUMMY)
+def test_detect_interface_without_an_address_is_skipped(first):
     # Flannel does not look at addresses here.
-    assert detected(REAL, OURS, links=links) == Detected("dummy0", "203.0.113.254", "eth0")
+    expected = Detected("dummy0", "203.0.113.254", "eth0")
+    assert detected(REAL, OURS, links=(LO, first, DUMMY)) == expected
 
 
 @pytest.mark.parametrize(
     "useless",
     ["169.254.7.7", "127.0.0.2", "224.0.0.5", "0.0.0.0", "255.255.255.255", "2001:db8::11"],
 )
-def test_an_address_that_is_not_for_others_is_passed_over(useless):
+def test_detect_address_that_is_not_global_is_skipped(useless):
     links = (LO, link("eth0", useless, "10.0.0.11", "192.0.2.11"))
     assert detected(REAL, links=links).address == "10.0.0.11"
 
 
-def test_a_multipath_route_stands_in_the_table_with_its_first_hop():
-    links = (LO, ETH0, link("eth1", "198.51.100.11"))
-    assert detected(REAL, links=links) == Detected("eth0", "192.0.2.11", "eth0")
-
-
-def test_a_link_local_default_route_leads_to_the_address_of_loopback():
+def test_detect_link_local_interface_uses_the_loopback():
     # RFC 5549; getIPFromLoopbackInterface in interface.go.
     lo = {**LO, "addr_info": [*LO["addr_info"], {"local": "192.0.2.11", "prefixlen": 32}]}
     assert detected(REAL, links=(lo, link("eth0", "169.254.7.7"))).address == "192.0.2.11"
 
 
-def test_loopbacks_own_address_is_never_detected():
-    links = (LO, link("eth0", "169.254.7.7"))
-    assert detected(REAL, links=links) == Detected("", "", "eth0")
+@pytest.mark.parametrize(
+    ("rows", "ipv6", "links", "expected"),
+    [
+        ([], IPV6, (), Detected("eth0", "2001:db8::11", "")),
+        ([REAL], IPV6, (), Detected("eth0", "2001:db8::11", "eth0")),
+        ([], IPV6_ON_CNI + IPV6, CNI, Detected("eth0", "2001:db8::11", "")),
+        ([], IPV6_ON_CNI, CNI, Detected()),
+        ([OURS], IPV6, (DUMMY,), BY_DUMMY),
+        ([UNREACHABLE], IPV6, (), Detected()),
+        ([], NO_IPV6, (), Detected()),
+    ],
+)
+def test_detect_ipv6_counts_after_ipv4(rows, ipv6, links, expected):
+    links = (LO, link("eth0", "fe80::11", "2001:db8::11"), *links)
+    assert detected(*rows, ipv6=ipv6, links=links) == expected
 
 
-def test_ipv6_counts_where_ipv4_has_nothing():
-    links = (LO, link("eth0", "fe80::11", "2001:db8::11"))
-    assert detected(ipv6=IPV6, links=links) == Detected("eth0", "2001:db8::11", "")
-    assert detected(REAL, ipv6=IPV6, links=links) == Detected("eth0", "2001:db8::11", "eth0")
-
-
-def test_ipv4_goes_before_ipv6():
-    assert detected(OURS, ipv6=IPV6).address == "203.0.113.254"
-
-
-def test_without_any_default_route_nothing_is_detected():
-    assert detected(ON_LINK) == Detected()
+def test_detect_without_routes_and_links_finds_nothing():
     assert detect([], [], []) == Detected()
 
 
@@ -204,7 +201,7 @@ TABLES = st.lists(
 
 
 @given(TABLES, st.integers(1, 2**32 - 2))
-def test_a_route_to_come_is_put_where_the_kernel_would(rows, metric):
+def test_with_route_order_is_that_of_the_kernel(rows, metric):
     result = with_route(rows, "dummy0", metric)
     assert result == sorted(result, key=place)
     assert [row for row in result if row.interface != "dummy0"] == rows
@@ -212,11 +209,11 @@ def test_a_route_to_come_is_put_where_the_kernel_would(rows, metric):
 
 
 @given(TABLES, st.integers(1, 2**32 - 2))
-def test_a_route_to_come_goes_behind_one_of_the_same_metric(rows, metric):
+def test_with_route_equal_metric_comes_first(rows, metric):
     result = with_route(sorted([*rows, Row("last", metric)], key=place), "dummy0", metric)
     assert result.index(Row("last", metric)) < result.index(Row("dummy0", metric))
 
 
-def test_what_will_be_detected_takes_the_route_to_come_into_account():
+def test_with_route_new_route_is_detected():
     rows = with_route(parse_ipv4(HEADER + UNREACHABLE), "dummy0", 1000)
     assert detect(rows, [], [LO, ETH0, DUMMY]) == Detected("dummy0", "203.0.113.254", "dummy0")

@@ -251,6 +251,17 @@ def test_extract_data_directory_of_a_file_wins(root, text):
     assert root.extract()["certificate"] == PEM
 
 
+def test_extract_data_directory_that_is_not_plain_is_ignored(root):
+    root.put(CERTIFICATE, PEM)
+    root.put(CONFIG, "data-dir: srv/k3s\n")
+    root.put("/srv/k3s/agent/serving-kubelet.crt", "")
+    assert root.extract()["certificate"] == PEM
+    root.put(CONFIG, "data-dir: /srv/file\n")
+    root.put("/srv/file/agent/serving-kubelet.crt", PEM.replace("MIIB", "MIIC"))
+    root.unit("--data-dir", "$X")
+    assert "MIIC" in root.extract()["certificate"]
+
+
 @pytest.mark.parametrize("name", ["agent/serving-kubelet.crt", "server/db/etcd/x"])
 def test_extract_k3s_without_a_certificate_has_run(root, name):
     root.put(f"/var/lib/rancher/k3s/{name}", "no certificate")

@@ -37,6 +37,7 @@ def options(*texts):
     [
         "k3s server --node-ip 10.0.0.1",
         "k3s agent --node-ip=10.0.0.1",
+        "k3s server --cluster-init --node-ip 10.0.0.1",
         "k3s server -i 10.0.0.1",
         "k3s server -i=10.0.0.1",
         "k3s server -node-ip 10.0.0.1",

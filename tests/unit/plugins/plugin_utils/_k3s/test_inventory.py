@@ -38,7 +38,7 @@ def sources(**variables):
     [
         "--node-ip 10.99.0.1 --flannel-iface host1",
         "--node-ip=10.99.0.1 --flannel-iface=host1",
-        "-i 10.99.0.1 -flannel-iface host1",
+        "--cluster-init -i 10.99.0.1 -flannel-iface host1",
         f"--token {TOKEN} --node-ip '10.99.0.1' \n --flannel-iface \"host1\"",
         ["--node-ip 10.99.0.1", "--flannel-iface=host1"],
         "--flannel-iface host1 --kubelet-arg --node-ip=0.0.0.0 -i 10.99.0.1",

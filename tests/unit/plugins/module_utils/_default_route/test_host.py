@@ -629,21 +629,22 @@ FAILING = {
 FAILURES = [(backend, line) for backend in BACKENDS for line in FAILING[backend]]
 
 
-@pytest.mark.parametrize(("backend", "line"), FAILURES)
-def test_a_start_that_fails_leaves_nothing(make, backend, line):
+@pytest.mark.parametrize(
+    ("backend", "line", "failure", "said"),
+    [
+        *((*one, (1, "", "no such luck\n"), "no such luck") for one in FAILURES),
+        (
+            *(SYSTEMD, FAILING[SYSTEMD][0]),
+            *(FileNotFoundError(2, "no such file", "systemctl"), "no such file"),
+        ),
+    ],
+)
+def test_a_start_that_fails_leaves_nothing(make, backend, line, failure, said):
     node = make(backend)
     before = node.state()
-    node.failing[line] = (1, "", "no such luck\n")
-    message = fails(node, "the change failed, was rolled back: ", "no such luck")
-    assert line in message
-    assert node.state() == before
-
-
-def test_a_command_that_is_missing_leaves_nothing(make):
-    node = make(SYSTEMD)
-    before = node.state()
-    node.failing[f"systemctl restart {UNIT}"] = FileNotFoundError(2, "no such file", "systemctl")
-    fails(node, "the change failed, was rolled back: ", "systemctl")
+    node.failing[line] = failure
+    message = fails(node, "the change failed, was rolled back: ", said)
+    assert (line if isinstance(failure, tuple) else "systemctl") in message
     assert node.state() == before
 
 

@@ -504,52 +504,49 @@ def test_what_firewalld_no_longer_makes_stays_away():
     ]
 
 
-@pytest.mark.parametrize("rule", [ACCEPTED, "-i lo -j ACCEPT", INVALID, REJECT])
-def test_rules_like_those_of_firewalld_are_the_users_where_firewalld_has_none(rule):
-    # With the nftables backend.
-    before = save(filter={"INPUT": [BAN, rule]})
-    after = save(filter={"INPUT": []})
-    assert lines_of(missing(before, after)) == [f"-I INPUT 1 {BAN}", f"-I INPUT 2 {rule}"]
+LOOPBACK = "-i lo -j ACCEPT"
+COMMENT = '-m comment --comment "as \\"ever\\" -j INPUT_ZONES" -j DROP'
 
 
-@pytest.mark.parametrize("after", [FIREWALLD_1_3, EMPTY], ids=["made anew", "flushed"])
-def test_of_two_equal_rules_firewalld_made_one(after):
-    rule = "-i lo -j ACCEPT"
-    before = both(FIREWALLD_1_3, {"filter": {"INPUT": [rule]}})
-    assert lines_of(missing(save(**before), save(**after))) == [f"-I INPUT 1 {rule}"]
-
-
-def test_rules_of_firewalld_are_the_users_in_a_chain_where_firewalld_puts_none():
-    before = both(FIREWALLD_1_3, {"filter": {"OUTPUT": ["-i lo -j ACCEPT", REJECT]}})
-    assert lines_of(missing(save(**before), save(**FIREWALLD_1_3))) == [
-        "-I OUTPUT 1 -i lo -j ACCEPT",
-        f"-I OUTPUT 2 {REJECT}",
-    ]
-
-
-def test_chains_named_like_those_of_firewalld_are_the_users():
-    # A chain of a zone has all five parts.
-    mine = {"IN_bans": [BAN], "IN_bans_log": ["-j LOG"], "PRE_route": [], "INPUT_ZONES_mine": []}
-    before = save(filter={"INPUT": ["-j IN_bans"], **mine})
-    assert lines_of(missing(before, save(**EMPTY))) == [
-        ":IN_bans - [0:0]",
-        ":IN_bans_log - [0:0]",
-        ":PRE_route - [0:0]",
-        ":INPUT_ZONES_mine - [0:0]",
-        "-I INPUT 1 -j IN_bans",
-        f"-A IN_bans {BAN}",
-        "-A IN_bans_log -j LOG",
-    ]
-
-
-def test_a_name_in_a_comment_is_no_target():
-    before = both(
-        FIREWALLD_1_3,
-        {"filter": {"INPUT": ['-m comment --comment "as \\"ever\\" -j INPUT_ZONES" -j DROP']}},
-    )
-    assert lines_of(missing(save(**before), save(**FIREWALLD_1_3))) == [
-        '-I INPUT 1 -m comment --comment "as \\"ever\\" -j INPUT_ZONES" -j DROP'
-    ]
+@pytest.mark.parametrize(
+    ("mine", "before", "after", "commands"),
+    [
+        # firewalld with the nftables backend has no such rules.
+        *(
+            ({"INPUT": [BAN, rule]}, {}, EMPTY, [f"-I INPUT 1 {BAN}", f"-I INPUT 2 {rule}"])
+            for rule in (ACCEPTED, LOOPBACK, INVALID, REJECT)
+        ),
+        # Of two equal rules one is firewalld's.
+        ({"INPUT": [LOOPBACK]}, FIREWALLD_1_3, FIREWALLD_1_3, [f"-I INPUT 1 {LOOPBACK}"]),
+        ({"INPUT": [LOOPBACK]}, FIREWALLD_1_3, EMPTY, [f"-I INPUT 1 {LOOPBACK}"]),
+        # firewalld puts no such rules into this chain.
+        (
+            *({"OUTPUT": [LOOPBACK, REJECT]}, FIREWALLD_1_3, FIREWALLD_1_3),
+            [f"-I OUTPUT 1 {LOOPBACK}", f"-I OUTPUT 2 {REJECT}"],
+        ),
+        # A name in a comment is not a target.
+        ({"INPUT": [COMMENT]}, FIREWALLD_1_3, FIREWALLD_1_3, [f"-I INPUT 1 {COMMENT}"]),
+        # The chain of a zone has all five parts.
+        (
+            {
+                "INPUT": ["-j IN_bans"],
+                "IN_bans": [BAN],
+                "IN_bans_log": ["-j LOG"],
+                "PRE_route": [],
+                "INPUT_ZONES_mine": [],
+            },
+            *({}, EMPTY),
+            [
+                *(":IN_bans - [0:0]", ":IN_bans_log - [0:0]", ":PRE_route - [0:0]"),
+                *(":INPUT_ZONES_mine - [0:0]", "-I INPUT 1 -j IN_bans", f"-A IN_bans {BAN}"),
+                "-A IN_bans_log -j LOG",
+            ],
+        ),
+    ],
+)
+def test_rules_of_users_are_told_from_those_of_firewalld(mine, before, after, commands):
+    saved = save(**both(before, {"filter": mine}))
+    assert lines_of(missing(saved, save(**after))) == commands
 
 
 def test_thousands_of_rules_take_no_time():

@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._report.json_file import to_json
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._report.files import to_json
 from ansible_collections.edgeops.k3s_network.tests.unit.support.reports import (
     check,
     report,

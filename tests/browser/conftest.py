@@ -112,10 +112,6 @@ class Browser:
             if event["method"] == "Network.requestWillBeSent"
         ]
 
-    def picture(self, path: Path) -> None:
-        """Save what is on the screen."""
-        self.driver.save_screenshot(str(path))
-
     def pdf(self) -> bytes:
         """Return the page as it is printed."""
         return base64.b64decode(self._command("Page.printToPDF")["data"])

@@ -73,7 +73,6 @@ LINKS = "ip -json -details address show"
 UP = f"nmcli --wait 30 connection up id {NAME}"
 DELETE = f"nmcli connection delete id {NAME}"
 LOAD = f"nmcli connection load {KEYFILE}"
-START = f"systemctl start {ZONE_UNIT} {WATCH}"
 
 
 @pytest.fixture

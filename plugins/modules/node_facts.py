@@ -93,8 +93,7 @@ ansible_facts:
           description:
             - K3s's settings as the node's files have them, or V(none) if the node has no such files
               or O(gather) leaves them out. C(settings) are blocks of YAML and options of command
-              lines in K3s's order. C(unreadable) names files that cannot be read or divided safely,
-              such as files with tabs, anchors or several documents.
+              lines in K3s's order. C(unreadable) names files that cannot be read or divided safely.
           type: dict
           returned: always
           sample:
@@ -103,6 +102,7 @@ ansible_facts:
                 key: node-ip
                 kind: file
                 append: false
+                alias: false
                 text: "value: 192.0.2.11"
             unreadable: []
             config: ""

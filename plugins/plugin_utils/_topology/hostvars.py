@@ -168,7 +168,8 @@ def plain(value: Any) -> Any:
         return {str(key): plain(one) for key, one in value.items()}
     if isinstance(value, (bool, int, float)) or value is None:
         return value
-    if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
+    # A vaulted text of ansible-core 2.16 is a sequence of characters, but no list.
+    if isinstance(value, (list, tuple)):
         return [plain(one) for one in value]
     return str(value)
 

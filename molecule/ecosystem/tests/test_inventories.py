@@ -68,19 +68,21 @@ def test_sample_of_k3s_ansible_as_it_is(machine, controller, sample_machines):
 
 
 @pytest.fixture
-def addresses_of_k3s(machine, controller):
-    """Give each machine a second address, on a network that only k3s-ansible's variables name."""
-    controller.run("ip", "address", "add", "10.99.0.1/24", "dev", "cluster")
+def addresses_of_k3s(request, machine, controller):
+    """Give each machine a further address, on a network that only K3s is told."""
+    network = request.param
+    controller.run("ip", "address", "add", f"{network}.1/24", "dev", "cluster")
     machines = (*NODES, "client1")
-    found = {name: f"10.99.0.{number}" for number, name in enumerate(machines, start=11)}
+    found = {name: f"{network}.{number}" for number, name in enumerate(machines, start=11)}
     for name, address in found.items():
         machine(name).run(f"ip address add {address}/24 dev eth0")
     yield {name: found[name] for name in NODES}
     for name, address in found.items():
         machine(name).run(f"ip address del {address}/24 dev eth0")
-    controller.run("ip", "address", "del", "10.99.0.1/24", "dev", "cluster")
+    controller.run("ip", "address", "del", f"{network}.1/24", "dev", "cluster")
 
 
+@pytest.mark.parametrize("addresses_of_k3s", ["10.99.0"], indirect=True)
 def test_nodes_have_the_addresses_that_k3s_is_told(machine, controller, addresses_of_k3s, tmp_path):
     told = tmp_path / "k3s.yml"
     groups = {
@@ -111,6 +113,53 @@ def test_nodes_have_the_addresses_that_k3s_is_told(machine, controller, addresse
     assert "k3s_topology_node_ip is 10.89.0.11" in text
     assert "node-ip in server_config_yaml is 10.99.0.11" in text
     assert "node-ip in extra_agent_args is 10.99.0.13" in text
+
+
+K3S_FILES = f"""
+mkdir -p /etc/rancher/k3s &&
+cat >/etc/rancher/k3s/config.yaml <<'END' &&
+token: {SECRET}
+# {SECRET}
+flannel-iface: eth0  # {SECRET}
+disable:
+  - traefik
+END
+cat >/etc/systemd/system/{{unit}}.service <<'END'
+[Service]
+Environment=K3S_TOKEN={SECRET}
+ExecStart=/usr/local/bin/k3s \\
+    {{command}} \\
+    '--token' '{SECRET}' \\
+    '--node-ip' '{{address}}'
+END
+"""
+
+
+@pytest.fixture
+def files_of_k3s(machine, addresses_of_k3s):
+    """Give the nodes files of K3s as its installation script leaves them."""
+    for name, address in addresses_of_k3s.items():
+        unit, command = ("k3s-agent", "agent") if name == "agent1" else ("k3s", "server")
+        machine(name).run(K3S_FILES.format(unit=unit, command=command, address=address))
+    yield
+    for name in addresses_of_k3s:
+        machine(name).run("rm -r /etc/rancher /etc/systemd/system/k3s*.service")
+
+
+@pytest.mark.parametrize("addresses_of_k3s", ["10.98.0"], indirect=True)
+def test_nodes_have_the_addresses_that_their_files_tell_k3s(
+    controller, addresses_of_k3s, files_of_k3s
+):
+    check = controller.play("prepare", "--check", "--diff", "-vvvv", inventory=LAB_INVENTORY)
+    assert check.returncode == 0, check.output
+    added = "".join(line for line in check.output.splitlines() if line.startswith("+"))
+    assert all(address in added for address in addresses_of_k3s.values())
+    assert SECRET not in check.output
+    other = ("-e", "k3s_topology_cluster_interface=eth1")
+    refused = controller.play("prepare", *other, inventory=LAB_INVENTORY)
+    text = " ".join(refused.output.split())
+    source = "flannel-iface in /etc/rancher/k3s/config.yaml is eth0"
+    assert f"k3s_topology_cluster_interface is eth1, and {source}" in text
 
 
 def test_static_ini_with_ranges_names_and_variables_that_are_text(

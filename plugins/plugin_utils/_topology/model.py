@@ -106,8 +106,10 @@ class TopologyError(Exception):
     """The input can't be used. C(problems) names every mistake: variable, host and remedy."""
 
     def __init__(self, problems: Sequence[str]) -> None:
-        count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
-        super().__init__(f"No changes were made. {count}: " + " | ".join(problems))
+        plural = "s" if len(problems) > 1 else ""
+        super().__init__(
+            f"No changes were made. {len(problems)} problem{plural}: {' | '.join(problems)}"
+        )
         self.problems = list(problems)
 
 

@@ -10,10 +10,12 @@ import functools
 from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
-from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils import _role_values
-from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._action import hide_below_vvv
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._action import (
+    ControllerAction,
+    hide_below_vvv,
+)
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._k3s import inventory as k3s
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology.hostvars import (
     HostVariables,
@@ -59,11 +61,8 @@ ARGUMENT_SPEC = {
 }
 
 
-class ActionModule(ActionBase):
+class ActionModule(ControllerAction):
     """Runs on the controller only."""
-
-    TRANSFERS_FILES = False
-    _requires_connection = False
 
     def run(
         self, tmp: Optional[str] = None, task_vars: Optional[dict[str, Any]] = None

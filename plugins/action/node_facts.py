@@ -4,7 +4,7 @@
 
 """Action plugin: reads a node's network with a shell, which is quicker than a module.
 
-The module of this name reads K3s's settings, if the node has any, and what the preflight checks.
+The module of this name reads K3s's settings, if the node has any.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 from typing import Any, Optional
 
-from ansible.plugins.action import ActionBase
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._default_route.files import PATHS
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._host.interfaces import (
     parse_addresses,
@@ -28,8 +27,10 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._k3s.extract i
     DROP_IN,
     TRACES,
 )
-from ansible_collections.edgeops.k3s_network.plugins.modules.node_facts import argument_spec
-from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._action import hide_below_vvv
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._action import (
+    NodeAction,
+    hide_below_vvv,
+)
 
 _BETWEEN = "--- edgeops.k3s_network ---"
 _PARTS = 6
@@ -60,17 +61,12 @@ echo '{_BETWEEN}'
 cat /proc/net/ipv6_route 2>/dev/null || :"""
 
 
-class ActionModule(ActionBase):
+class ActionModule(NodeAction):
     """Needs no Python on the node unless K3s has been configured there."""
 
-    TRANSFERS_FILES = False
-
-    def run(
-        self, tmp: Optional[str] = None, task_vars: Optional[dict[str, Any]] = None
-    ) -> dict[str, Any]:
+    def act(self, task_vars: Optional[dict[str, Any]]) -> dict[str, Any]:
         """Return the result that the module of this name documents."""
-        result: dict[str, Any] = super().run(tmp, task_vars)
-        _validated, arguments = self.validate_argument_spec(argument_spec=argument_spec())
+        self.validate_argument_spec(argument_spec={})
         answer = self._low_level_execute_command(_COMMAND)
         _before, *parts = str(answer["stdout"]).split(_BETWEEN)
         try:
@@ -79,25 +75,19 @@ class ActionModule(ActionBase):
             links = routes = None
         if answer["rc"] != 0 or len(parts) != _PARTS or links is None:
             said = str(answer["stderr"] or answer["stdout"]).strip()
-            result.update(
-                failed=True,
-                msg="ip -json does not print this host's interfaces and routes: "
+            return {
+                "failed": True,
+                "msg": "ip -json does not print this host's interfaces and routes: "
                 f"{said or answer['rc']}. It takes iproute2 4.12 or newer",
-            )
-            return result
+            }
         files = set(parts[3].split())
         facts = _network(links, routes, parts[2].strip(), files, parts[4:])
-        gather = [one for one in arguments["gather"] if one != "k3s" or files & set(TRACES)]
-        if gather:
-            answer = self._execute_module(
-                module_name=_MODULE, module_args={"gather": gather}, task_vars=task_vars
-            )
+        if files & set(TRACES):
+            answer = self._execute_module(module_name=_MODULE, module_args={}, task_vars=task_vars)
             if answer.get("failed"):
-                result.update(answer)
-                return hide_below_vvv(result)
-            facts.update(answer["gathered"])
-        result.update(changed=False, ansible_facts={"k3s_network": facts})
-        return hide_below_vvv(result)
+                return dict(answer)
+            facts["k3s"] = answer["k3s"]
+        return hide_below_vvv({"changed": False, "ansible_facts": {"k3s_network": facts}})
 
 
 def _network(

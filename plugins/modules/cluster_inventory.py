@@ -27,13 +27,7 @@ author: The edgeops.k3s_network authors (@edgeops)
 extends_documentation_fragment:
   - edgeops.k3s_network.attributes
   - edgeops.k3s_network.attributes.actiongroup
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: none
-  idempotent:
-    support: full
+  - edgeops.k3s_network.attributes.info_module
 options:
   members_only:
     description: Whether to return only RV(members), without validating anything else.

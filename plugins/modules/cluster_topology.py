@@ -20,13 +20,7 @@ author: The edgeops.k3s_network authors (@edgeops)
 extends_documentation_fragment:
   - edgeops.k3s_network.attributes
   - edgeops.k3s_network.attributes.actiongroup
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: none
-  idempotent:
-    support: full
+  - edgeops.k3s_network.attributes.info_module
 options:
   inventory:
     description: What M(edgeops.k3s_network.cluster_inventory) returned under the same name.

@@ -34,13 +34,7 @@ requirements:
 extends_documentation_fragment:
   - edgeops.k3s_network.attributes
   - edgeops.k3s_network.attributes.actiongroup
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: full
-  idempotent:
-    support: full
+  - edgeops.k3s_network.attributes.state_module
 options:
   state:
     description: V(present) makes sure of a default route, V(absent) takes ours away.
@@ -139,46 +133,23 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._default_route.apply import (
     apply,
 )
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._default_route.plan import (
-    DefaultRouteError,
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._default_route.options import (
+    ERRORS,
+    REQUIRED_BY,
+    argument_spec,
 )
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._host.commands import runner
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._k3s.config import (
-    K3sConfigError,
-)
-
-
-def argument_spec() -> dict:
-    """Return the module's argument spec."""
-    return {
-        "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-        "interface": {"type": "str", "default": "dummy0"},
-        "address": {"type": "str", "default": "203.0.113.254/31"},
-        "gateway": {"type": "str", "default": "203.0.113.255"},
-        "metric": {"type": "int", "default": 1000},
-        "backend": {
-            "type": "str",
-            "choices": ["auto", "networkmanager", "networkd", "systemd"],
-            "default": "auto",
-        },
-        "k3s_config": {"type": "bool", "default": True},
-        "node_ip": {"type": "str"},
-        "flannel_interface": {"type": "str"},
-        "k3s": {"type": "dict", "default": {}},
-    }
 
 
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
-        argument_spec=argument_spec(),
-        required_by={"node_ip": "flannel_interface"},
-        supports_check_mode=True,
+        argument_spec=argument_spec(), required_by=REQUIRED_BY, supports_check_mode=True
     )
     module.run_command_environ_update = {"LANG": "C", "LC_ALL": "C"}
     try:
         result = apply(runner(module), module.params, module.check_mode)
-    except (DefaultRouteError, K3sConfigError) as error:
+    except ERRORS as error:
         module.fail_json(msg=str(error))
     for warning in result["warned"]:
         module.warn(warning)

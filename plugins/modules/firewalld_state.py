@@ -260,145 +260,16 @@ warned:
   sample: []
 """
 
-import json
-from typing import Optional
-
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.errors import (
-    FirewalldError,
-)
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.host import (
-    apply,
-)
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.iptables import (
-    IptablesError,
-)
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.safety import (
-    ApplyOptions,
-)
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.ssh_admission import (
-    Connection,
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.options import (
+    ERRORS,
+    LIBRARY,
+    REQUIRED_IF,
+    apply_options,
+    argument_spec,
 )
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._host.commands import runner
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._host.interfaces import (
-    interface_of,
-    ssh_connection,
-)
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._host.networkmanager import (
-    NetworkManagerError,
-)
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._host.python import need_library
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._k3s.running import (
-    running_kubernetes,
-)
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._rollback.guard import GuardError
-
-_NOT_RUNNING = (
-    "firewalld is not running: its permanent configuration is as wanted and becomes active when it "
-    "starts (systemctl enable --now firewalld); until then nothing is filtered"
-)
-
-
-REQUIRED_IF = [("state", "present", ["wanted"])]
-
-
-def argument_spec() -> dict:
-    """Return the module's argument spec."""
-    return {
-        "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-        "confirm_timeout": {"type": "int", "default": 60},
-        "allow_disruptive_reload": {"type": "bool", "default": False},
-        "wanted": {"type": "dict", "options": _wanted_spec()},
-    }
-
-
-def _wanted_spec() -> dict:
-    strings = {"type": "list", "elements": "str"}
-    name = {"type": "str", "required": True}
-    return {
-        "ipsets": {
-            "type": "list",
-            "elements": "dict",
-            "default": [],
-            "options": {
-                "name": name,
-                "type": {"type": "str", "required": True, "choices": ["hash:ip", "hash:net"]},
-                "family": {"type": "str", "choices": ["inet", "inet6"], "default": "inet"},
-                "entries": {**strings, "required": True},
-            },
-        },
-        "policies": {
-            "type": "list",
-            "elements": "dict",
-            "default": [],
-            "options": {
-                "name": name,
-                "priority": {"type": "int", "required": True},
-                "ingress_zones": {**strings, "required": True},
-                "ingress_interfaces": {**strings, "default": []},
-                "egress_zones": {**strings, "required": True},
-                "rules": {**strings, "required": True},
-            },
-        },
-        "zones": {
-            "type": "list",
-            "elements": "dict",
-            "default": [],
-            "options": {
-                "name": name,
-                "interface": {"type": "str", "required": True},
-                "ports": {**strings, "default": []},
-            },
-        },
-        "overlay_zones": {
-            "type": "list",
-            "elements": "dict",
-            "default": [],
-            "options": {"name": name, "interfaces": {**strings, "required": True}},
-        },
-        "interface_ports": {
-            "type": "list",
-            "elements": "dict",
-            "default": [],
-            "options": {
-                "interface": {"type": "str", "required": True},
-                "ports": {**strings, "required": True},
-            },
-        },
-    }
-
-
-def run(module: AnsibleModule) -> dict:
-    """Apply the module's parameters. Raises an error of one of the parts."""
-    timeout = module.params["confirm_timeout"]
-    if timeout < 0:
-        raise FirewalldError(
-            f"Nothing was changed. confirm_timeout (k3s_firewall_confirm_timeout) is {timeout}; it "
-            "is a number of seconds, or 0 to switch the confirmation off"
-        )
-    wanted = module.params["wanted"] if module.params["state"] == "present" else None
-    options = ApplyOptions(
-        check_mode=module.check_mode,
-        confirm_timeout=timeout,
-        allow_disruptive_reload=module.params["allow_disruptive_reload"],
-        connection=lambda: _connection(module),
-        kubernetes=running_kubernetes,
-    )
-    result = apply(runner(module), wanted, options)
-    if not result["active"]:
-        result["warned"].append(_NOT_RUNNING)
-    for warning in result["warned"]:
-        module.warn(warning)
-    return result
-
-
-def _connection(module: AnsibleModule) -> Optional[Connection]:
-    connection = ssh_connection()
-    if connection is None:
-        return None
-    _code, out, _err = runner(module)(["ip", "-json", "address", "show"])
-    interface = interface_of(json.loads(out or "[]"), connection.address)
-    return Connection(source=connection.source, port=connection.port, interface=interface)
 
 
 def main() -> None:
@@ -408,11 +279,16 @@ def main() -> None:
         required_if=REQUIRED_IF,
         supports_check_mode=True,
     )
-    need_library(module, "dbus", "python3-dbus, which firewalld needs as well")
+    missing = need_library(*LIBRARY)
+    if missing:
+        module.fail_json(msg=missing)
     try:
-        module.exit_json(**run(module))
-    except (FirewalldError, GuardError, IptablesError, NetworkManagerError, OSError) as error:
+        result = apply_options(runner(module), module.params, module.check_mode)
+    except ERRORS as error:
         module.fail_json(msg=str(error))
+    for warning in result["warned"]:
+        module.warn(warning)
+    module.exit_json(**result)
 
 
 if __name__ == "__main__":

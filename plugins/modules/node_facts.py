@@ -14,7 +14,7 @@ description:
     the connection of Ansible, and K3s's settings. Evaluates nothing and changes nothing.
   - Unlike C(ansible_default_ipv4), nothing here depends on a default route.
   - An action plugin reads interfaces and routes with a shell. The node needs Python only if K3s has
-    been configured on it, or for O(gather=system).
+    been configured on it.
   - Of K3s's files, only the values of the options C(node-ip), C(node-external-ip),
     C(flannel-iface), C(flannel-backend), C(cluster-cidr), C(service-cidr), C(node-name) and
     C(data-dir) leave the node, and the kubelet's public certificate. Tokens stay on it.
@@ -24,25 +24,7 @@ requirements:
 extends_documentation_fragment:
   - edgeops.k3s_network.attributes
   - edgeops.k3s_network.attributes.actiongroup
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: none
-  idempotent:
-    support: full
-options:
-  gather:
-    description:
-      - What to read besides interfaces and routes.
-      - V(k3s) reads K3s's settings from C(/etc/rancher/k3s/config.yaml), C(config.yaml.d), and the
-        command lines and environment of the units C(k3s) and C(k3s-agent).
-      - V(system) reads routes, units of systemd, kernel drivers, held ports, names and the clock,
-        which M(edgeops.k3s_network.preflight_report) evaluates.
-    type: list
-    elements: str
-    choices: [k3s, system]
-    default: [k3s]
+  - edgeops.k3s_network.attributes.info_module
 """
 
 EXAMPLES = r"""
@@ -91,9 +73,10 @@ ansible_facts:
             flannel_interface: eth0
         k3s:
           description:
-            - K3s's settings as the node's files have them, or V(none) if the node has no such files
-              or O(gather) leaves them out. C(settings) are blocks of YAML and options of command
-              lines in K3s's order. C(unreadable) names files that cannot be read or divided safely.
+            - K3s's settings as C(/etc/rancher/k3s/config.yaml), C(config.yaml.d) and the units
+              C(k3s) and C(k3s-agent) have them, or V(none) if the node has no such files.
+            - C(settings) are blocks of YAML and options of command lines in K3s's order.
+              C(unreadable) names files that cannot be read or divided safely.
           type: dict
           returned: always
           sample:
@@ -109,41 +92,16 @@ ansible_facts:
             certificate: ""
             has_run: false
             version: ""
-        system:
-          description: What the preflight evaluates.
-          type: dict
-          returned: if O(gather) has V(system)
-          sample:
-            hostname: node1
-            missing_drivers: []
 """
 
-from typing import Any
-
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.edgeops.k3s_network.plugins.module_utils import _node_facts
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._k3s.extract import extract
-
-READERS = {"k3s": extract, "system": _node_facts.gather}
-
-
-def argument_spec() -> dict[str, dict[str, Any]]:
-    """Return the options, which the action plugin of this name shares."""
-    return {
-        "gather": {
-            "type": "list",
-            "elements": "str",
-            "choices": list(READERS),
-            "default": ["k3s"],
-        }
-    }
 
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
-    gathered = {name: READERS[name]() for name in module.params["gather"]}
-    module.exit_json(changed=False, gathered=gathered)
+    module = AnsibleModule(argument_spec={}, supports_check_mode=True)
+    module.exit_json(changed=False, k3s=extract())
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib.util
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.respawn import (
     has_respawned,
     probe_interpreters_for_module,
@@ -18,18 +17,18 @@ from ansible.module_utils.common.respawn import (
 _SYSTEM_INTERPRETERS = ["/usr/libexec/platform-python", "/usr/bin/python3"]
 
 
-def need_library(module: AnsibleModule, library: str, package: str) -> None:
-    """Return where this interpreter has the library, and otherwise start again under one that has.
+def need_library(library: str, package: str) -> str:
+    """Run the module under an interpreter that has a library, this one or another of the host.
 
-    Fails the module, naming the package, where none has.
+    Returns what is missing, with the package to install, if no interpreter has it.
     """
     if importlib.util.find_spec(library) is not None:
-        return
+        return ""
     if not has_respawned():
         interpreter = probe_interpreters_for_module(_SYSTEM_INTERPRETERS, library)
         if interpreter:
             respawn_module(interpreter)
-    module.fail_json(
-        msg=f"No Python on this host has the module {library}. Install {package}, "
-        "or firewalld itself where it is missing."
+    return (
+        f"No Python on this host has the module {library}. Install {package}, "
+        "or firewalld itself if it is missing."
     )

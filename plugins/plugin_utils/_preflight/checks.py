@@ -95,7 +95,10 @@ def predicted(name: str, what: str, refusal: str, warnings: Iterable[str]) -> It
 def skews(answers: Mapping[str, Answer]) -> Iterator[Finding]:
     """Compare clocks: only what the time that the question took can't explain is a skew."""
     offsets = {
-        name: (answer.facts["clock"] - answer.after, answer.facts["clock"] - answer.before)
+        name: (
+            answer.facts["clock_at_the_end"] - answer.after,
+            answer.facts["clock"] - answer.before,
+        )
         for name, answer in answers.items()
     }
     if len(offsets) < 2:

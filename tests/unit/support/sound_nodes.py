@@ -39,5 +39,6 @@ def facts(name, **others):
         "rp_filter": "0",
         "held": [],
         "clock": 1000.0,
+        "clock_at_the_end": 1000.0,
         **others,
     }

@@ -4,26 +4,46 @@
 
 from __future__ import annotations
 
+import time
 from unittest.mock import MagicMock
 
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.edgeops.k3s_network.plugins.action.preflight_facts import ActionModule
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.errors import (
+    FirewalldError,
+)
+from ansible_collections.edgeops.k3s_network.plugins.modules.preflight_facts import prediction
 
-TOLD = "the default route leaves by eth1"
+VALIDATOR = ArgumentSpecValidator({"metric": {"type": "int", "default": 5}})
 
 
-def test_what_a_module_would_warn_of_is_told():
-    task = MagicMock(check_mode=False, async_val=0, diff=False)
-    task.args = {"default_route": {}, "firewalld_state": {}}
-    action = ActionModule(task, MagicMock(), MagicMock(), MagicMock(), MagicMock(), MagicMock())
-    action._execute_module = lambda **_call: {
-        "changed": True,
-        "warned": [TOLD],
-        "gathered": {"system": {"hostname": "n1"}},
-    }
+def failing(error):
+    def run(_params):
+        raise error
+
+    return run
+
+
+def test_preflight_facts_have_the_time_around_the_module():
+    action = ActionModule(MagicMock(check_mode=False, async_val=0, diff=False), *[MagicMock()] * 5)
+    action._execute_module = lambda task_vars: {"facts": {"clock": 1}}
+    before = time.time()
     result = action.run(task_vars={})
-    assert result["facts"] == {"hostname": "n1"}
-    assert result["predicted"]["default_route"] == {
-        "changed": True,
-        "refused": "",
-        "warned": [TOLD],
-    }
+    assert result["facts"] == {"clock": 1}
+    assert before <= result["asked"][0] <= result["asked"][1] <= time.time()
+
+
+def test_prediction_returns_changes_and_warnings():
+    found = prediction(VALIDATOR, {}, lambda params: {"changed": params["metric"], "warned": ["w"]})
+    assert found == {"changed": True, "refused": "", "warned": ["w"]}
+
+
+def test_prediction_of_a_refusal_returns_its_text():
+    for params, error, text in (
+        ({}, FirewalldError("No changes were made. X"), "No changes were made. X"),
+        ({}, KeyError("x"), "KeyError: 'x'"),
+        ({"metric": "many"}, None, "metric"),
+    ):
+        found = prediction(VALIDATOR, params, failing(error))
+        assert text in found["refused"]
+        assert (found["changed"], found["warned"]) == (False, [])

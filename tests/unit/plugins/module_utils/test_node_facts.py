@@ -5,10 +5,10 @@
 from __future__ import annotations
 
 import os
+import socket
 
 import pytest
 from ansible_collections.edgeops.k3s_network.plugins.module_utils import _node_facts as host
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._k3s.settings import Setting
 from ansible_collections.edgeops.k3s_network.tests.unit.support.recorded_ip import (
     as_recorded,
 )
@@ -83,9 +83,8 @@ def test_facts_of_a_host():
         return as_recorded(argv, routes)
 
     files = {"/etc/machine-id": "abc\n"}
-    settings = [Setting("a file", "node-name", ("edge-1",))]
-    found = host.gather(lambda path: files.get(path, ""), lambda argv: "", ask, lambda: settings)
-    assert found["hostname"] == "edge-1"
+    found = host.gather(lambda path: files.get(path, ""), lambda argv: "", ask)
+    assert found["hostname"] == socket.gethostname()
     assert found["machine_id"] == "abc"
     assert found["interfaces"] == {
         "eth0": {
@@ -108,22 +107,13 @@ def test_read_only_paths_are_found(monkeypatch):
     )
     # Neither of these exists here, so what counts is the directory above them.
     monkeypatch.setattr(host, "_WRITTEN", ("/etc/no-firewalld", "/etc/no/k3s", "/var/lib/no"))
-    assert host.gather(settings=list)["read_only"] == ["/etc"]
+    assert host.gather()["read_only"] == ["/etc"]
 
 
 def test_the_hardwares_addresses_of_this_very_host_are_found():
-    links = host.gather(settings=list)["interfaces"]
+    links = host.gather()["interfaces"]
     known = [name for name in links if name != "lo" and not name.startswith("tun")]
     assert not known or any(links[name]["mac"] for name in known)
-
-
-@pytest.mark.parametrize(
-    ("given", "expected"),
-    [([], ""), ([("a",)], "a"), ([("a",), ("b",)], "b")],
-)
-def test_the_last_name_that_k3s_is_told_counts(given, expected):
-    settings = [Setting(f"file {number}", "node-name", one) for number, one in enumerate(given)]
-    assert host.node_name(settings) == expected
 
 
 @pytest.mark.parametrize(

@@ -120,6 +120,37 @@ def test_differing_mtus_are_told_with_who_has_which():
     assert f"1400 ({NAMES[0]})" in found.problem
 
 
+def with_k3s(**record):
+    """Return the cluster, of which one node has this record of K3s's settings."""
+    nodes = [{**node, "k3s": record if node["name"] == NAMES[0] else {}} for node in NODES]
+    return {**CLUSTER, "nodes": nodes}
+
+
+def of_k3s(record, **first):
+    answers = {
+        name: Answer(facts(name, **(first if name == NAMES[0] else {})), 999, 1001)
+        for name in NAMES
+    }
+    return checks.judge(with_k3s(**record), answers, NAMES)
+
+
+def test_name_that_k3s_is_told_counts_instead_of_the_hostname():
+    told = {"settings": {"node-name": {"value": "edge-1", "source": "extra_server_args"}}}
+    assert of_k3s(told, hostname=NAMES[1]) == []
+    (found,) = of_k3s({}, hostname=NAMES[1])
+    assert "have the same hostname" in found.problem
+    told["settings"]["node-name"]["value"] = "Bad_Name"
+    (found,) = of_k3s(told)
+    assert "'Bad_Name'" in found.problem
+
+
+@pytest.mark.parametrize("kind", ["differences", "unreadable"])
+def test_settings_of_k3s_that_are_not_clear_are_a_warning(kind):
+    (found,) = of_k3s({kind: ["/etc/rancher/k3s/config.yaml: it has tabs"]})
+    assert (found.severity, found.nodes) == ("warning", (NAMES[0],))
+    assert "config.yaml: it has tabs" in found.problem
+
+
 def test_who_did_not_answer_and_who_is_outside_the_play():
     answers = {NAMES[0]: Answer(facts(NAMES[0]), 999, 1001)}
     (found,) = checks.judge(CLUSTER, answers, NAMES)
@@ -130,20 +161,25 @@ def test_who_did_not_answer_and_who_is_outside_the_play():
 
 @given(
     st.lists(
-        st.tuples(st.floats(-100, 100), st.floats(0, 5), st.floats(0, 5)), min_size=2, max_size=6
+        st.tuples(st.floats(-100, 100), st.floats(0, 5), st.floats(0, 9), st.floats(0, 5)),
+        min_size=2,
+        max_size=6,
     )
 )
 def test_a_skew_is_never_told_larger_than_it_is(nodes):
-    """Each node is (its offset, time until it read its clock, time until the answer came)."""
-    answers = {
-        f"n{index}": Answer(
-            {"clock": 1000 + index + sent + offset}, 1000 + index, 1000 + index + sent + back
-        )
-        for index, (offset, sent, back) in enumerate(nodes)
-    }
-    offsets = [offset for offset, _sent, _back in nodes]
+    """Each node is (its offset, time until it read its clock, its work, time until it answered)."""
+    answers = {}
+    for index, (offset, sent, work, back) in enumerate(nodes):
+        start = 1000 + index
+        clocks = {
+            "clock": start + sent + offset,
+            "clock_at_the_end": start + sent + work + offset,
+        }
+        answers[f"n{index}"] = Answer(clocks, start, start + sent + work + back)
+    offsets = [offset for offset, *_times in nodes]
     true = max(offsets) - min(offsets)
-    slack = 2 * max(sent + back for _offset, sent, back in nodes)
+    # How long the work takes does not matter.
+    slack = 2 * max(sent + back for _offset, sent, _work, back in nodes)
     found = list(checks.skews(answers))
     if found:
         assert true > checks.SKEW_WARNING - 1e-6

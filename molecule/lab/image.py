@@ -3,7 +3,8 @@
 """OS trees: built from a distribution's packages and kept, or named by the user.
 
 Virtual machines have trees of their own, which hold a kernel too; so have machines with services,
-which hold servers too.
+which hold servers too. These are copies of the suite's plain tree with more packages: a third of
+the work of another bootstrap.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import time
@@ -36,34 +38,41 @@ SERVICE_PACKAGES = (
 ).split()
 SERVICE_UNITS = "etcd nginx redis-server tgt".split()
 
-RECIPE = (
-    "--mode=root",
-    "--variant=minbase",
-    f"--include={','.join(PACKAGES)}",
-    "--dpkgopt=force-unsafe-io",
-    "--dpkgopt=path-exclude=/usr/share/doc/*",
-    "--dpkgopt=path-exclude=/usr/share/man/*",
-    # Each machine gets these of its own.
-    '--customize-hook=rm -f "$1"/etc/hostname "$1"/etc/resolv.conf "$1"/etc/machine-id '
-    '"$1"/var/lib/dbus/machine-id "$1"/etc/ssh/ssh_host_*',
-)
+
+def _recipe(*options: str) -> tuple[str, ...]:
+    return (
+        "--mode=root",
+        *options,
+        "--dpkgopt=force-unsafe-io",
+        "--dpkgopt=path-exclude=/usr/share/doc/*",
+        "--dpkgopt=path-exclude=/usr/share/man/*",
+        # Each machine gets these of its own.
+        '--customize-hook=rm -f "$1"/etc/hostname "$1"/etc/resolv.conf "$1"/etc/machine-id '
+        '"$1"/var/lib/dbus/machine-id "$1"/etc/ssh/ssh_host_*',
+    )
+
+
+RECIPE = _recipe("--variant=minbase", f"--include={','.join(PACKAGES)}")
+
+# What begins with a copy of the suite's plain tree.
+DERIVED = _recipe("--variant=custom", '--setup-hook=cp -a {plain}/. "$1"')
 
 SERVICES_RECIPE = (
-    *RECIPE,
+    *DERIVED,
     f"--include={','.join(SERVICE_PACKAGES)}",
     # Whoever wants them configures them first.
     f'--customize-hook=chroot "$1" systemctl disable {" ".join(SERVICE_UNITS)}',
 )
 
 VM_RECIPE = (
-    *RECIPE,
+    *DERIVED,
     # The kernel is the release's own: the index of the security archive may be ahead of its files.
     "--include=linux-image-cloud-amd64/{suite},ifupdown",
     # sid's default, dracut, ignores the settings below.
     "--include=initramfs-tools",
     # With all modules and a better compression the initramfs would take minutes to unpack where the
     # processor is emulated. Written before the package that reads it is there.
-    '--essential-hook=cd "$1"; mkdir -p etc/initramfs-tools/conf.d '
+    '--setup-hook=cd "$1"; mkdir -p etc/initramfs-tools/conf.d '
     "usr/share/initramfs-tools/modules.d; "
     "printf 'MODULES=list\\nCOMPRESS=gzip\\n' >etc/initramfs-tools/conf.d/lab; "
     "printf 'virtio_pci\\nvirtio_blk\\next4\\n' >usr/share/initramfs-tools/modules.d/lab",
@@ -134,7 +143,8 @@ def build(suite: str, flavour: str) -> Path:
     prefix, options, required = FLAVOURS[flavour]
     name = f"{prefix}{suite}"
     options = (*options, *SUITE_OPTIONS.get(suite, ()))
-    recipe = [option.replace("{suite}", suite) for option in options]
+    plain = "" if flavour == PLAIN else shlex.quote(str(build(suite, PLAIN)))
+    recipe = [option.replace("{suite}", suite).replace("{plain}", plain) for option in options]
     images = cache_dir() / "images"
     digest = hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:12]
     tree = images / f"{name}-{digest}"

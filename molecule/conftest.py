@@ -152,12 +152,14 @@ def playbook(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Run]:
     return run
 
 
-@pytest.fixture
-def report(playbook: Callable[..., Run], tmp_path: Path) -> Callable[..., tuple[Run, dict]]:
+@pytest.fixture(scope="session")
+def report(
+    playbook: Callable[..., Run], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., tuple[Run, dict]]:
     """Run the playbook validate and return what came of it with its report.json."""
 
     def validate(**extra: Any) -> tuple[Run, dict]:
-        directory = tmp_path / "report"
+        directory = tmp_path_factory.mktemp("report")
         done = playbook("validate", k3s_connectivity_report_dir=str(directory), **extra)
         path = directory / "report.json"
         assert path.is_file(), done.output

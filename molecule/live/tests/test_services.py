@@ -54,37 +54,27 @@ def statsd(machine):
         machine(name).run("systemctl stop statsd")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def live(report):
     """Validate the rows that have services."""
     return lambda: report(k3s_connectivity_mode="live", k3s_topology_ports=served())
 
 
-@contextlib.contextmanager
-def broken(node, breaking, mending):
-    """Run a command on a node, and afterwards another one."""
-    node.run(breaking)
-    try:
-        yield
-    finally:
-        node.run(mending)
-
-
 def rich_rule(ipset, port, protocol="tcp"):
-    """Return the rule with which a policy of ours admits nodes to a port."""
+    """Return the rule with which a policy of the collection admits nodes to a port."""
     rule = f'family="ipv4" source ipset="{ipset}" port port="{port}" protocol="{protocol}"'
     return f"'rule {rule} accept'"
 
 
 def failures(found):
-    """Return the failed checks, and whom and what they concern."""
+    """Return the failed checks, by source, destination, port and protocol."""
     failed = [check for check in found["checks"] if not check["ok"]]
     named = {
-        (check["source"], check["destination"], check["port"], check["protocol"])
+        (check["source"], check["destination"], check["port"], check["protocol"]): check
         for check in failed
     }
     assert len(named) == len(failed)
-    return failed, named
+    return named
 
 
 def test_running_services_are_reachable(live):
@@ -109,91 +99,96 @@ def test_etcd_has_its_quorum_through_the_firewall(machine, name):
     assert json.loads(machine(name).run(f'python3 -c "{ask}"'))["health"] == "true"
 
 
-def test_stopped_service_is_refused_and_to_be_started(machine, live):
-    with broken(machine("agent1"), "systemctl stop tgt", "systemctl start tgt"):
-        run, found = live()
-    assert run.returncode != 0
-    failed, named = failures(found)
-    assert named == {(source, "agent1", "3260", "tcp") for source in ("server1", "server2")}
-    for check in failed:
-        assert (check["expected"], check["observed"]) == ("open", "refused")
-        assert "agent1: start the service" in check["detail"]
-    assert "agent1: start the service" in run.output
-    assert found["summary"]["blocked"] == 2
-    assert found["summary"]["unexpectedly_open"] == 0
+REDIS = "/etc/redis/redis.conf"
+RESTART = "systemctl restart redis-server"
+NODES_POLICY = "firewall-cmd --policy=k3s-from-nodes --{}-rich-rule="
+API = NODES_POLICY + rich_rule("k3s-nodes", "6443")
+OVERLAY = NODES_POLICY + rich_rule("k3s-nodes", "8472", "udp")
+ETCD = NODES_POLICY + rich_rule("k3s-nodes", "2379")
+SILENT = (
+    "firewall-cmd --policy=k3s-from-clients "
+    """--{}-rich-rule='rule port port="8125" protocol="udp" accept'"""
+)
+# Faults that have nothing to do with each other: the node, how to cause one and how to end it.
+FAULTS = [
+    ("agent1", "systemctl stop tgt", "systemctl start tgt"),
+    (
+        "server2",
+        f"sed -i.kept 's/^bind .*/bind 127.0.0.1/' {REDIS} && {RESTART}",
+        f"mv {REDIS}.kept {REDIS} && {RESTART}",
+    ),
+    ("server1", API.format("remove"), API.format("add")),
+    ("agent1", OVERLAY.format("remove"), OVERLAY.format("add")),
+    ("server1", SILENT.format("remove"), SILENT.format("add")),
+    ("server1", ETCD.format("add"), ETCD.format("remove")),
+]
+# The checks that fail for each of them.
+STOPPED = {(source, "agent1", "3260", "tcp") for source in ("server1", "server2")}
+LOOPBACK = {(source, "server2", "6379", "tcp") for source in ("server1", "agent1", "client1")}
+MISSING = {
+    ("server2", "server1", "6443", "tcp"),
+    ("agent1", "server1", "6443", "tcp"),
+    # No echo comes back through an overlay of which one end is closed.
+    *(("agent1", name, "8472", "udp") for name in ("server1", "server2")),
+    *((name, "agent1", "8472", "udp") for name in ("server1", "server2")),
+}
+BLOCKED_SILENT = ("client1", "server1", "8125", "udp")
+TOO_WIDE = ("agent1", "server1", "2379", "tcp")
 
 
-def test_service_on_the_loopback_alone_is_refused(machine, live):
-    restart = "systemctl restart redis-server"
-    path = "/etc/redis/redis.conf"
-    with broken(
-        machine("server2"),
-        f"sed -i.kept 's/^bind .*/bind 127.0.0.1/' {path} && {restart}",
-        f"mv {path}.kept {path} && {restart}",
-    ):
-        run, found = live()
-    assert run.returncode != 0
-    failed, named = failures(found)
-    sources = ("server1", "agent1", "client1")
-    assert named == {(source, "server2", "6379", "tcp") for source in sources}
-    assert {(check["expected"], check["observed"]) for check in failed} == {("open", "refused")}
-    assert all("server2's service listens on 127.0.0.1 alone" in one["detail"] for one in failed)
-
-
-def test_missing_rules_are_no_missing_services(machine, live):
-    policy = "firewall-cmd --policy=k3s-from-nodes"
-    api, vxlan = rich_rule("k3s-nodes", "6443"), rich_rule("k3s-nodes", "8472", "udp")
+@pytest.fixture(scope="module")
+def broken(machine, live):
+    """Return a run of validate with all the faults, its report and the checks that failed."""
     with contextlib.ExitStack() as stack:
-        for name, rule in (("server1", api), ("agent1", vxlan)):
-            remove, add = (f"{policy} --{what}-rich-rule={rule}" for what in ("remove", "add"))
-            stack.enter_context(broken(machine(name), remove, add))
+        for name, breaking, mending in FAULTS:
+            machine(name).run(breaking)
+            stack.callback(machine(name).run, mending)
         run, found = live()
+    return run, found, failures(found)
+
+
+def test_every_fault_is_found_and_nothing_else(broken):
+    run, found, failed = broken
     assert run.returncode != 0
-    failed, named = failures(found)
-    assert named == {
-        ("server2", "server1", "6443", "tcp"),
-        ("agent1", "server1", "6443", "tcp"),
-        # No echo comes back through an overlay of which one end is closed.
-        *(("agent1", name, "8472", "udp") for name in ("server1", "server2")),
-        *((name, "agent1", "8472", "udp") for name in ("server1", "server2")),
-    }
-    for check in failed:
-        assert check["observed"] in ("rejected", "timeout")
-        assert "k3s-from-nodes" in check["detail"]
-        assert ("server1" if check["protocol"] == "tcp" else "agent1") in check["detail"]
-    assert found["summary"]["blocked"] == len(failed)
-
-
-def test_silent_service_behind_a_closed_port_is_blocked(machine, live):
-    rule = '\'rule port port="8125" protocol="udp" accept\''
-    policy = "firewall-cmd --policy=k3s-from-clients"
-    with broken(
-        machine("server1"),
-        f"{policy} --remove-rich-rule={rule}",
-        f"{policy} --add-rich-rule={rule}",
-    ):
-        run, found = live()
-    assert run.returncode != 0
-    failed, named = failures(found)
-    assert named == {("client1", "server1", "8125", "udp")}
-    assert failed[0]["observed"] in ("rejected", "timeout")
-    assert "k3s-from-clients" in failed[0]["detail"]
-
-
-def test_rule_too_wide_lets_an_agent_into_etcd(machine, live):
-    policy, rule = "firewall-cmd --policy=k3s-from-nodes", rich_rule("k3s-nodes", "2379")
-    with broken(
-        machine("server1"),
-        f"{policy} --add-rich-rule={rule}",
-        f"{policy} --remove-rich-rule={rule}",
-    ):
-        run, found = live()
-    assert run.returncode != 0
-    failed, named = failures(found)
-    assert named == {("agent1", "server1", "2379", "tcp")}
-    assert (failed[0]["expected"], failed[0]["observed"]) == ("closed", "open")
+    blocked = STOPPED | LOOPBACK | MISSING | {BLOCKED_SILENT}
+    assert set(failed) == blocked | {TOO_WIDE}
+    assert found["summary"]["blocked"] == len(blocked)
     assert found["summary"]["unexpectedly_open"] == 1
-    assert found["summary"]["blocked"] == 0
+
+
+def test_stopped_service_is_refused_and_to_be_started(broken):
+    run, _found, failed = broken
+    for one in STOPPED:
+        assert (failed[one]["expected"], failed[one]["observed"]) == ("open", "refused")
+        assert "agent1: start the service" in failed[one]["detail"]
+    assert "agent1: start the service" in run.output
+
+
+def test_service_on_the_loopback_alone_is_refused(broken):
+    _run, _found, failed = broken
+    for one in LOOPBACK:
+        assert (failed[one]["expected"], failed[one]["observed"]) == ("open", "refused")
+        assert "server2's service listens on 127.0.0.1 alone" in failed[one]["detail"]
+
+
+def test_missing_rules_are_no_missing_services(broken):
+    _run, _found, failed = broken
+    for one in MISSING:
+        assert failed[one]["observed"] in ("rejected", "timeout")
+        assert "k3s-from-nodes" in failed[one]["detail"]
+        node = "server1" if failed[one]["protocol"] == "tcp" else "agent1"
+        assert node in failed[one]["detail"]
+
+
+def test_silent_service_behind_a_closed_port_is_blocked(broken):
+    _run, _found, failed = broken
+    assert failed[BLOCKED_SILENT]["observed"] in ("rejected", "timeout")
+    assert "k3s-from-clients" in failed[BLOCKED_SILENT]["detail"]
+
+
+def test_rule_too_wide_lets_an_agent_into_etcd(broken):
+    _run, _found, failed = broken
+    assert (failed[TOO_WIDE]["expected"], failed[TOO_WIDE]["observed"]) == ("closed", "open")
 
 
 def test_auto_proves_held_ports_by_services_and_the_rest_by_listeners(report):
@@ -223,12 +218,12 @@ def test_auto_proves_held_ports_by_services_and_the_rest_by_listeners(report):
 def test_listen_names_the_ports_that_services_hold(report):
     run, found = report(k3s_connectivity_mode="listen")
     assert run.returncode != 0
-    failed, named = failures(found)
-    assert {(check["observed"], "stop it" in check["detail"]) for check in failed} == {
+    failed = failures(found)
+    assert {(check["observed"], "stop it" in check["detail"]) for check in failed.values()} == {
         ("error", True)
     }
-    assert all(check["destination"] in check["detail"] for check in failed)
-    assert {(destination, port) for _source, destination, port, _protocol in named} >= {
+    assert all(check["destination"] in check["detail"] for check in failed.values())
+    assert {(destination, port) for _source, destination, port, _protocol in failed} >= {
         ("server1", "2379-2380"),
         ("server2", "6443"),
         *((node, port) for node in NODES for port in ("8472", "8125", "10250", "6379", "443")),

@@ -300,7 +300,28 @@ def _admitted(source: str, destination: str, nic: str, external: str) -> set[tup
     return nodes
 
 
-def forged_packets(
+def forge(
+    machine: Any, cluster: Cluster, forgers: Iterable[tuple[str, str, str]]
+) -> tuple[set[forged.Packet], set[forged.Packet]]:
+    """Send packets with forged pod addresses to the first node; return them and those that arrived.
+
+    C(forgers) are machines, with their NIC and the NIC of the node that receives the packets.
+    Genuine packets of the same machines to published ports and to SSH have to arrive.
+    """
+    node = cluster.nodes[0]
+    machines = dict(cluster.machines)
+    lies, genuine = [], []
+    for name, nic, into in forgers:
+        sender = machines[name] = machine(name)
+        found = _forged_packets(cluster, sender, nic, node, into)
+        lies += found[0]
+        genuine += found[1]
+    arrived = forged.arrived(machines, cluster.pods, lies, genuine)
+    assert set(genuine) <= arrived, set(genuine) - arrived
+    return set(lies), arrived & set(lies)
+
+
+def _forged_packets(
     cluster: Cluster, sender: Any, nic: str, node: Any, into: str
 ) -> tuple[list[forged.Packet], list[forged.Packet]]:
     """Return packets with forged pod addresses from a machine, and genuine ones that arrive.

@@ -9,8 +9,11 @@ Both scenarios run the same tests.
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import guide
+import wanted
+from module_run import Node
 
 SEGREGATED = os.environ["MOLECULE_SCENARIO_NAME"] == "segregated"
 MODE = "segregated" if SEGREGATED else "shared"
@@ -18,11 +21,7 @@ MODE = "segregated" if SEGREGATED else "shared"
 if SEGREGATED:
     NODES = ("server1", "server2", "agent1")
     # As converge.yml sets them.
-    VARIABLES = {
-        "k3s_topology_mode": "segregated",
-        "k3s_topology_cluster_interface": "eth0",
-        "k3s_topology_external_interface": "eth1",
-    }
+    VARIABLES = wanted.SEGREGATED
     EXTERNAL = "eth1"
     ZONES = {"eth0": "k3s-cluster", "eth1": "k3s-external"}
     # Sender, its NIC, and the NIC of the node that receives its packets.
@@ -67,3 +66,8 @@ def admitted(source: str, destination: str, nic: str) -> set[tuple[str, int]]:
         return set()
     # 6379 and 9095 are rows of both tables; the other ports for clients belong to the other NIC.
     return guide.admitted(source, destination) - (guide.OUTSIDE_TO_NODES - guide.NODES_TO_NODES)
+
+
+def prepare(node: Node, **variables: Any) -> dict[str, Any]:
+    """Apply what the scenario's topology wants of a node and return the module's result."""
+    return wanted.prepare(node, nodes=NODES, **VARIABLES, **variables)

@@ -5,15 +5,11 @@
 
 from __future__ import annotations
 
-import json
-import os
+import functools
 import subprocess
-from pathlib import Path
 
 import pytest
 from node import CLEAN, Node
-
-HERE = Path(__file__).parent
 
 
 @pytest.fixture(scope="session")
@@ -23,42 +19,13 @@ def node():
     found.close()
 
 
-@pytest.fixture(scope="session")
-def command(node):
-    """Put the collection's code on the node; return the command that runs it: run_route.py."""
-    tree = "ansible_collections/edgeops/k3s_network/plugins/module_utils"
-    packed = subprocess.run(
-        [
-            "tar",
-            "-C",
-            os.environ["ANSIBLE_COLLECTIONS_PATH"],
-            "-hcz",
-            "--exclude=__pycache__",
-            tree,
-        ],
-        check=True,
-        capture_output=True,
-    ).stdout
-    node.put("/var/tmp/k3s-code.tar.gz", packed)
-    node.put("/var/tmp/run_route.py", (HERE / "run_route.py").read_bytes())
-    # Compiled once, since the machine is slow, and for good before the power goes.
-    node.run(
-        "mkdir -p /var/tmp/k3s-code; tar -C /var/tmp/k3s-code -xzf /var/tmp/k3s-code.tar.gz; sync"
-    )
-    return "env PYTHONPATH=/var/tmp/k3s-code python3 /var/tmp/run_route.py"
-
-
 @pytest.fixture
-def route(node, command):
+def route(node):
     """Bring the node's default route to a state; parameters are those of the module.
 
     The run is killed at a step, if one is given, and None is returned then.
     """
-
-    def run(check=False, stop=0, **parameters):
-        return json.loads(node.ask(command, json.dumps([check, parameters, stop])))
-
-    return run
+    return functools.partial(node.ask, "route")
 
 
 @pytest.fixture

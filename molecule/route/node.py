@@ -9,12 +9,13 @@ import contextlib
 import ipaddress
 import json
 import os
-import select
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+from task_server import TaskServer, install
 
 EPHEMERAL = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"])
 SCENARIO = Path(os.environ["MOLECULE_SCENARIO_DIRECTORY"]).name
@@ -89,7 +90,7 @@ class Node:
     backend = BACKEND[SCENARIO]
 
     def __init__(self):
-        self._served = {}
+        self._server = None
 
     def run(self, command, check=True, timeout=300):
         """Run a shell script on the node and return what it printed."""
@@ -108,35 +109,26 @@ class Node:
         """Return the zone of an interface in the running firewalld, empty for none."""
         return self.run(f"{ZONE_OF} {interface}").split('"')[1]
 
-    def ask(self, command, question):
-        """Write a line to a command that goes on running on the node; return the line it answers.
+    def install(self):
+        """Put the collection's code on the node, which may lose its power later."""
+        install(*SSH, NAME)
+        self.run("sync")
+
+    def ask(self, task, **arguments):
+        """Have a task of on_node/serve.py done and return its answer.
 
         Such a machine takes a second and more to start Python with the collection's code.
         """
-        process = self._served.get(command)
-        if process is None or process.poll() is not None:
-            process = self._served[command] = subprocess.Popen(
-                [*SSH, NAME, command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-            )
-        process.stdin.write(f"{question}\n")
-        process.stdin.flush()
-        # Nothing of an earlier answer is left in the buffer.
-        ready, _writing, _failed = select.select([process.stdout], [], [], 300)
-        line = process.stdout.readline() if ready else ""
-        assert line, f"no answer to {question}"
-        return line
+        if self._server is None:
+            self.install()
+            self._server = TaskServer([*SSH, NAME])
+        return self._server.ask(task, 300, **arguments)
 
     def close(self):
         """End what goes on running on the node."""
-        for process in self._served.values():
-            process.stdin.close()
-            process.terminate()
-            process.wait()
-        self._served.clear()
-
-    def put(self, path, content):
-        """Write a file on the node."""
-        subprocess.run([*SSH, NAME, f"cat >{path}"], check=True, input=content, timeout=60)
+        if self._server is not None:
+            self._server.end()
+            self._server = None
 
     def json(self, command):
         """Run a command of iproute2 that prints JSON; what it leaves out it prints as {}."""
@@ -184,6 +176,14 @@ class Node:
                 return self.run(condition, timeout=30)
             assert time.monotonic() < end, f"never: {condition}"
             time.sleep(0.5)
+
+    def wait_for_console(self, text, seconds=120):
+        """Wait until the node has written a text to its console, while it can't be reached."""
+        log = (EPHEMERAL / "ssh_config").resolve().parent / "machines" / NAME / "console.log"
+        end = time.monotonic() + seconds
+        while text not in log.read_text(errors="replace"):
+            assert time.monotonic() < end, f"the console never has: {text}"
+            time.sleep(0.1)
 
     def reboot(self):
         """Reboot from inside, and wait until the node has booted."""

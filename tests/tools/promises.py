@@ -57,14 +57,24 @@ def fixtures(path: str, name: str) -> set[str]:
     return found
 
 
+def with_playbooks() -> list[str]:
+    """Return the tests that run a playbook though their group's level is module."""
+    return [
+        f"{path.relative_to(ROOT)}::{name}"
+        for group in GROUPS
+        if group["level"] == "module" and "scenario" in group
+        for path in (matrix.directory(group["scenario"]) / name for name in group["tests"])
+        for name in functions(path)
+        if name.startswith("test_") and "playbook" in fixtures(str(path.relative_to(ROOT)), name)
+    ]
+
+
 def level(test: str) -> str:
     """Return the level of a test: function, module or playbook."""
-    path, _separator, name = test.partition("::")
+    path = test.partition("::")[0]
     if path.startswith("tests/"):
         return "playbook" if path.startswith("tests/awx/") else "function"
-    if groups_of(path)[0]["level"] == "module" and "playbook" not in fixtures(path, name):
-        return "module"
-    return "playbook"
+    return str(groups_of(path)[0]["level"])
 
 
 def groups_of(path: str) -> list[dict[str, Any]]:
@@ -117,4 +127,8 @@ def tables() -> str:
 
 
 if __name__ == "__main__":
+    if with_playbooks():
+        sys.exit(
+            f"tests/matrix.yml says level module, but these run a playbook: {with_playbooks()}"
+        )
     sys.exit(renew(__doc__, {ROOT / "CONTRIBUTING.md": tables()}, BEGIN))

@@ -3,7 +3,7 @@
 
 """All or nothing: a run that is broken at any of its steps leaves the old state or the new one.
 
-The runs are those of the module, on the node, without Ansible around them: break_at.py.
+The runs are those of the module, on the node, without Ansible around them.
 """
 
 from __future__ import annotations

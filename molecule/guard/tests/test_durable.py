@@ -15,11 +15,12 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
-from module_run import ABSENT, EPHEMERAL, HERE, PLAIN, SEGREGATED, Node, shared
+from module_run import ABSENT, EPHEMERAL, PLAIN, SEGREGATED, Node, shared
 
-LAB = [sys.executable, "-B", str(HERE.parent / "lab" / "lab.py")]
+LAB = [sys.executable, "-B", str(Path(__file__).parents[2] / "lab" / "lab.py")]
 LAB_NAME = (EPHEMERAL / "ssh_config").resolve().parent.name
 STATES = {"server1": shared(), "server2": SEGREGATED, "agent1": PLAIN}
 # Seconds from the confirmation to the power loss. The journal is committed every 5 s, and delayed

@@ -12,7 +12,8 @@ import guide
 import overlay
 import pytest
 from module_run import Node
-from wanted import GROUPS, SEGREGATED, address, prepare, remove
+from wanted import NODES as CLUSTER
+from wanted import SEGREGATED, address, prepare, remove
 
 OUTSIDE = "outside1"
 TCP = {one for one in guide.EVERYTHING if one[0] == "tcp"}
@@ -118,7 +119,7 @@ def test_ports_of_the_guide_are_reachable(nodes, observer, mode):
 
 def test_members_change_in_the_ipset_of_the_kernel(nodes):
     node = nodes[0]
-    for names in (tuple(GROUPS), ("server1", "server2"), tuple(GROUPS)):
+    for names in (CLUSTER, ("server1", "server2"), CLUSTER):
         prepare(node, nodes=names)
         assert members(node) == {address(name) for name in names}
 

@@ -9,58 +9,18 @@ import threading
 import time
 
 import pytest
-from module_run import ABSENT, SEGREGATED, Node, policy, shared
+from module_run import ABSENT, SEGREGATED, Node, shared
+from ssh_rule import ELSEWHERE, REFUSAL, ssh_by_rule, with_ssh
 
 NODE = "server1"
-HERE = ("--tags", "firewall", "--limit", NODE)
-SSH_ROW = {
-    "name": "ssh",
-    "port": 22,
-    "protocol": "tcp",
-    "source": ["external"],
-    "destination": ["server", "agent"],
-}
-ELSEWHERE = "198.51.100.0/24"
-# Nobody here has it, and nothing on the node tells so.
-MAC = "02:00:5e:00:53:01"
-REFUSAL = (
-    "No changes were made. The change would block Ansible's own SSH connection",
-    "to port 22/tcp",
-    "It is admitted now by: policy k3s-from-clients",
-    "firewall-cmd --permanent --zone=ZONE --add-service=ssh",
-)
-
-
-def with_ssh(sources=()):
-    """Return a state in which a rule for clients, or for some of them, admits SSH."""
-    wanted = shared()
-    source = 'family="ipv4" source ipset="k3s-clients" ' if sources else ""
-    rule = f'rule {source}port port="22" protocol="tcp" accept'
-    wanted["policies"][-1] = policy("k3s-from-clients", 1030, "ANY", [rule])
-    if sources:
-        clients = {"name": "k3s-clients", "type": "hash:net", "family": "inet"}
-        wanted["ipsets"].append({**clients, "entries": list(sources)})
-    return wanted
 
 
 @pytest.fixture
 def node():
     """Return a node whose SSH is admitted by nothing but a rule of this collection."""
-    node = Node(NODE)
-    node.apply(ABSENT)
-    node.apply(with_ssh())
-    node.run(
-        "for where in '' --permanent; do"
-        " firewall-cmd -q $where --zone=public --remove-service=ssh; done"
-    )
-    yield node
-    node.run(
-        "for where in '' --permanent; do"
-        " firewall-cmd -q $where --zone=public --add-service=ssh; done"
-    )
-    node.apply(ABSENT)
-    node.run("rm -f /etc/firewalld/zones/public.xml* && firewall-cmd -q --reload")
-    assert node.connect()
+    found = Node(NODE)
+    with ssh_by_rule(found):
+        yield found
 
 
 def test_change_that_would_block_ssh_is_refused(node):
@@ -73,38 +33,6 @@ def test_change_that_would_block_ssh_is_refused(node):
                 assert words in told.get("failed", ""), told
         assert node.snapshot() == before
     assert node.connect()
-
-
-def test_playbook_that_would_block_ssh_is_refused(node, playbook):
-    before = node.snapshot()
-    run = playbook("prepare", *HERE, k3s_topology_extra_ports=[])
-    assert run.returncode != 0, run.output
-    text = " ".join(run.output.split())
-    for words in REFUSAL:
-        assert words in text
-    assert node.snapshot() == before
-
-
-def test_change_that_locks_the_controller_out_is_rolled_back(node, playbook):
-    # A rule of the user's that may admit the controller, for all that the node can tell.
-    rule = f'rule source mac="{MAC}" service name="ssh" accept'
-    for where in ("", "--permanent"):
-        node.run(f"firewall-cmd -q {where} --zone=public --add-rich-rule='{rule}'")
-    before = node.snapshot()
-    started = time.monotonic()
-    run = playbook(
-        "prepare",
-        *HERE,
-        k3s_topology_extra_ports=[SSH_ROW],
-        k3s_topology_external_sources=[ELSEWHERE],
-        k3s_firewall_confirm_timeout=4,
-    )
-    assert run.returncode != 0
-    text = " ".join(run.output.split())
-    assert "could not be confirmed over a new connection" in text
-    assert "The node has rolled it back by itself and answers again" in text
-    assert time.monotonic() - started > 4
-    assert node.snapshot() == before
 
 
 # Whoever dies meanwhile. Nobody confirms these runs.

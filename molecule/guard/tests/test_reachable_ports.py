@@ -97,7 +97,7 @@ def test_cidrs_of_pods_and_services_are_in_the_ruleset(prepared):
 @pytest.fixture
 def ipv6(observer):
     """Give nodes and the machine outside IPv6 addresses and return them by name."""
-    names = (*wanted.GROUPS, OUTSIDE)
+    names = (*wanted.NODES, OUTSIDE)
     addresses = {name: f"fd00:6b33::{number}" for number, name in enumerate(names, 11)}
     for name, address in addresses.items():
         observer(name).run(
@@ -112,11 +112,11 @@ def ipv6(observer):
 
 
 def test_nodes_with_ipv6_addresses_admit_each_other(ipv6, prepared, observer):
-    hosts = {name: {"k3s_topology_node_ip": ipv6[name]} for name in wanted.GROUPS}
+    hosts = {name: {"k3s_topology_node_ip": ipv6[name]} for name in wanted.NODES}
     node = prepared(hosts=hosts)
     how = {"address": ipv6[NODE], "ipv6": True}
     assert_reaches(observer("server2"), [6443, 2379, 443], [2222], **how)
     assert_reaches(observer("agent1"), [6443, 10250], [2379, 2222], **how)
     assert_reaches(observer(OUTSIDE), [443], [6443, 10250, 2222], **how)
     entries = node.run("firewall-cmd --ipset=k3s-nodes-v6 --get-entries").split()
-    assert set(entries) == {ipv6[name] for name in wanted.GROUPS}
+    assert set(entries) == {ipv6[name] for name in wanted.NODES}

@@ -17,7 +17,7 @@ def test_power_cut_leaves_the_old_or_the_new_route(node, bare, route):
     steps = route()["steps"]
     if part < 1:
         node.run(CLEAN)
-        assert route(stop=max(1, round(part * len(steps)))) is None
+        assert route(step=max(1, round(part * len(steps)))) is None
     node.power_cycle()
     routes = node.default_routes()
     if routes or part == 1:
@@ -45,7 +45,7 @@ def test_killed_change_leaves_a_route(node, bare, route):
         told = route()
         assert "failed" not in told, told
         assert node.default_routes() == [OURS]
-        assert route(stop=at, **other) is None
+        assert route(step=at, **other) is None
         routes = node.default_routes()
         assert routes and all(one in (OURS, changed) for one in routes), steps[at - 1]
         assert node.way() == "dummy0", steps[at - 1]

@@ -16,10 +16,11 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import yaml
-from module_run import HERE, SSH, Node
+from module_run import ABSENT, SSH, Node
 
 sys.path.append(os.environ["ANSIBLE_COLLECTIONS_PATH"])
 
@@ -37,7 +38,7 @@ from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology.mode
     Settings,
 )
 
-GROUPS = {"server1": "server", "server2": "server", "agent1": "agent"}
+NODES = ("server1", "server2", "agent1")
 SEGREGATED = {
     "k3s_topology_mode": "segregated",
     "k3s_topology_cluster_interface": "eth0",
@@ -45,13 +46,13 @@ SEGREGATED = {
 }
 UNRESTRICTED = {"k3s_topology_restrict_sources": False}
 
-_ROLES = [HERE.parents[1] / "roles" / name for name in ("k3s_topology", "k3s_firewall")]
+_ROLES = [Path(__file__).parents[1] / "roles" / name for name in ("k3s_topology", "k3s_firewall")]
 _VARIABLE = re.compile(r"k3s_(?:topology|firewall)_(\w+)")
 
 
 def wanted(
     name: str,
-    nodes: Iterable[str] = tuple(GROUPS),
+    nodes: Iterable[str] = NODES,
     hosts: Mapping[str, Mapping[str, Any]] | None = None,
     **variables: Any,
 ) -> FirewallWanted:
@@ -65,7 +66,7 @@ def wanted(
         [
             Host(
                 name=node,
-                group=GROUPS[node],
+                group=node.rstrip("0123456789"),
                 **gather(node),
                 **_fields(Host, {**variables, **hosts.get(node, {})}),
             )
@@ -95,16 +96,12 @@ def address(name: str, interface: str = "eth0") -> str:
 
 def prepare(node: Node, **how: Any) -> dict[str, Any]:
     """Apply the wanted state to a node and return the module's result."""
-    result = node.bring_to(wanted(node.name, **how))
-    assert "failed" not in result, result
-    return result
+    return node.apply(wanted(node.name, **how))
 
 
 def remove(node: Node) -> dict[str, Any]:
     """Remove everything from a node and return the module's result."""
-    result = node.bring_to(None)
-    assert "failed" not in result, result
-    return result
+    return node.apply(ABSENT)
 
 
 def _fields(kind: type, variables: Mapping[str, Any]) -> dict[str, Any]:

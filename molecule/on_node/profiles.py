@@ -5,14 +5,12 @@
 
 C(set) returns the profile that C(restore) takes. C(interrupt) sets the zone and restores the
 profile without one, as often as restoring takes steps, and each time the first attempt ends at the
-next step; it returns the number of steps. break_at.py runs this.
+next step; it returns the number of steps.
 """
 
 from __future__ import annotations
 
 import itertools
-import os
-import sys
 from typing import Any, Optional
 
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.connect import run
@@ -20,54 +18,35 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._host.networkm
     NetworkManager,
     Profile,
 )
-
-# Options of nmcli that print.
-_READING = {"-g", "-t"}
+from steps import Steps
 
 
 class Interruption(BaseException):
     """Ends restore() as a killed process would."""
 
 
-class Steps:
-    """Counts changes of files and commands, and interrupts before one of them."""
-
-    def __init__(self) -> None:
-        self.left = 0
-        sys.addaudithook(self._audit)
-
-    def _audit(self, event: str, arguments: tuple) -> None:
-        if self.left and self._changes(event, arguments):
-            self.left -= 1
-            if not self.left:
-                raise Interruption(f"{event} {arguments[:2]}")
-
-    @staticmethod
-    def _changes(event: str, arguments: tuple) -> bool:
-        if event == "subprocess.Popen":
-            return not _READING & set(arguments[1])
-        # The code tries to remove what is not there, too.
-        return event == "os.rename" or (event == "os.remove" and os.path.lexists(arguments[0]))
+def end() -> None:
+    """End restore()."""
+    raise Interruption
 
 
 def interrupt(interface: str, zone: str) -> int:
     """Interrupt restore() once at each of its steps; return their number."""
-    steps = Steps()
+    # Before a file is written all is as after the step before.
+    steps = Steps(end, opens=False)
     for step in itertools.count(1):
         manager = NetworkManager(run)
         profile = manager.profile(interface)
         manager.set_zone(interface, zone)
         profile = manager.written(profile)
-        steps.left = step
+        steps.count(step)
         try:
             NetworkManager(run).restore(profile, "")
-        except Interruption as interruption:
-            print(step, interruption, file=sys.stderr)
-            steps.left = 0
+        except Interruption:
             NetworkManager(run).restore(profile, "")
         else:
             break
-    steps.left = 0
+    steps.stop()
     return step - 1
 
 

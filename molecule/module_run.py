@@ -5,23 +5,21 @@
 
 from __future__ import annotations
 
+import atexit
 import collections
-import contextlib
-import json
 import os
 import re
-import select
 import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-HERE = Path(__file__).parent
-SNAPSHOT = (HERE.parent / "snapshot.sh").read_text()
+from task_server import TaskServer
+
+SNAPSHOT = (Path(__file__).parent / "snapshot.sh").read_text()
 EPHEMERAL = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"])
 SSH = ("ssh", "-F", str(EPHEMERAL / "ssh_config"))
-CODE = "/var/tmp/k3s-code"
 ABSENT = None
 # A firewalld that was just started has yet to load its rules, and to hear of NICs. This is asked
 # hundreds of times, and firewall-cmd takes a third of a second to start.
@@ -29,8 +27,9 @@ READY = """if systemctl is-active -q firewalld; then
   zone="busctl call org.fedoraproject.FirewallD1 /org/fedoraproject/FirewallD1 \\
     org.fedoraproject.FirewallD1.zone getZoneOfInterface s"
   for nic in eth0 eth1; do
-    timeout 30 sh -c "until $zone $nic | grep -q '[a-z].$'; do sleep 0.1; done"
-  done >/dev/null 2>&1
+    timeout 100 sh -c "until $zone $nic 2>/dev/null | grep -q '[a-z].$'; do sleep 0.1; done" ||
+      { echo "$nic is in no zone" >&2; exit 1; }
+  done
 fi
 """
 # NetworkManager 1.30 writes into a profile that it saves when it was last active, which moves on.
@@ -107,45 +106,11 @@ def some_of_each_kind(
     return sorted({numbers[place] for numbers in kinds.values() for place in which})
 
 
-class NoAnswerError(Exception):
-    """A node has ended its connection, or has not answered in time."""
-
-
-class _Helper:
-    """break_at.py on a node: one SSH connection and one Python, which cost more than most tasks."""
-
-    def __init__(self, name: str) -> None:
-        command = f"PYTHONPATH={CODE} exec python3 {CODE}/break_at.py"
-        self._process = subprocess.Popen(
-            [*SSH, name, command],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-    def ask(self, task: dict, seconds: float) -> Any:
-        """Have a task done and return its answer. Raises NoAnswerError."""
-        line = ""
-        with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.write(f"{json.dumps(task)}\n")
-            self._process.stdin.flush()
-            # Nothing of an earlier answer is left in the buffer.
-            if select.select([self._process.stdout], [], [], seconds)[0]:
-                line = self._process.stdout.readline()
-        if not line:
-            raise NoAnswerError(f"no answer to {json.dumps(task)[:200]}")
-        return json.loads(line)
-
-    def end(self) -> None:
-        self._process.kill()
-        self._process.communicate()
-
-
 class Node:
     """A node as the module sees it; may be used by several threads."""
 
     # Those that have nothing to do, by the name of their node. Threads take one each.
-    _idle: ClassVar[dict[str, list[_Helper]]] = collections.defaultdict(list)
+    _idle: ClassVar[dict[str, list[TaskServer]]] = collections.defaultdict(list)
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -153,15 +118,15 @@ class Node:
     def _ask(self, task: str, patience: float = 120, **asked: Any) -> Any:
         idle = self._idle[self.name]
         try:
-            helper = idle.pop()
+            server = idle.pop()
         except IndexError:
-            helper = _Helper(self.name)
+            server = TaskServer([*SSH, self.name])
         try:
-            answer = helper.ask({"task": task, **asked}, patience)
+            answer = server.ask(task, patience, **asked)
         except BaseException:
-            helper.end()
+            server.end()
             raise
-        idle.append(helper)
+        idle.append(server)
         return answer
 
     def disconnect(self) -> None:
@@ -169,12 +134,6 @@ class Node:
         idle = self._idle[self.name]
         while idle:
             idle.pop().end()
-
-    @classmethod
-    def disconnect_all(cls) -> None:
-        """End the kept connections to all nodes."""
-        for name in list(cls._idle):
-            cls(name).disconnect()
 
     def run(self, command: str, given: str = "", seconds: float = 120) -> str:
         """Run a shell command, which has to succeed; return what it printed."""
@@ -210,7 +169,7 @@ class Node:
         self.run(self._ask("confirm_command", identity=identity))
 
     def profiles(self, action: str, interface: str, zone: str = "", given: Any = None) -> Any:
-        """Do an action of profiles_on_node.py and return its result."""
+        """Do an action of on_node/profiles.py and return its result."""
         return self._ask("profiles", action=action, interface=interface, zone=zone, given=given)
 
     def settle(self) -> None:
@@ -239,3 +198,10 @@ class Node:
         lines = [line for line in whole.splitlines() if "  NetworkManager/" not in line]
         kept = [line for line in lines if not ("/k3s-" in line and line.endswith(".xml.old"))]
         return kept + profiles.splitlines()
+
+
+@atexit.register
+def _disconnect() -> None:
+    """End the kept connections to all nodes."""
+    for name in list(Node._idle):
+        Node(name).disconnect()

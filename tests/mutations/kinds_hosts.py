@@ -51,7 +51,8 @@ def wrong_address(rng: random.Random, world: World) -> Mutation | None:
         {
             node.name: [
                 f"systemd-run --quiet --collect --unit={unit} /usr/bin/python3 -c '{program}'",
-                f"until ss -Hltn src {LOOPBACK}:{port} | grep -q .; do sleep 0.1; done",
+                f"timeout 120 sh -c 'until ss -Hltn src {LOOPBACK}:{port} | grep -q .;"
+                " do sleep 0.1; done'",
             ]
         },
         {node.name: [f"systemctl stop {unit}"]},

@@ -23,7 +23,7 @@ PARAMS = {
     "k3s_config": True,
     "node_ip": "10.89.0.11",
     "flannel_interface": "eth0",
-    "k3s_told": {},
+    "k3s": {},
 }
 
 

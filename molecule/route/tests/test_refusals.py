@@ -1,14 +1,15 @@
 # Copyright (c) 2026 The edgeops.k3s_network authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Nodes that keep the routes that they have, and refusals: all before a backend is chosen."""
+"""Routes that count or do not, and refusals: what is read before a backend is chosen."""
 
 from __future__ import annotations
 
 import json
 
 import pytest
-from node import GATEWAY, NIC
+from node import GATEWAY, NIC, OURS
+from task_server import COMMAND
 from told import refused, succeeded
 
 REAL = f"ip route add default via {GATEWAY} dev {NIC}"
@@ -53,8 +54,29 @@ def test_unreachable_route_with_a_lower_metric_is_reported(node, bare, route):
     assert node.snapshot() == before
 
 
+def test_route_in_another_table_is_ignored(node, bare, route):
+    node.run(
+        f"ip route add default via {GATEWAY} dev {NIC} table 100\n"
+        "ip rule add from 192.0.2.99 lookup 100"
+    )
+    try:
+        succeeded(route(), changed=True)
+        assert node.default_routes() == [OURS]
+        assert node.detected() == ("dummy0", "203.0.113.254")
+    finally:
+        node.run("ip rule del from 192.0.2.99 lookup 100; ip route flush table 100")
+
+
+def test_unreachable_route_with_a_higher_metric_is_ignored(node, bare, route):
+    node.run("ip route add unreachable default metric 4278198272")
+    succeeded(route(), changed=True)
+    assert OURS in node.default_routes()
+    assert node.detected() == ("dummy0", "203.0.113.254")
+    assert node.way() == "dummy0"
+
+
 @pytest.mark.parametrize("routed", [True, False])
-def test_ipv6_only_node(node, bare, command, routed):
+def test_ipv6_only_node(node, bare, routed):
     """In a network namespace, since the lab's own network is one of IPv4."""
     node.run(
         "ip netns add v6\n"
@@ -66,7 +88,8 @@ def test_ipv6_only_node(node, bare, command, routed):
         + ("ip -n v6 route add default via 2001:db8::1 dev six\n" if routed else "")
     )
     try:
-        told = json.loads(node.run(f"echo '[false, {{}}, 0]' | ip netns exec v6 {command}"))
+        node.install()
+        told = json.loads(node.run(f"""echo '{{"task": "route"}}' | ip netns exec v6 {COMMAND}"""))
         if routed:
             assert told["changed"] is False
             assert told["k3s_detects"]["address"] == "2001:db8::11"

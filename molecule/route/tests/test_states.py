@@ -142,27 +142,6 @@ def test_profile_with_a_higher_metric_is_preferred(node, bare, route):
         )
 
 
-def test_route_in_another_table_is_ignored(node, bare, route):
-    node.run(
-        f"ip route add default via {GATEWAY} dev {NIC} table 100\n"
-        "ip rule add from 192.0.2.99 lookup 100"
-    )
-    try:
-        succeeded(route(), changed=True)
-        assert node.default_routes() == [OURS]
-        assert node.detected() == ("dummy0", "203.0.113.254")
-    finally:
-        node.run("ip rule del from 192.0.2.99 lookup 100; ip route flush table 100")
-
-
-def test_unreachable_route_with_a_higher_metric_is_ignored(node, bare, route):
-    node.run("ip route add unreachable default metric 4278198272")
-    succeeded(route(), changed=True)
-    assert OURS in node.default_routes()
-    assert node.detected() == ("dummy0", "203.0.113.254")
-    assert node.way() == "dummy0"
-
-
 def test_changed_values_replace_the_former(node, bare, route):
     succeeded(route(), changed=True)
     other = {

@@ -122,7 +122,9 @@ def test_differing_mtus_are_told_with_who_has_which():
 
 def with_k3s(**record):
     """Return the cluster, of which one node has this record of K3s's settings."""
-    nodes = [{**node, "k3s": record if node["name"] == NAMES[0] else {}} for node in NODES]
+    nodes = [
+        {**node, "k3s": record if node["name"] == NAMES[0] else {}} for node in CLUSTER["nodes"]
+    ]
     return {**CLUSTER, "nodes": nodes}
 
 

@@ -7,9 +7,11 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
+from ansible.errors import AnsibleError
 from ansible.utils.display import Display
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils import _role_values
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._action import (
@@ -77,7 +79,12 @@ class ActionModule(ControllerAction):
 
     def _arguments(self, **others: Any) -> dict[str, Any]:
         self._task.args = {**self._task.args, **others}
-        _validated, arguments = self.validate_argument_spec(argument_spec=ARGUMENT_SPEC)
+        try:
+            _validated, arguments = self.validate_argument_spec(argument_spec=ARGUMENT_SPEC)
+        except AnsibleError as error:
+            # The role's variables have the names of the options.
+            text = re.sub(r"argument '(\w+)'", r"argument 'k3s_topology_\1'", str(error))
+            raise TopologyError([f"{text}; see the role k3s_topology"]) from error
         return dict(arguments)
 
     def _resolve(self, task_vars: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,9 +20,9 @@ ROW = {
     "source": ["agent"],
     "destination": ["server", "agent"],
 }
-ROUTE = "Make sure of a default route"
-FIREWALL = "Apply the node's policies"
-PROOF = "Probe every row"
+ROUTE = "Ensure a default route exists"
+FIREWALL = "Configure firewalld policies"
+PROOF = "Run connectivity probes"
 
 
 @pytest.fixture(scope="module")

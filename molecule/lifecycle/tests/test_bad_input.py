@@ -45,7 +45,7 @@ def refused(machine, playbook):
         run = playbook("prepare", *arguments, **how)
         assert run.returncode != 0
         text = " ".join(run.output.split())
-        for word in ("Nothing was changed", *words):
+        for word in ("No changes were made", *words):
             assert word in text
         for name in NODES:
             if f"{name} " in run.output.partition("PLAY RECAP")[2]:

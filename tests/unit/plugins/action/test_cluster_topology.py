@@ -111,6 +111,12 @@ def test_problems_fail_the_task_with_their_number_and_all_of_them():
     assert "host a1" in result["msg"]
 
 
+def test_option_of_the_wrong_type_names_the_variable():
+    message = run(stage="inventory", extra_ports=7)["msg"]
+    assert message.startswith("No changes were made. 1 problem: ")
+    assert "k3s_topology_extra_ports" in message
+
+
 def test_one_problem_is_one_thing():
     assert "1 problem: " in run(stage="inventory", pod_cidr="pods")["msg"]
 

@@ -31,6 +31,7 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._host.interfac
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._firewall_rules import (
     FirewallWanted,
     firewall_wanted,
+    with_ipsets,
 )
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology.build import build
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology.model import (
@@ -73,7 +74,7 @@ def wanted(
             for node in nodes
         ],
     )
-    return firewall_wanted(topology, name)
+    return firewall_wanted(with_ipsets(topology), name)
 
 
 @functools.cache

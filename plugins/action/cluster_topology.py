@@ -16,6 +16,7 @@ from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._action import
     ControllerAction,
     hide_below_vvv,
 )
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._firewall_rules import with_ipsets
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._k3s import node as k3s
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._k3s.settings import NodeSettings
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology.build import build
@@ -67,7 +68,7 @@ def _topology(arguments: Mapping[str, Any], task_vars: Mapping[str, Any]) -> Top
     if problems or of_k3s:
         raise TopologyError([*problems, *of_k3s])
     _warn_of_unreadable(nodes)
-    return build(
+    topology = build(
         settings,
         [
             replace(
@@ -80,6 +81,7 @@ def _topology(arguments: Mapping[str, Any], task_vars: Mapping[str, Any]) -> Top
         ],
         inventory.clients,
     )
+    return with_ipsets(topology)
 
 
 def _k3s_of_nodes(

@@ -13,7 +13,7 @@ from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._action import
     NodeAction,
     hide_below_vvv,
 )
-from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._probe_plan.plan import Plan
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._probe_plan.plan import part_of
 
 # A process number that is in new hands by now is spared: the start time is another.
 _COMMAND = """count=0
@@ -52,14 +52,13 @@ class ActionModule(NodeAction):
         text = arguments.pop("plan", None)
         if text is None:
             return arguments
-        plan = Plan.from_text(text)
         name = str((task_vars or {})["inventory_hostname"])
+        part = part_of(text, name)
         return {
-            "listeners": plan.listeners(name),
-            "token": plan.settings.token,
+            "listeners": part["listeners"],
+            "token": part["token"],
             "name": name,
-            # With live, the services answer, and the module only reads where they listen.
-            "listen": plan.settings.mode != "live",
-            "lease": plan.lease(),
+            "listen": part["listen"],
+            "lease": part["lease"],
             **arguments,
         }

@@ -12,7 +12,7 @@ from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._action import
     NodeAction,
     hide_below_vvv,
 )
-from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._probe_plan.plan import Plan
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._probe_plan.plan import part_of
 
 
 class ActionModule(NodeAction):
@@ -25,7 +25,7 @@ class ActionModule(NodeAction):
         source = arguments.pop("source", None) or (task_vars or {})["inventory_hostname"]
         number = int(arguments.pop("round", 1))
         if text is not None:
-            plan = Plan.from_text(text)
-            arguments["token"] = plan.settings.token
-            arguments["targets"] = plan.targets(str(source), number)
+            part = part_of(text, str(source))
+            arguments["token"] = part["token"]
+            arguments["targets"] = part["targets"][number - 1]
         return hide_below_vvv(self._execute_module(module_args=arguments, task_vars=task_vars))

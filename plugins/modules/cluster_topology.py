@@ -78,4 +78,9 @@ topology:
     restrict_sources: true
     external_sources: []
     external_clients: []
+    ipsets:
+      - name: k3s-nodes
+        type: hash:ip
+        family: inet
+        entries: [192.0.2.11]
 """

@@ -11,7 +11,7 @@ whatever the interface's zone admits in force, and a set costs the same for 3 no
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, TypedDict
 
 from ansible_collections.edgeops.k3s_network.plugins.module_utils import _ports
@@ -22,6 +22,7 @@ from ._topology.model import (
     NODE_GROUPS,
     POD,
     SERVER,
+    IpsetWanted,
     Node,
     Row,
     Topology,
@@ -54,15 +55,6 @@ IPSET_NODES = {
     frozenset({SERVER, AGENT}): "k3s-nodes",
 }
 IPV6_SUFFIX = "-v6"
-
-
-class IpsetWanted(TypedDict):
-    """An ipset: C(type) is hash:ip or hash:net, C(family) inet or inet6."""
-
-    name: str
-    type: str
-    family: str
-    entries: list[str]
 
 
 class PolicyWanted(TypedDict):
@@ -185,44 +177,55 @@ def firewall_wanted(topology: Topology, name: str) -> FirewallWanted:
     )
 
 
-class _Ipsets:
-    """Hands out the sources of rules and keeps which ipsets they need."""
+def with_ipsets(topology: Topology) -> Topology:
+    """Return a topology with every ipset that some node may want.
 
-    def __init__(self, topology: Topology) -> None:
-        self._topology = topology
-        self._used: dict[str, IpsetWanted] = {}
-        self._known: dict[str, list[str]] = {}
-
-    def nodes(self, groups: Collection[str]) -> list[str]:
-        """Return a source for each address family that the nodes of these groups have."""
-        name = IPSET_NODES[frozenset(groups)]
-        if name not in self._known:
-            nodes = self._topology["nodes"]
-            addresses = [node["address"] for node in nodes if node["group"] in groups]
-            self._known[name] = self._sources(name, "hash:ip", addresses)
-        return self._known[name]
-
-    def clients(self) -> list[str]:
-        """Return the sources of external clients; one that is empty stands for anyone."""
-        cidrs = self._topology["external_sources"]
-        return self._sources(IPSET_CLIENTS, "hash:net", cidrs) if cidrs else [""]
-
-    def used(self) -> list[IpsetWanted]:
-        return [self._used[name] for name in sorted(self._used)]
-
-    def _sources(self, name: str, kind: str, members: Iterable[str]) -> list[str]:
-        sources = []
-        networks = [ipaddress.ip_network(member) for member in members]
+    They are the same for all nodes, so that they are made once.
+    """
+    found = []
+    members = {
+        name: ("hash:ip", [one["address"] for one in topology["nodes"] if one["group"] in groups])
+        for groups, name in IPSET_NODES.items()
+    }
+    members[IPSET_CLIENTS] = ("hash:net", topology["external_sources"])
+    for name, (kind, texts) in members.items():
+        networks = [ipaddress.ip_network(text) for text in texts]
         for version, family, suffix in ((4, "inet", ""), (6, "inet6", IPV6_SUFFIX)):
             entries = _entries(
                 [network for network in networks if network.version == version], kind
             )
-            if not entries:
-                continue
-            self._used[name + suffix] = IpsetWanted(
-                name=name + suffix, type=kind, family=family, entries=entries
-            )
-            sources.append(f'family="ipv{version}" source ipset="{name}{suffix}"')
+            if entries:
+                found.append(
+                    IpsetWanted(name=name + suffix, type=kind, family=family, entries=entries)
+                )
+    return {**topology, "ipsets": found}
+
+
+class _Ipsets:
+    """Hands out the sources of rules and keeps which ipsets they need."""
+
+    def __init__(self, topology: Topology) -> None:
+        self._all = {ipset["name"]: ipset for ipset in topology["ipsets"]}
+        self._used: dict[str, IpsetWanted] = {}
+
+    def nodes(self, groups: Collection[str]) -> list[str]:
+        """Return a source for each address family that the nodes of these groups have."""
+        return self._sources(IPSET_NODES[frozenset(groups)])
+
+    def clients(self) -> list[str]:
+        """Return the sources of external clients; one that is empty stands for anyone."""
+        return self._sources(IPSET_CLIENTS) or [""]
+
+    def used(self) -> list[IpsetWanted]:
+        return [self._used[name] for name in sorted(self._used)]
+
+    def _sources(self, name: str) -> list[str]:
+        sources = []
+        for version, suffix in ((4, ""), (6, IPV6_SUFFIX)):
+            ipset = self._all.get(name + suffix)
+            if ipset is not None:
+                self._used[ipset["name"]] = ipset
+                sources.append(f'family="ipv{version}" source ipset="{ipset["name"]}"')
         return sources
 
 

@@ -28,9 +28,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import controller
 import full_range
 import scale
 import yaml
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._firewall_rules import with_ipsets
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology import model
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology.build import build
 
@@ -59,9 +61,15 @@ ENVIRONMENT = {
     "ANSIBLE_PIPELINING": "true",
 }
 
-FLOOR = "F: a playbook with a ping alone"
+FLOOR = "F: a playbook with only a ping"
+F_IS = (
+    "F is what Ansible itself takes on the same nodes: it starts, reads the inventory, connects "
+    "and runs the module ansible.builtin.ping."
+)
 FIRST = "edgeops.k3s_network.prepare, first apply"
 AGAIN = "edgeops.k3s_network.prepare, run again"
+VALIDATE = "edgeops.k3s_network.validate"
+PREFLIGHT = "edgeops.k3s_network.preflight"
 POSIX_FIRST = "ansible.posix.firewalld, first apply"
 POSIX_AGAIN = "ansible.posix.firewalld, run again"
 MODULE_FIRST = "edgeops.k3s_network.firewalld_state for {} nodes, first apply"
@@ -140,6 +148,8 @@ class Bench:
         playbook = "edgeops.k3s_network.prepare"
         self.measure(FIRST, playbook, changes=True)
         self.measure(AGAIN, playbook, changes=False)
+        self.measure(VALIDATE, "edgeops.k3s_network.validate", changes=False)
+        self.measure(PREFLIGHT, "edgeops.k3s_network.preflight", changes=False)
         self.playbook("edgeops.k3s_network.remove")
         self.check_clean("edgeops.k3s_network.remove")
 
@@ -200,7 +210,7 @@ class Bench:
             model.Host(f"agent{number}", model.AGENT, node_ip=str(ELSEWHERE[number]))
             for number in range(1, nodes - len(hosts) + 1)
         ]
-        return dict(build(settings, hosts))
+        return dict(with_ipsets(build(settings, hosts)))
 
     def round(self) -> None:
         """Measure everything once."""
@@ -308,6 +318,7 @@ def report(bench: Bench, versions: dict[str, str]) -> tuple[str, dict[str, Any]]
     results = {"versions": versions, "seconds": seconds, "peak_mib": mib, "ratios": ratios}
     text = [
         table(["what", "median", "ratio to F", "range", "runs"], rows),
+        F_IS,
         # Where other jobs run on the machine, the least tell more than the medians.
         table(
             ["ratio", "of the medians", "of the least"],
@@ -366,14 +377,18 @@ def main() -> int:
                 bench.round()
             full_range_figures = full_range.measure(bench, arguments.runs)
             text, results = report(bench, bench.versions())
+        on_controller = controller.measure()
     except (BenchError, full_range.FullRangeError, scale.ScaleError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
     results["full_range"] = full_range_figures
+    results["controller"] = {str(nodes): steps for nodes, steps in on_controller.items()}
     (BUILD / "bench.json").write_text(json.dumps(results, indent=2) + "\n")
-    print(text, full_range.text(full_range_figures), sep="\n\n")
+    head = ["on the controller", *(f"{nodes} nodes" for nodes in controller.NODES)]
+    costs = table([*head, "growth", "peak of memory"], controller.table(on_controller))
+    print(text, full_range.text(full_range_figures), costs, sep="\n\n")
     return 0
 
 

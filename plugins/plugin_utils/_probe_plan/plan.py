@@ -13,7 +13,7 @@ import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from ansible_collections.edgeops.k3s_network.plugins.module_utils import _ports
 
@@ -83,6 +83,19 @@ class Listener(TypedDict):
     services: list[str]
 
 
+class HostPart(TypedDict):
+    """What one host does in a run; C(targets) are those of each round.
+
+    C(listen) is false if services answer the probes. C(lease) is in seconds.
+    """
+
+    token: str
+    listen: bool
+    lease: float
+    listeners: list[Listener]
+    targets: list[list[Target]]
+
+
 @dataclass(frozen=True)
 class Settings:
     """What holds for a whole run, the same for every host.
@@ -143,13 +156,31 @@ class Plan:
     @classmethod
     def from_text(cls, text: str) -> Plan:
         """Return the plan that to_text() has written."""
-        data = json.loads(zlib.decompress(base64.b64decode(text)))
+        data = _decoded(text.partition("\n")[0])
         return cls(data["topology"], Settings(**data["settings"]))
 
     def to_text(self) -> str:
-        """Return the plan as a text without braces, which templates would take for a structure."""
-        data = {"topology": self.topology, "settings": asdict(self.settings)}
-        return base64.b64encode(zlib.compress(json.dumps(data).encode())).decode()
+        """Return the plan in lines: the whole, and then the part of each host.
+
+        A host's own line spares it the rest, so that a run of many hosts takes no more for each.
+        No line has braces, which templates would take for a structure.
+        """
+        whole = {"topology": self.topology, "settings": asdict(self.settings)}
+        names = dict.fromkeys([*self.sources(), *(node["name"] for node in self.topology["nodes"])])
+        return "\n".join(
+            [_encoded(whole), *(f"{_line_of(name)}{_encoded(self.part(name))}" for name in names)]
+        )
+
+    def part(self, name: str) -> HostPart:
+        """Return what one host does in a run."""
+        rounds = range(1, self.settings.rounds + 1)
+        return HostPart(
+            token=self.settings.token,
+            listen=self.settings.mode != "live",
+            lease=self.lease(),
+            listeners=self.listeners(name),
+            targets=[self.targets(name, number) for number in rounds],
+        )
 
     def __init__(self, topology: Topology, settings: Settings) -> None:
         self.topology = topology
@@ -297,6 +328,32 @@ class Plan:
         # Each closed port costs a whole timeout, so full coverage is for what shall be open.
         coverage = self.settings.coverage if expected == OPEN else SAMPLE
         return sample(intervals, coverage, f"{self.settings.seed} {row['name']}")
+
+
+def part_of(text: str, name: str) -> HostPart:
+    """Return a host's part of the text that to_text() has written.
+
+    Raises KeyError if the plan has no such host.
+    """
+    begin = _line_of(name)
+    start = text.find(f"\n{begin}")
+    if start < 0:
+        raise KeyError(name)
+    line = text[start + 1 :].partition("\n")[0]
+    part: HostPart = _decoded(line[len(begin) :])
+    return part
+
+
+def _line_of(name: str) -> str:
+    return f"{base64.b64encode(name.encode()).decode()} "
+
+
+def _encoded(data: Any) -> str:
+    return base64.b64encode(zlib.compress(json.dumps(data).encode())).decode()
+
+
+def _decoded(text: str) -> Any:
+    return json.loads(zlib.decompress(base64.b64decode(text)))
 
 
 def sample(intervals: Iterable[_ports.Interval], coverage: str, seed: str) -> list[_ports.Interval]:

@@ -55,4 +55,5 @@ def build(
         restrict_sources=bool(to_boolean(settings.restrict_sources)),
         external_sources=list(settings.external_sources),
         external_clients=clients,
+        ipsets=[],
     )

@@ -49,6 +49,15 @@ class Node(TypedDict):
     """What K3s is told on this node (Record.to_dict() of _k3s/settings.py)."""
 
 
+class IpsetWanted(TypedDict):
+    """An ipset: C(type) is hash:ip or hash:net, C(family) inet or inet6."""
+
+    name: str
+    type: str
+    family: str
+    entries: list[str]
+
+
 class Topology(TypedDict):
     """The cluster as firewall and validation see it."""
 
@@ -59,6 +68,8 @@ class Topology(TypedDict):
     restrict_sources: bool
     external_sources: list[str]
     external_clients: list[str]
+    ipsets: list[IpsetWanted]
+    """Those that nodes may want, which are the same for all."""
 
 
 @dataclass(frozen=True)

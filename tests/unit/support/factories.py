@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import yaml
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._firewall_rules import with_ipsets
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology.model import (
     OVERLAY_INTERFACES,
     Host,
@@ -107,7 +108,7 @@ def topology(nodes=None, rows=None, **others) -> Topology:
     """Return a cluster of a server and an agent."""
     if nodes is None:
         nodes = [node(), node("agent1", "agent", "192.0.2.21")]
-    return Topology(
+    made = Topology(
         **{
             "nodes": list(nodes),
             "rows": [row(6443)] if rows is None else list(rows),
@@ -116,9 +117,11 @@ def topology(nodes=None, rows=None, **others) -> Topology:
             "restrict_sources": True,
             "external_sources": [],
             "external_clients": [],
+            "ipsets": [],
             **others,
         }
     )
+    return with_ipsets(made)
 
 
 def settings(**others) -> Settings:

@@ -11,6 +11,7 @@ from typing import Any
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._default_route import (
     apply as module,
 )
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._k3s.extract import extract
 from steps import Steps
 
 PARAMS = {
@@ -47,3 +48,8 @@ def apply(check: bool = False, step: int = 0, **parameters: Any) -> dict[str, An
         result = {"failed": str(error)}
     steps.stop()
     return {**result, "steps": steps.names}
+
+
+def k3s() -> dict[str, Any]:
+    """Return what the module node_facts returns of K3s."""
+    return extract()

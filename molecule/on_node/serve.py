@@ -26,6 +26,7 @@ TASKS = {
     "confirm_command": ("apply_firewall", "confirm_command"),
     "profiles": ("profiles", "call"),
     "route": ("apply_route", "apply"),
+    "k3s": ("apply_route", "k3s"),
 }
 
 

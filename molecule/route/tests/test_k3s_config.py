@@ -5,6 +5,15 @@
 
 from __future__ import annotations
 
+import json
+import os
+import sys
+
+sys.path.append(os.environ["ANSIBLE_COLLECTIONS_PATH"])
+
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._k3s.node import read
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._k3s.settings import merge
+
 OURS = "/etc/rancher/k3s/config.yaml.d/k3s-default-route.yaml"
 # Of a K3s that runs with another address. Made by openssl, as K3s's own are made by Go.
 CERTIFICATE = "/var/lib/rancher/k3s/agent/serving-kubelet.crt"
@@ -27,25 +36,34 @@ def test_k3s_config_false_writes_nothing(node, bare, route):
     assert node.run("ls /etc/rancher 2>/dev/null || true") == ""
 
 
-def test_different_settings_of_the_user_are_kept_and_reported(node, bare, route):
-    theirs = "token: secret\nnode-ip: 192.0.2.77\n"
+def record(node):
+    """Return what the controller knows of K3s's settings after the node's facts."""
+    facts = node.ask("k3s")
+    assert "secret" not in json.dumps(facts)
+    found, problems = merge("server", [], read(facts))
+    assert problems == []
+    return found.to_dict()
+
+
+def test_settings_of_the_user_are_completed(node, bare, route):
+    theirs = "token: secret\nnode-ip: 10.89.0.11 # secret\n"
     node.run(f"mkdir -p /etc/rancher/k3s; printf '{theirs}' >/etc/rancher/k3s/config.yaml")
-    told = route()
+    known = record(node)
+    told = route(k3s=known)
     assert "failed" not in told, told
-    message, note = told["warned"]
+    [note] = told["warned"]
     assert "flannel-iface: eth0" in note
-    assert "/etc/rancher/k3s/config.yaml" in message and "192.0.2.77" in message
-    assert "10.89.0.11" in message and "secret" not in message
     assert node.run("cat /etc/rancher/k3s/config.yaml") == theirs
     assert settings(node) == ["flannel-iface: 'eth0'"]
-    told = route()
+    assert record(node) == known, "our own file does not count"
+    told = route(k3s=known)
     assert told["changed"] is False
 
 
 def test_equal_settings_of_the_user_are_kept(node, bare, route):
     theirs = "node-ip: 10.89.0.11\nflannel-iface: eth0\n"
     node.run(f"mkdir -p /etc/rancher/k3s; printf '{theirs}' >/etc/rancher/k3s/config.yaml")
-    told = route()
+    told = route(k3s=record(node))
     assert "failed" not in told, told
     assert settings(node) == []
 
@@ -53,7 +71,7 @@ def test_equal_settings_of_the_user_are_kept(node, bare, route):
 def test_running_k3s_with_another_address_is_refused(node, bare, route, certificate):
     node.run(install(certificate("192.0.2.77")))
     before = node.snapshot()
-    told = route()
+    told = route(k3s=record(node))
     message = told["failed"]
     assert "192.0.2.77" in message and "10.89.0.11" in message
     assert "k3s_default_route_k3s_config" in message
@@ -62,6 +80,6 @@ def test_running_k3s_with_another_address_is_refused(node, bare, route, certific
 
 def test_running_k3s_with_the_nodes_address_is_configured(node, bare, route, certificate):
     node.run(install(certificate("10.89.0.11")))
-    told = route()
+    told = route(k3s=record(node))
     assert "failed" not in told, told
     assert settings(node) == ["node-ip: '10.89.0.11'", "flannel-iface: 'eth0'"]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import json
 import shlex
 import time
@@ -18,6 +19,7 @@ import overlay
 # The source port tells a packet from the others. No connection of a machine's own has such a port:
 # Linux chooses 32768 to 60999.
 _FIRST_MARK = 61000
+_MARKS = itertools.count(_FIRST_MARK)
 # Seconds that genuine packets may take to arrive, on a busy machine.
 _PATIENCE = 60
 
@@ -112,7 +114,8 @@ def arrived(
 
     The genuine packets are sent last and waited for. By then, all earlier packets have arrived.
     """
-    marked = dict(enumerate([*lies, *genuine], _FIRST_MARK))
+    # Never the same twice: the kernel still tracks what an earlier call's packets opened.
+    marked = {next(_MARKS): packet for packet in [*lies, *genuine]}
     watched = sorted({packet.node for packet in marked.values()})
     last = max(marked)
     with contextlib.ExitStack() as stack:

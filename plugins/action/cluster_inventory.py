@@ -30,6 +30,7 @@ from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology.inve
 )
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology.model import (
     OVERLAY_INTERFACES,
+    SERVER,
     Settings,
     TopologyError,
 )
@@ -111,7 +112,7 @@ class ActionModule(ControllerAction):
             settings=_settings(arguments),
             hosts=[hostvars.host(name, group, arguments) for name, group in members],
             k3s={
-                name: k3s.read(name, group, functools.partial(hostvars.readable, name), problems)
+                name: k3s.read(name, group, functools.partial(_readable, hostvars, name), problems)
                 for name, group in members
             },
             explicit={
@@ -121,17 +122,24 @@ class ActionModule(ControllerAction):
             clients=list(map(str, groups.get(arguments["external_group"], []))),
         )
         _warn_of_unreadable(members, hostvars)
-        settings, hosts, of_k3s = resolve(inventory, {})
+        settings, hosts, of_k3s = resolve(inventory)
         problems += [*of_k3s, *judge_settings(settings)[1], *judge_hosts(settings, hosts)]
         problems += _role_values.problems([host.name for host in hosts], hostvars.readable)
         if problems:
             raise TopologyError(problems)
         own = _read_by_the_play(task_vars, in_play)
+        # Servers also say what their files tell K3s of the cluster's networks.
         result["unknown"] = [
-            host.name for host in hosts if host.node_ip is None and host.name not in own
+            host.name
+            for host in hosts
+            if host.name not in own and (host.node_ip is None or host.group == SERVER)
         ]
         result["inventory"] = inventory.to_text()
         return result
+
+
+def _readable(hostvars: HostVariables, name: str, variable: str) -> Any:
+    return plain(hostvars.readable(name, variable))
 
 
 def _settings(arguments: Mapping[str, Any]) -> Settings:
@@ -169,8 +177,9 @@ def _warn_of_unreadable(members: Sequence[tuple[str, str]], hostvars: HostVariab
             if hostvars.has(name, variable) and hostvars.readable(name, variable) is None:
                 Display().warning(
                     f"host {name}: {variable} can't be worked out here, so what it tells K3s is "
-                    "not known; if it sets node-ip or flannel-iface, set k3s_topology_node_ip or "
-                    "k3s_topology_cluster_interface to the same value"
+                    "not known; if it sets node-ip, flannel-iface, cluster-cidr or service-cidr, "
+                    "give the variables of k3s_topology the same values; if it sets "
+                    "flannel-backend, give k3s_topology_ports the ports of that backend"
                 )
 
 

@@ -111,5 +111,6 @@ def _warn_of_unreadable(nodes: Mapping[str, NodeSettings]) -> None:
         Display().warning(
             f"host{'s' if len(names) > 1 else ''} {', '.join(names)}: {problem}. What it sets of "
             "K3s is not known; if it sets node-ip, flannel-iface, cluster-cidr or service-cidr, "
-            "give the variables of k3s_topology the same values"
+            "give the variables of k3s_topology the same values; if it sets flannel-backend, give "
+            "k3s_topology_ports the ports of that backend"
         )

@@ -119,7 +119,8 @@ members:
     node1: server
     node2: agent
 unknown:
-  description: Nodes that the play does not read and whose address the inventory does not give.
+  description: Nodes that the play does not read and that have to be read as well, servers and nodes
+    whose address the inventory does not give.
   returned: success, without O(members_only)
   type: list
   elements: str

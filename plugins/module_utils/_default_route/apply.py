@@ -24,6 +24,7 @@ from .._host.lock import LockError, locked
 from .._host.networkmanager import NetworkManagerError
 from .._k3s import config as k3s_config
 from .._k3s.detection import Detected
+from .._k3s.extract import DATA_DIR
 from .files import (
     COMMITS,
     PATHS,
@@ -129,9 +130,17 @@ def _decide(
         detected_address=detected.address,
         dummy=detected.interface if detected.interface in dummies else "",
         ours=ours,
-        k3s=k3s_config.Record.of(params["k3s"]),
+        k3s=_record(params["k3s"]),
     )
     return ours, k3s_config.plan(situation, told)
+
+
+def _record(known: Mapping[str, Any]) -> k3s_config.Record:
+    """Return what is known of K3s's settings; without that, whether K3s has run."""
+    if known:
+        return k3s_config.Record.of(known)
+    # It keeps the address with which it ran, which is not known here.
+    return k3s_config.Record(installed=() if os.path.isdir(f"{DATA_DIR}/agent") else None)
 
 
 def _text(path: str) -> Optional[str]:

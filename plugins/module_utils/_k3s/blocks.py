@@ -28,7 +28,6 @@ _ITEM = re.compile(r" *-(?: +|$)(?P<value>.*)")
 _KEY_IN_PLAIN = re.compile(r"""[^"'\[].*:(?: |$)""")
 _QUOTED = re.compile(r""""(?:[^"\\]|\\.)*"|'(?:[^']|'')*'""")
 _MOST_CHARACTERS = 4096
-_ANCHOR = re.compile(r"(?:^|[\s:,\[{-])[&*][^\s&*/]")
 
 
 class UnreadableError(Exception):
@@ -48,8 +47,6 @@ class Block(NamedTuple):
 def cut(text: str, keys: Collection[str]) -> list[Block]:
     """Return the blocks of these keys, in the order of the file. Raises UnreadableError."""
     text = text.replace("\r\n", "\n")
-    if "\t" in text:
-        raise UnreadableError("it has tabs")
     if _ODD.search(text):
         raise UnreadableError("it has control characters or a byte order mark")
     blocks: list[tuple[str, list[str]]] = []
@@ -87,10 +84,10 @@ def _checked(line: str) -> str:
     """Return a line without its comment. Raises UnreadableError if it needs other lines."""
     if line.startswith(("---", "...", "%")):
         raise UnreadableError("begins another document or a directive")
-    if _ANCHOR.search(line):
-        raise UnreadableError("has an anchor or an alias")
     start = _start_of_value(line)
     rest = line[start:]
+    if rest[:1] in ("&", "*"):
+        raise UnreadableError("has an anchor or an alias")
     end = 0
     if rest[:1] in ('"', "'"):
         quoted = _QUOTED.match(rest)
@@ -104,7 +101,10 @@ def _checked(line: str) -> str:
     behind = (behind[: comment.start()] if comment else behind).rstrip(" ")
     if end < 0 or (end and behind) or _LATER.search(behind):
         raise UnreadableError("has a quote or a bracket that is not closed on that line")
-    return line[: start + end] + behind
+    checked = line[: start + end] + behind
+    if "\t" in checked:
+        raise UnreadableError("has a tab")
+    return checked
 
 
 def _start_of_value(line: str) -> int:
@@ -134,6 +134,8 @@ def _end_of_flow(text: str) -> int:
             if text[at : at + 1] == ":":
                 at, fresh = at + 1, True
             continue
+        if fresh and character in "&*!":
+            return -1
         if character == "#" and (fresh or text[at - 1] == " "):
             return -1
         if character in "\"'" and text[at - 1] == ":":

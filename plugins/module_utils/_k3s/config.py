@@ -53,8 +53,15 @@ class Record:
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> Record:
-        """Return the record of what the action C(cluster_topology) returns for a node."""
-        return cls(**{key: value for key, value in data.items() if key in cls.__annotations__})
+        """Return the record of what the action C(cluster_topology) returns for a node.
+
+        What only the inventory sets does not count if K3s has run without it.
+        """
+        own = {key: value for key, value in data.items() if key in cls.__annotations__}
+        pending = data.get("pending", ())
+        settings = data.get("settings", {})
+        own["settings"] = {key: settings[key] for key in settings if key not in pending}
+        return cls(**own)
 
 
 @dataclass(frozen=True)
@@ -111,10 +118,11 @@ def plan(situation: Situation, wanted: Optional[Wanted]) -> Decision:
     """
     dummy = not situation.detected_address or situation.detected_interface == situation.dummy
     problem = "; ".join(situation.k3s.unreadable)
-    if problem and wanted is not None and dummy:
+    missing = {} if wanted is None else _missing(situation, wanted)
+    if problem and missing and dummy:
         raise K3sConfigError(
-            f"No changes were made. K3s needs {_lines(wanted.values())}, and whether it is set "
-            f"already is not known: {problem}. Correct that, or set {OFF}"
+            f"No changes were made. K3s needs {_lines(missing)}, and whether it is set already is "
+            f"not known: {problem}. Correct that, or set {OFF}"
         )
     if problem and situation.ours is not None:
         return Decision(situation.ours, (f"{PATH} stays: {problem}",))
@@ -125,7 +133,7 @@ def plan(situation: Situation, wanted: Optional[Wanted]) -> Decision:
 
 def _with_dummy(situation: Situation, wanted: Wanted) -> Decision:
     k3s = situation.k3s
-    missing = {key: value for key, value in wanted.values().items() if key not in k3s.settings}
+    missing = _missing(situation, wanted)
     if not missing:
         return Decision(None)
     if k3s.config:
@@ -150,6 +158,11 @@ def _with_dummy(situation: Situation, wanted: Wanted) -> Decision:
         if situation.detected_address:
             note = f"{_would_report(situation)}; {PATH} sets {_lines(missing)}"
     return Decision(render(missing), (), note)
+
+
+def _missing(situation: Situation, wanted: Wanted) -> dict[str, str]:
+    settings = situation.k3s.settings
+    return {key: value for key, value in wanted.values().items() if key not in settings}
 
 
 def _check_installed(situation: Situation, wanted: Wanted) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Optional
 
@@ -31,6 +31,8 @@ _LISTS = (*_ONE_FAMILY, "node-external-ip")
 # Anything else is a variable of the shell, a template, the next option or not a value of these
 # options at all. No part of it gets into a message.
 _PLAIN = re.compile(r"[0-9A-Za-z][0-9A-Za-z.:/=_-]{0,79}")
+_DEFAULTS = {POD_CIDR: "10.42.0.0/16", SERVICE_CIDR: "10.43.0.0/16", BACKEND: "vxlan"}
+"""K3s's own (pkg/cli/cmds/server.go, pkg/util/net.go)."""
 _NULL = ("", "~", "null", "Null", "NULL")
 
 
@@ -138,6 +140,8 @@ def combine(group: str, settings: Iterable[Setting]) -> tuple[Told, list[str]]:
         adds = setting.append and setting.key in _LISTS
         if setting.values is None:
             not_plain[name] = setting.source
+            if not adds:
+                by_name.pop(name, None)
             continue
         if not adds:
             not_plain.pop(name, None)
@@ -188,12 +192,15 @@ def for_all(
     variable: Optional[str],
     explicit: Optional[str],
     told: Mapping[str, Told],
+    complete: Collection[str],
     problems: list[str],
 ) -> Optional[str]:
     """Return what K3s's servers are told of the cluster, None if they are not told.
 
     C(told) is that of the servers. C(explicit) is the user's C(variable), None if it has its
-    default. A contradiction, between servers or with C(variable), is added to C(problems).
+    default. C(complete) are servers on which K3s has run and all of whose settings are known: what
+    they are not told has K3s's default. A contradiction, between servers or with C(variable), is
+    added to C(problems).
     """
     unread = [name for name, one in told.items() if key in one.not_plain]
     if unread:
@@ -209,11 +216,15 @@ def for_all(
         return None
     first = told[names[0]]
     value = first[key][0]
-    others = [name for name, one in told.items() if not same(one.value(key) or "", value)]
-    if others:
+    values = {
+        name: one.value(key) or (_DEFAULTS[key] if name in complete else value)
+        for name, one in told.items()
+    }
+    other = next((name for name in values if not same(values[name], value)), None)
+    if other is not None:
         problems.append(
-            f"host {names[0]}: {first.source(key)} is {value}, and it is not for "
-            f"{', '.join(others)}; K3s needs the same for all servers: set it once for their group"
+            f"host {names[0]}: {first.source(key)} is {value}, and host {other} has "
+            f"{values[other]}; K3s needs the same for all servers: set it once for their group"
         )
     elif explicit is not None and not same(explicit, value):
         problems.append(

@@ -201,7 +201,8 @@ def _k3s(node: Node) -> Iterator[Finding]:
             where,
             f"what K3s is told is not known: {problem}",
             "write it as plain 'key: value' lines, or set k3s_topology_node_ip, "
-            "k3s_topology_cluster_interface, k3s_topology_pod_cidr and k3s_topology_service_cidr",
+            "k3s_topology_cluster_interface, k3s_topology_pod_cidr, k3s_topology_service_cidr and "
+            "the ports of Flannel's backend in k3s_topology_ports",
         )
 
 

@@ -7,16 +7,15 @@
 from __future__ import annotations
 
 import base64
-import json
 import random
-import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from ansible_collections.edgeops.k3s_network.plugins.module_utils import _ports
 
+from .._packed import pack, unpack
 from .._topology.model import (
     EXTERNAL,
     NODE_GROUPS,
@@ -156,7 +155,7 @@ class Plan:
     @classmethod
     def from_text(cls, text: str) -> Plan:
         """Return the plan that to_text() has written."""
-        data = _decoded(text.partition("\n")[0])
+        data = unpack(text.partition("\n")[0])
         return cls(data["topology"], Settings(**data["settings"]))
 
     def to_text(self) -> str:
@@ -168,7 +167,7 @@ class Plan:
         whole = {"topology": self.topology, "settings": asdict(self.settings)}
         names = dict.fromkeys([*self.sources(), *(node["name"] for node in self.topology["nodes"])])
         return "\n".join(
-            [_encoded(whole), *(f"{_line_of(name)}{_encoded(self.part(name))}" for name in names)]
+            [pack(whole), *(f"{_line_of(name)}{pack(self.part(name))}" for name in names)]
         )
 
     def part(self, name: str) -> HostPart:
@@ -340,20 +339,12 @@ def part_of(text: str, name: str) -> HostPart:
     if start < 0:
         raise KeyError(name)
     line = text[start + 1 :].partition("\n")[0]
-    part: HostPart = _decoded(line[len(begin) :])
+    part: HostPart = unpack(line[len(begin) :])
     return part
 
 
 def _line_of(name: str) -> str:
     return f"{base64.b64encode(name.encode()).decode()} "
-
-
-def _encoded(data: Any) -> str:
-    return base64.b64encode(zlib.compress(json.dumps(data).encode())).decode()
-
-
-def _decoded(text: str) -> Any:
-    return json.loads(zlib.decompress(base64.b64decode(text)))
 
 
 def sample(intervals: Iterable[_ports.Interval], coverage: str, seed: str) -> list[_ports.Interval]:

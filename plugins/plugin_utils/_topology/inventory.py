@@ -6,12 +6,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple, Optional
 
 from .._k3s import settings as k3s
+from .._packed import pack, unpack
 from .model import SERVER, Host, Settings
 
 
@@ -29,8 +29,8 @@ class Inventory:
     clients: Sequence[str] = ()
 
     def to_text(self) -> str:
-        """Return it as JSON: one value for Ansible, which looks into every value of a structure."""
-        return json.dumps(
+        """Return it as one text, for the task that derives the topology."""
+        return pack(
             {
                 "settings": asdict(self.settings),
                 "hosts": [asdict(host) for host in self.hosts],
@@ -43,7 +43,7 @@ class Inventory:
     @classmethod
     def from_text(cls, text: str) -> Inventory:
         """Return what to_text() wrote."""
-        data = json.loads(text)
+        data = unpack(text)
         return cls(
             settings=Settings(**data["settings"]),
             hosts=[Host(**host) for host in data["hosts"]],
@@ -61,26 +61,43 @@ class Resolved(NamedTuple):
     problems: list[str]
 
 
-def resolve(inventory: Inventory, nodes: Mapping[str, k3s.NodeSettings]) -> Resolved:
-    """Return settings and hosts with what K3s is told; C(nodes) are those that have been read."""
+def resolve(
+    inventory: Inventory, nodes: Optional[Mapping[str, k3s.NodeSettings]] = None
+) -> Resolved:
+    """Return settings and hosts with what K3s is told.
+
+    C(nodes) are the settings of those that have been read and have any. It is None before nodes are
+    read. Then a value of the inventory that is not plain is no problem, because the node's may be.
+    """
+    known = nodes or {}
+    is_final = nodes is not None
     problems: list[str] = []
     records: dict[str, k3s.Record] = {}
     for host in inventory.hosts:
-        record, own = k3s.merge(host.group, inventory.k3s[host.name], nodes.get(host.name))
+        record, own = k3s.merge(host.group, inventory.k3s[host.name], known.get(host.name))
         records[host.name] = record
         problems += [f"host {host.name}: {problem}" for problem in own]
     servers = {
         host.name: records[host.name].told for host in inventory.hosts if host.group == SERVER
     }
+    if not is_final:
+        for record in records.values():
+            record.told.not_plain.clear()
+    # Of these, K3s has run with its defaults if they are not told.
+    complete = {
+        name
+        for name, node in known.items()
+        if name in servers and node.installed is not None and not node.unreadable
+    }
     changes: dict[str, Any] = {}
     for option, key in (("pod_cidr", k3s.POD_CIDR), ("service_cidr", k3s.SERVICE_CIDR)):
         explicit = inventory.explicit.get(option)
         variable = f"k3s_topology_{option}"
-        value = k3s.for_all(key, variable, explicit, servers, problems)
+        value = k3s.for_all(key, variable, explicit, servers, complete, problems)
         if value is not None:
             source = next(told.source(key) for told in servers.values() if key in told)
             changes.update({option: value, f"{option}_source": source})
-    backend = k3s.for_all(k3s.BACKEND, None, None, servers, problems)
+    backend = k3s.for_all(k3s.BACKEND, None, None, servers, complete, problems)
     changes["ports"] = with_backend(
         inventory.settings.ports, inventory.settings.extra_ports, backend
     )

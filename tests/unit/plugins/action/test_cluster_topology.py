@@ -101,6 +101,10 @@ def test_the_inventory_tells_which_nodes_have_to_be_asked():
     assert run(stage="inventory")["unknown"] == ["a1"]
     known = {"a1": {"k3s_topology_node_ip": "192.0.2.21"}}
     assert run(known, stage="inventory")["unknown"] == []
+    # A server's files decide the cluster's networks.
+    server = {"s1": {"k3s_topology_node_ip": "192.0.2.11"}, **known}
+    injected = {"ansible_play_hosts_all": ["a1"]}
+    assert run(server, stage="inventory", first="a1", injected=injected)["unknown"] == ["s1"]
 
 
 def test_problems_fail_the_task_with_their_number_and_all_of_them():

@@ -285,6 +285,14 @@ def test_a_k3s_that_runs_with_another_address_stops_the_run_before_anything_is_w
     assert node.state() == before
 
 
+def test_removal_without_a_record_keeps_the_address_of_a_k3s_that_has_run(node):
+    route(node)
+    os.makedirs(node.at("/var/lib/rancher/k3s/agent"))
+    result = route(node, state="absent")
+    assert node.text(K3S_CONFIG).endswith(TOLD)
+    assert "stays: K3s runs with an unknown address" in " ".join(result["warned"])
+
+
 def test_a_disk_that_is_full_is_an_error_of_its_own(node, monkeypatch):
     before = node.state()
 

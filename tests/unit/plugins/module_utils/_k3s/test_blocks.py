@@ -24,7 +24,7 @@ NO_KEY = "is not 'key: value'"
 TAG = "has a tag or a complex key"
 TEXT = "is a block of text"
 SHAPE = "is neither one line nor a list of such values"
-TABS = "it has tabs"
+TABS = "has a tab"
 CONTROL = "it has control characters or a byte order mark"
 REASONS = (QUOTE, ANCHOR, DOCUMENT, NO_KEY, TAG, TEXT, SHAPE, TABS, CONTROL)
 
@@ -58,6 +58,10 @@ def reason(text):
                 "'node-ip': 10.0.0.1\n",
                 '"node-ip": 10.0.0.1\n',
                 "# comment\n---\nnode-ip: 10.0.0.1\n",
+                "# a\ttab\nnode-ip: 10.0.0.1\n",
+                'etcd-snapshot-schedule-cron: "0 */12 * * *"\nnode-ip: 10.0.0.1\n',
+                "token: a-&b *c\nnode-ip: 10.0.0.1\n",
+                "x: [a, 'b &c', d*]\nnode-ip: 10.0.0.1\n",
                 "--- # comment\nnode-ip: 10.0.0.1\n",
                 "node-ip: 10.0.0.9\nnode-ip: 10.0.0.1\n",
             )

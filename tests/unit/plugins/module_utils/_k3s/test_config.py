@@ -294,3 +294,16 @@ def test_plan_unreadable_settings_without_a_file_are_ignored(state, wanted):
 def test_record_of_the_topology_ignores_other_keys():
     data = {"settings": {}, "unreadable": [], "config": "", "installed": None, "version": ""}
     assert Record.of({**data, "pending": ["node-ip"], "differences": []}) == Record(**data)
+
+
+def test_record_leaves_out_what_only_the_inventory_sets():
+    both = {key: {"value": value, "source": CONFIG} for key, value in BOTH.items()}
+    record = Record.of({"settings": both, "pending": ["node-ip"], "installed": ["192.0.2.11"]})
+    assert set(record.settings) == {"flannel-iface"}
+    # K3s has run without it, so the file stays until K3s is configured again.
+    found = plan(Situation("dummy0", "203.0.113.254", "dummy0", OURS, record), WANTED)
+    assert "node-ip: '192.0.2.11'" in found.text
+
+
+def test_plan_unreadable_settings_do_not_matter_if_all_is_set():
+    assert plan(situation(BOTH, unreadable=["x"]), WANTED).text is None

@@ -268,8 +268,13 @@ def test_for_node_value_that_is_not_plain_needs_the_variable():
     [
         ("10.44.0.0/16", None, "10.44.0.0/16", ""),
         ("10.44.0.0/16", "10.44.0.0/16", "10.44.0.0/16", ""),
-        ("10.45.0.0/16", None, "10.44.0.0/16", "is 10.44.0.0/16, and it is not for s2; K3s needs"),
-        (None, None, "10.44.0.0/16", "is 10.44.0.0/16, and it is not for s2; K3s needs"),
+        (
+            "10.45.0.0/16",
+            None,
+            "10.44.0.0/16",
+            "is 10.44.0.0/16, and host s2 has 10.45.0.0/16; K3s",
+        ),
+        (None, None, "10.44.0.0/16", ""),
         ("10.44.0.0/16", "10.9.0.0/16", "10.44.0.0/16", "k3s_topology_pod_cidr is 10.9.0.0/16"),
         ("$X", None, None, "hosts s2: cluster-cidr in extra_server_args is not a plain value"),
         ("$X", "10.9.0.0/16", None, ""),
@@ -278,13 +283,22 @@ def test_for_node_value_that_is_not_plain_needs_the_variable():
 def test_for_all_servers_have_the_same_value(other, explicit, value, part):
     problems: list[str] = []
     told = {"s1": told_of(POD_CIDR, "10.44.0.0/16"), "s2": told_of(POD_CIDR, other)}
-    assert for_all(POD_CIDR, "k3s_topology_pod_cidr", explicit, told, problems) == value
+    assert for_all(POD_CIDR, "k3s_topology_pod_cidr", explicit, told, (), problems) == value
     assert len(problems) == bool(part)
     assert part in "".join(problems)
 
 
+@pytest.mark.parametrize(("value", "differs"), [("10.42.0.0/16", False), ("10.44.0.0/16", True)])
+def test_for_all_complete_server_has_the_default(value, differs):
+    problems: list[str] = []
+    told = {"s1": told_of(POD_CIDR, value), "s2": Told()}
+    assert for_all(POD_CIDR, "k3s_topology_pod_cidr", None, told, ["s2"], problems) == value
+    assert bool(problems) is differs
+    assert not differs or "host s2 has 10.42.0.0/16" in problems[0]
+
+
 def test_for_all_option_that_nobody_sets_is_none():
-    assert for_all(BACKEND, None, None, {"s1": Told()}, []) is None
+    assert for_all(BACKEND, None, None, {"s1": Told()}, (), []) is None
 
 
 @pytest.mark.parametrize(

@@ -38,8 +38,12 @@ class Played:
     recap: Mapping[str, Mapping[str, int]]
 
     def changed(self) -> dict[str, int]:
-        """Return the changes of each host that did anything."""
-        return {host: counts["changed"] for host, counts in self.recap.items() if counts["ok"]}
+        """Return the changes of each host that took part, even if it skipped every task."""
+        return {
+            host: counts["changed"]
+            for host, counts in self.recap.items()
+            if counts["ok"] or counts["skipped"]
+        }
 
 
 class Controller:

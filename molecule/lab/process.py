@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -91,11 +92,11 @@ class Cgroup:
         """The ids of the processes in it and below."""
         found: set[int] = set()
         for directory in self.directories:
-            for procs in directory.rglob("cgroup.procs"):
-                try:
-                    found.update(map(int, procs.read_text().split()))
-                except OSError:
-                    continue
+            # Unlike Path.rglob(), os.walk() passes over a directory that goes away meanwhile.
+            for path, _names, files in os.walk(directory):
+                if "cgroup.procs" in files:
+                    with contextlib.suppress(OSError):
+                        found.update(map(int, Path(path, "cgroup.procs").read_text().split()))
         return {pid for pid in found if start_time(pid) is not None}
 
     def remove(self) -> None:

@@ -37,6 +37,10 @@ _SETTLE_STEP = 0.02
 confirm_command = checkpoint.confirm_command
 
 
+def _run(command: str) -> None:
+    subprocess.run(command, shell=True, stdout=sys.stderr, check=False)
+
+
 def apply(
     wanted: Any, step: int = 0, do: str = "", source: str = "", **options: Any
 ) -> dict[str, Any]:
@@ -46,7 +50,7 @@ def apply(
     Steps, a step is after each call of D-Bus that changes something: before the next one it is
     the same. C(source) is the address from which Ansible's own SSH connection comes.
     """
-    steps = Steps(lambda: subprocess.run(do, shell=True, stdout=sys.stderr) if do else kill())
+    steps = Steps(lambda: _run(do) if do else kill())
     call = dbus.connection.Connection.call_blocking
 
     def call_and_count(self, bus_name, path, interface, method, *rest, **named):

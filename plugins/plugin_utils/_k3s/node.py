@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from typing import Any, Optional
 
 import yaml
-from cryptography import x509
 
 from .settings import NodeSettings, Setting
 
@@ -55,6 +54,9 @@ def read(facts: Any) -> Optional[NodeSettings]:
 
 def addresses(certificate: str) -> tuple[str, ...]:
     """Return the node's addresses in a kubelet's serving certificate, none if it is not valid."""
+    # A dependency of ansible-core that takes long to load.
+    from cryptography import x509  # noqa: PLC0415
+
     try:
         names = (
             x509.load_pem_x509_certificate(certificate.encode())

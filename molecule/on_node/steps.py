@@ -29,7 +29,7 @@ class Steps:
     """The steps of a run. Python has no way to remove its hook, so a process has one of these."""
 
     def __init__(self, break_off: Callable[[], Any] = kill, opens: bool = True) -> None:
-        """Break off by C(break_off). Without C(opens), opening a file to write is no step."""
+        """Break off by C(break_off). Without C(opens), opening a file to write is not a step."""
         self.names: list[str] = []
         self._at = 0
         self._break_off = break_off

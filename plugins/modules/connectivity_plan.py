@@ -38,7 +38,7 @@ options:
     choices: [sample, full]
     default: sample
   seed:
-    description: The seed of the sample, and of who probes whom. Drawn if it is not set.
+    description: Seed for the sample of ports and for the pairs of hosts. Random if it is not set.
     type: str
   full_mesh_max:
     description: Largest cluster that is probed as a full mesh.

@@ -140,7 +140,8 @@ def _record(known: Mapping[str, Any]) -> k3s_config.Record:
     if known:
         return k3s_config.Record.of(known)
     # It keeps the address with which it ran, which is not known here.
-    return k3s_config.Record(installed=() if os.path.isdir(f"{DATA_DIR}/agent") else None)
+    traces = (f"{DATA_DIR}/agent", f"{DATA_DIR}/server/db/etcd")
+    return k3s_config.Record(installed=() if any(map(os.path.isdir, traces)) else None)
 
 
 def _text(path: str) -> Optional[str]:

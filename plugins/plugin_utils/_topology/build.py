@@ -30,7 +30,7 @@ def build(
     clients = list(external_clients)
     if EXTERNAL in {*clients, *(host.name for host in hosts)}:
         problems.append(
-            f"host {EXTERNAL}: reports call the controller so, where it probes as a client outside "
+            f"host {EXTERNAL}: reports call the controller so if it probes as an external client "
             "(k3s_connectivity_probe_from_controller); give the host another inventory_hostname"
         )
     nodes: list[Node] = []

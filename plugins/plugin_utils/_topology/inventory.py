@@ -67,7 +67,7 @@ def resolve(
     """Return settings and hosts with what K3s is told.
 
     C(nodes) are the settings of those that have been read and have any. It is None before nodes are
-    read. Then a value of the inventory that is not plain is no problem, because the node's may be.
+    read. A value of the inventory that is not plain is accepted then: the node's may be plain.
     """
     known = nodes or {}
     is_final = nodes is not None

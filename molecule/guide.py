@@ -3,7 +3,7 @@
 
 """The guide's table once more, by hand, so that tests compare with the guide and not with the code.
 
-A port stands for its row: of a range both ends and a port in between.
+A port stands for its rule: of a range both ends and a port in between.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from typing import Any
 
 import guide
 
-# Where pods listen; no row of the guide's has it.
+# Where pods listen; no rule of the guide's has it.
 POD_PORT = 7777
 PODS_TO_NODES = guide.PODS_TO_NODES
 # The endpoint of the service "kubernetes".

@@ -64,7 +64,7 @@ def admitted(source: str, destination: str, nic: str) -> set[tuple[str, int]]:
         return guide.OUTSIDE_TO_NODES
     if source.startswith("client"):
         return set()
-    # 6379 and 9095 are rows of both tables; the other ports for clients belong to the other NIC.
+    # 6379 and 9095 are rules of both tables; the other ports for clients belong to the other NIC.
     return guide.admitted(source, destination) - (guide.OUTSIDE_TO_NODES - guide.NODES_TO_NODES)
 
 

@@ -20,6 +20,7 @@ from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._action import
 )
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._k3s import inventory as k3s
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology.hostvars import (
+    SHARED,
     HostVariables,
     plain,
     words,
@@ -34,10 +35,13 @@ from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology.mode
     Settings,
     TopologyError,
 )
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology.settings import (
+    read_settings,
+)
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology.validate import (
-    judge_hosts,
-    judge_members,
-    judge_settings,
+    find_members,
+    validate_hosts,
+    validate_resolved,
 )
 
 RULES = {"type": "list", "elements": "raw", "default": []}
@@ -95,7 +99,7 @@ class ActionModule(ControllerAction):
         # to which the variables of the cluster's groups do not apply.
         in_play = task_vars.get("ansible_play_hosts_all", [])
         arguments = self._arguments(**hostvars.group_names(in_play))
-        members = judge_members(
+        members = find_members(
             groups,
             arguments["server_group"],
             arguments["agent_group"],
@@ -108,8 +112,10 @@ class ActionModule(ControllerAction):
         _refuse_slice(task_vars)
         shared, problems = hostvars.shared([name for name, _group in members], arguments)
         arguments = self._arguments(**shared)
+        settings, of_settings = _settings(arguments)
+        problems += of_settings
         inventory = Inventory(
-            settings=_settings(arguments),
+            settings=settings,
             hosts=[hostvars.host(name, group, arguments) for name, group in members],
             k3s={
                 name: k3s.read(name, group, functools.partial(_readable, hostvars, name), problems)
@@ -123,7 +129,8 @@ class ActionModule(ControllerAction):
         )
         _warn_of_unreadable(members, hostvars)
         settings, hosts, of_k3s = resolve(inventory)
-        problems += [*of_k3s, *judge_settings(settings)[1], *judge_hosts(settings, hosts)]
+        problems += [*of_k3s, *validate_hosts(hosts)]
+        problems += validate_resolved(settings, hosts, nodes_are_read=False)
         problems += _role_values.problems([host.name for host in hosts], hostvars.readable)
         if problems:
             raise TopologyError(problems)
@@ -142,16 +149,9 @@ def _readable(hostvars: HostVariables, name: str, variable: str) -> Any:
     return plain(hostvars.readable(name, variable))
 
 
-def _settings(arguments: Mapping[str, Any]) -> Settings:
-    return Settings(
-        pod_cidr=str(arguments["pod_cidr"]),
-        service_cidr=str(arguments["service_cidr"]),
-        ports=plain(arguments["ports"]),
-        extra_ports=plain(arguments["extra_ports"]),
-        http_redirect=plain(arguments["http_redirect"]),
-        restrict_sources=plain(arguments["restrict_sources"]),
-        external_sources=words(arguments["external_sources"]),
-    )
+def _settings(arguments: Mapping[str, Any]) -> tuple[Settings, list[str]]:
+    given = {option: plain(arguments[option]) for option in SHARED}
+    return read_settings({**given, "external_sources": words(arguments["external_sources"])})
 
 
 def _explicit(

@@ -77,7 +77,7 @@ def collect(
             predictions += checks.predicted(name, what, predicted["refused"], predicted["warned"])
             if predicted["changed"]:
                 changing[what].append(name)
-    findings = checks.judge(arguments["topology"], answers, played)
+    findings = checks.evaluate(arguments["topology"], answers, played)
     lines = [
         f"prepare would change the {what} of {len(names)}: {', '.join(names[:_NAMED])}"
         for what, names in changing.items()

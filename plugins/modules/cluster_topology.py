@@ -65,7 +65,7 @@ topology:
           config: ""
           installed: null
           version: ""
-    rows:
+    rules:
       - name: kubernetes-api
         first: 6443
         last: 6443

@@ -34,7 +34,7 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Gather what the preflight judges
+- name: Gather what the preflight evaluates
   edgeops.k3s_network.preflight_facts:
     default_route: {}
     firewalld_state:

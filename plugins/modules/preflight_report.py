@@ -7,10 +7,10 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: preflight_report
-short_description: Judge what was read of all nodes before anything is changed, and show it
+short_description: Evaluate the facts of all nodes before a change and print the findings
 version_added: 0.1.0
 description:
-  - Runs on the controller and changes nothing. Judges each node, and the nodes against each other,
+  - Runs on the controller and changes nothing. Evaluates each node, and the nodes against each other,
     and prints what would make the cluster's network fail, with a remedy, errors first.
   - Sets custom statistics as M(ansible.builtin.set_stats) does, for workflows of AWX.
   - It does not fail where something was found.
@@ -37,7 +37,7 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Judge the nodes
+- name: Evaluate the nodes
   edgeops.k3s_network.preflight_report:
     topology: "{{ k3s_topology_cluster.topology }}"
     facts_variable: k3s_preflight_facts

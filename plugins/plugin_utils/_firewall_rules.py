@@ -24,7 +24,7 @@ from ._topology.model import (
     SERVER,
     IpsetWanted,
     Node,
-    Row,
+    Rule,
     Topology,
     find_node,
 )
@@ -106,21 +106,21 @@ def firewall_wanted(topology: Topology, name: str) -> FirewallWanted:
     Raises KeyError where the topology has no such node.
     """
     node = find_node(topology, name)
-    rows = [row for row in topology["rows"] if node["group"] in row["destination"]]
+    rules = [rule for rule in topology["rules"] if node["group"] in rule["destination"]]
     sets = _Ipsets(topology)
     segregated = node["mode"] == "segregated"
-    plain = [] if topology["restrict_sources"] else _plain_ports(rows)
+    plain = [] if topology["restrict_sources"] else _plain_ports(rules)
 
     policies = []
     if topology["restrict_sources"]:
-        rules = [
-            rule
-            for row in rows
-            if _node_sources(row)
-            for source in sets.nodes(_node_sources(row))
-            for rule in [_rule(row, source)]
+        rich_rules = [
+            _rich_rule(rule, source)
+            for rule in rules
+            if _node_sources(rule)
+            for source in sets.nodes(_node_sources(rule))
         ]
-        policies.append(_policy(POLICY_NODES, ZONE_CLUSTER if segregated else "ANY", "HOST", rules))
+        ingress = ZONE_CLUSTER if segregated else "ANY"
+        policies.append(_policy(POLICY_NODES, ingress, "HOST", rich_rules))
     # Only what arrives on an interface of the overlay is a pod's; an address can be forged.
     pods = _source_of_cidr(topology["pod_cidr"])
     policies.append(
@@ -128,13 +128,17 @@ def firewall_wanted(topology: Topology, name: str) -> FirewallWanted:
             POLICY_PODS,
             ZONE_PODS,
             "HOST",
-            [_rule(row, pods) for row in rows if POD in row["source"]],
+            [_rich_rule(rule, pods) for rule in rules if POD in rule["source"]],
         )
     )
-    rules = [
-        _rule(row, source) for row in rows if EXTERNAL in row["source"] for source in sets.clients()
+    rich_rules = [
+        _rich_rule(rule, source)
+        for rule in rules
+        if EXTERNAL in rule["source"]
+        for source in sets.clients()
     ]
-    policies.append(_policy(POLICY_CLIENTS, ZONE_EXTERNAL if segregated else "ANY", "HOST", rules))
+    ingress = ZONE_EXTERNAL if segregated else "ANY"
+    policies.append(_policy(POLICY_CLIENTS, ingress, "HOST", rich_rules))
     overlay = [
         f"rule {_source_of_cidr(cidr)} accept"
         for cidr in (topology["pod_cidr"], topology["service_cidr"])
@@ -236,26 +240,26 @@ def _entries(networks: Sequence[Any], kind: str) -> list[str]:
     return [str(address) for address in sorted({network.network_address for network in networks})]
 
 
-def _node_sources(row: Row) -> list[str]:
-    return [group for group in NODE_GROUPS if group in row["source"]]
+def _node_sources(rule: Rule) -> list[str]:
+    return [group for group in NODE_GROUPS if group in rule["source"]]
 
 
-def _plain_ports(rows: Sequence[Row]) -> list[str]:
-    """The union of the rows that nodes use, as firewalld would coalesce it."""
+def _plain_ports(rules: Sequence[Rule]) -> list[str]:
+    """The union of the rules that nodes use, as firewalld would coalesce it."""
     ports = []
-    for protocol in sorted({row["protocol"] for row in rows}):
+    for protocol in sorted({rule["protocol"] for rule in rules}):
         intervals = [
-            (row["first"], row["last"])
-            for row in rows
-            if row["protocol"] == protocol and _node_sources(row)
+            (rule["first"], rule["last"])
+            for rule in rules
+            if rule["protocol"] == protocol and _node_sources(rule)
         ]
         ports += [f"{_ports.format_port(one)}/{protocol}" for one in _ports.merge(intervals)]
     return ports
 
 
-def _rule(row: Row, source: str) -> str:
-    port = _ports.format_port((row["first"], row["last"]))
-    parts = ["rule", source, f'port port="{port}" protocol="{row["protocol"]}"', "accept"]
+def _rich_rule(rule: Rule, source: str) -> str:
+    port = _ports.format_port((rule["first"], rule["last"]))
+    parts = ["rule", source, f'port port="{port}" protocol="{rule["protocol"]}"', "accept"]
     return " ".join(part for part in parts if part)
 
 

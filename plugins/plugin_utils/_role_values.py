@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Judges the variables of the roles that run later, before any of them changes a node.
+"""Validates the variables of the roles that run later, before any of them changes a node.
 
 Each role's own argument specification says what is right.
 """
@@ -66,10 +66,10 @@ def _of_role(role: str, given: Mapping[str, Any]) -> list[str]:
         for variable, option in options(role).items()
         if variable in given
     }
-    judged = ArgumentSpecValidator(specification).validate(given)
-    if judged.error_messages:
-        return [f"{message}; see the role {role}" for message in judged.error_messages]
-    values = judged.validated_parameters
+    result = ArgumentSpecValidator(specification).validate(given)
+    if result.error_messages:
+        return [f"{message}; see the role {role}" for message in result.error_messages]
+    values = result.validated_parameters
     found = [
         f"{variable} is {values[variable]}; {remedy}"
         for variable, (least, remedy) in LEAST.items()

@@ -35,6 +35,9 @@ import yaml
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._firewall_rules import with_ipsets
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology import model
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology.build import build
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology.settings import (
+    read_settings,
+)
 
 HERE = Path(__file__).resolve().parent
 PYTHON_ON_NODE = HERE / "python_on_node.py"
@@ -197,10 +200,8 @@ class Bench:
     def topology(self, nodes: int) -> dict[str, Any]:
         """Return a cluster of the lab's servers and as many agents elsewhere as it lacks."""
         defaults = yaml.safe_load((ROOT / "roles/k3s_topology/defaults/main.yml").read_text())
-        settings = model.Settings(
-            pod_cidr=defaults["k3s_topology_pod_cidr"],
-            service_cidr=defaults["k3s_topology_service_cidr"],
-            ports=defaults["k3s_topology_ports"],
+        settings, _problems = read_settings(
+            {name.removeprefix("k3s_topology_"): value for name, value in defaults.items()}
         )
         hosts = [
             model.Host(name, model.SERVER, node_ip=variables["ansible_host"])

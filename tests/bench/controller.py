@@ -44,6 +44,9 @@ from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology.inve
     Inventory,
     resolve,
 )
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology.settings import (
+    read_settings,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 NODES = (250, 1000)
@@ -115,10 +118,8 @@ def _inventory(nodes: int) -> Inventory:
         model.Host(f"node{number}", model.SERVER if number < SERVERS else model.AGENT)
         for number in range(nodes)
     ]
-    settings = model.Settings(
-        pod_cidr=defaults["k3s_topology_pod_cidr"],
-        service_cidr=defaults["k3s_topology_service_cidr"],
-        ports=defaults["k3s_topology_ports"],
+    settings, _problems = read_settings(
+        {name.removeprefix("k3s_topology_"): value for name, value in defaults.items()}
     )
     return Inventory(settings, hosts, {host.name: [] for host in hosts})
 

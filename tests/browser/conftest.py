@@ -176,8 +176,8 @@ def wide(written: Callable[[Topology, Report], Path]) -> Path:
     topology = cluster(3, clients=1)
     for node in topology["nodes"]:
         node["name"] += f"-{'long' * 12}.{'example' * 4}.com"
-    for row in topology["rows"]:
-        row["name"] += "_without_any_place_to_break_it_at" * 2
+    for rule in topology["rules"]:
+        rule["name"] += "_without_any_place_to_break_it_at" * 2
     report = mesh(topology, some_broken(topology))
     summary = {key: value + 10_000_000 for key, value in report["summary"].items()}
     return written(topology, {**report, "summary": summary})

@@ -9,7 +9,7 @@ from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from .table import CLIENT, CLIENTS, rows_of
+from .table import CLIENT, CLIENTS, port_rules_of
 
 SHARED = "shared"
 SEGREGATED = "segregated"
@@ -113,28 +113,34 @@ class Cluster:
                 if source == destination:
                     continue
                 ports: set[tuple[str, str, int]] = set()
-                rows = rows_of(destination.kind)
-                admitted = {(row.protocol, row.first) for row in rows if source.kind in row.sources}
-                to_clients = {(row.protocol, row.first) for row in rows if CLIENT in row.sources}
-                for row in rows:
-                    is_open = source.kind in row.sources
-                    if source.kind != CLIENT and row.sources == CLIENTS:
+                port_rules = port_rules_of(destination.kind)
+                admitted = {
+                    (rule.protocol, rule.first)
+                    for rule in port_rules
+                    if source.kind in rule.sources
+                }
+                to_clients = {
+                    (rule.protocol, rule.first) for rule in port_rules if CLIENT in rule.sources
+                }
+                for rule in port_rules:
+                    is_open = source.kind in rule.sources
+                    if source.kind != CLIENT and rule.sources == CLIENTS:
                         # Open to anyone outside, it need not be closed to the nodes.
                         continue
-                    for port in row.probed(full and is_open):
+                    for port in rule.probed(full and is_open):
                         if source.kind != CLIENT:
-                            ports.add((inside, row.protocol, port))
+                            ports.add((inside, rule.protocol, port))
                             continue
-                        ports.add((outside, row.protocol, port))
-                        if (row.protocol, port) not in admitted:
+                        ports.add((outside, rule.protocol, port))
+                        if (rule.protocol, port) not in admitted:
                             # Nor must the other network let clients in.
-                            ports.add((inside, row.protocol, port))
+                            ports.add((inside, rule.protocol, port))
                     if source.kind != CLIENT and outside != inside:
                         # Nor must the NIC for clients let nodes in, but for what clients reach.
                         ports |= {
-                            (outside, row.protocol, port)
-                            for port in row.probed(False)
-                            if (row.protocol, port) not in to_clients
+                            (outside, rule.protocol, port)
+                            for port in rule.probed(False)
+                            if (rule.protocol, port) not in to_clients
                         }
                 for address, protocol, port in sorted(ports):
                     yield Packet(source.name, destination.name, address, protocol, port)

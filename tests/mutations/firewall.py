@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from .cluster import CLUSTER, SEGREGATED, Cluster, Machine
-from .table import CLIENTS, SERVER, SERVERS, rows_of
+from .table import CLIENTS, SERVER, SERVERS, port_rules_of
 
 ACCEPT = "accept"
 DROP = "drop"
@@ -118,12 +118,12 @@ def prepared(cluster: Cluster, node: Machine) -> Firewall:
         }
         rules |= {ZONE_CLUSTER: frozenset(), ZONE_EXTERNAL: frozenset()}
     from_nodes, from_clients = set(), set()
-    for row in rows_of(node.kind):
-        if row.sources == CLIENTS:
-            from_clients.add(Rule(ACCEPT, row.protocol, row.first, row.last))
+    for rule in port_rules_of(node.kind):
+        if rule.sources == CLIENTS:
+            from_clients.add(Rule(ACCEPT, rule.protocol, rule.first, rule.last))
         else:
-            ipset = ALL_SERVERS if row.sources == SERVERS else ALL_NODES
-            from_nodes.add(Rule(ACCEPT, row.protocol, row.first, row.last, ipset=ipset))
+            ipset = ALL_SERVERS if rule.sources == SERVERS else ALL_NODES
+            from_nodes.add(Rule(ACCEPT, rule.protocol, rule.first, rule.last, ipset=ipset))
     rules[FROM_NODES] = frozenset(from_nodes)
     rules[FROM_CLIENTS] = frozenset(from_clients)
     ipsets = {ALL_NODES: frozenset(one.name for one in cluster.nodes)}

@@ -12,7 +12,7 @@ from .changes import ZoneChange
 from .cluster import CLUSTER, SEGREGATED
 from .firewall import WORK, ZONE_CLUSTER, ZONE_EXTERNAL
 from .mutation import LAB, Mutation, of_firewall
-from .table import rows_of
+from .table import port_rules_of
 from .world import LOOPBACK, Duplicate, World
 
 UNIT = "k3s-mutation"
@@ -39,9 +39,11 @@ def wrong_interface(rng: random.Random, world: World) -> Mutation | None:
 def wrong_address(rng: random.Random, world: World) -> Mutation | None:
     """A service listens on the loopback alone."""
     node = rng.choice(world.cluster.nodes)
-    rows = [row for row in rows_of(node.kind) if row.is_small and row.protocol == "tcp"]
-    row = rng.choice(rows)
-    port = rng.randint(row.first, row.last)
+    port_rules = [
+        rule for rule in port_rules_of(node.kind) if rule.is_small and rule.protocol == "tcp"
+    ]
+    rule = rng.choice(port_rules)
+    port = rng.randint(rule.first, rule.last)
     unit = f"{UNIT}-{port}"
     program = SERVICE.format(address=LOOPBACK, port=port)
     return Mutation(

@@ -25,7 +25,7 @@ from .firewall import (
     Rule,
 )
 from .mutation import Mutation, of_firewall
-from .table import AGENT, NODES, SERVER, rows_of
+from .table import AGENT, NODES, SERVER, port_rules_of
 from .world import World
 
 
@@ -118,12 +118,14 @@ def too_wide(rng: random.Random, world: World) -> Mutation | None:
                 RuleChange(FROM_NODES, replace(rule, ipset=ALL_NODES), add=True),
             ],
         )
-    row = rng.choice([row for row in rows_of(node.kind) if row.sources <= NODES])
-    first, last = row.first, row.last
-    if row.is_small and rng.random() < 0.5:
+    port_rule = rng.choice(
+        [port_rule for port_rule in port_rules_of(node.kind) if port_rule.sources <= NODES]
+    )
+    first, last = port_rule.first, port_rule.last
+    if port_rule.is_small and rng.random() < 0.5:
         # One port of a large range might not be in the sample.
         first = last = rng.randint(first, last)
-    rule = Rule(ACCEPT, row.protocol, first, last)
+    rule = Rule(ACCEPT, port_rule.protocol, first, last)
     zone = PUBLIC
     if world.cluster.mode == SEGREGATED:
         zone = rng.choice([ZONE_CLUSTER, ZONE_EXTERNAL])

@@ -20,7 +20,7 @@ SMALL = 18
 
 
 @dataclass(frozen=True)
-class Row:
+class PortRule:
     """Ports that some kinds of machine may reach on some kinds of node."""
 
     protocol: str
@@ -46,30 +46,30 @@ class Row:
         return [self.first, self.last]
 
 
-ROWS = (
-    Row("tcp", 2379, 2380, SERVERS, SERVERS),
-    Row("tcp", 6443, 6443, NODES, SERVERS),
-    Row("udp", 8472, 8472, NODES, NODES),
-    Row("tcp", 10250, 10250, NODES, NODES),
-    Row("tcp", 5001, 5001, NODES, SERVERS),
-    Row("tcp", 9500, 9503, NODES, NODES),
-    Row("tcp", 8500, 8504, NODES, NODES),
-    Row("tcp", 10000, 30000, NODES, NODES),
-    Row("tcp", 3260, 3260, NODES, NODES),
-    Row("tcp", 2049, 2049, NODES, NODES),
-    Row("tcp", 6379, 6379, NODES, NODES),
-    Row("tcp", 9093, 9093, NODES, NODES),
-    Row("tcp", 9095, 9095, NODES, NODES),
-    Row("tcp", 8086, 8086, NODES, NODES),
-    Row("tcp", 80, 80, CLIENTS, NODES),
-    Row("tcp", 443, 443, CLIENTS, NODES),
-    Row("tcp", 9095, 9095, CLIENTS, NODES),
-    Row("tcp", 6379, 6379, CLIENTS, NODES),
-    Row("tcp", 8125, 8125, CLIENTS, NODES),
-    Row("udp", 8125, 8125, CLIENTS, NODES),
+PORT_RULES = (
+    PortRule("tcp", 2379, 2380, SERVERS, SERVERS),
+    PortRule("tcp", 6443, 6443, NODES, SERVERS),
+    PortRule("udp", 8472, 8472, NODES, NODES),
+    PortRule("tcp", 10250, 10250, NODES, NODES),
+    PortRule("tcp", 5001, 5001, NODES, SERVERS),
+    PortRule("tcp", 9500, 9503, NODES, NODES),
+    PortRule("tcp", 8500, 8504, NODES, NODES),
+    PortRule("tcp", 10000, 30000, NODES, NODES),
+    PortRule("tcp", 3260, 3260, NODES, NODES),
+    PortRule("tcp", 2049, 2049, NODES, NODES),
+    PortRule("tcp", 6379, 6379, NODES, NODES),
+    PortRule("tcp", 9093, 9093, NODES, NODES),
+    PortRule("tcp", 9095, 9095, NODES, NODES),
+    PortRule("tcp", 8086, 8086, NODES, NODES),
+    PortRule("tcp", 80, 80, CLIENTS, NODES),
+    PortRule("tcp", 443, 443, CLIENTS, NODES),
+    PortRule("tcp", 9095, 9095, CLIENTS, NODES),
+    PortRule("tcp", 6379, 6379, CLIENTS, NODES),
+    PortRule("tcp", 8125, 8125, CLIENTS, NODES),
+    PortRule("udp", 8125, 8125, CLIENTS, NODES),
 )
 
 
-def rows_of(destination: str) -> list[Row]:
-    """The rows that concern a kind of node."""
-    return [row for row in ROWS if destination in row.destinations]
+def port_rules_of(destination: str) -> list[PortRule]:
+    """The rules that concern a kind of node."""
+    return [rule for rule in PORT_RULES if destination in rule.destinations]

@@ -12,7 +12,7 @@ from functools import cached_property, lru_cache
 
 from .cluster import CLUSTER, Cluster, Packet
 from .firewall import ACCEPT, DROP, FROM_CLIENTS, FROM_NODES, REJECT, RESET, Firewall, prepared
-from .table import CLIENT, ROWS, SMALL
+from .table import CLIENT, PORT_RULES, SMALL
 
 MTU = 1500
 VXLAN = ("udp", 8472)
@@ -20,7 +20,7 @@ LOOPBACK = "127.0.0.1"
 # A kernel sends one host so many ICMP errors at once; of more probes, some are left unanswered.
 ICMP_BURST = 5
 # From the first port of a range that is sampled to one in its middle.
-_SAMPLED = {row.first: (row.first + row.last) // 2 for row in ROWS if not row.is_small}
+_SAMPLED = {rule.first: (rule.first + rule.last) // 2 for rule in PORT_RULES if not rule.is_small}
 
 OPEN = frozenset({"open"})
 REFUSED = frozenset({"refused"})

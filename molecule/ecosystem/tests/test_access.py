@@ -122,7 +122,7 @@ def test_each_way_confirms_its_change_and_is_validated(controller, reached, ways
         assert f"{BEHIND}.{NUMBERS[behind]}:22" in peers
         assert f"{BEHIND}.14:" in peers
 
-    # Only our row still admits the other port, so it can't be taken away.
+    # Only our rule still admits the other port, so it can't be taken away.
     there = next(name for name, its_ways in ways.items() if "another port" in its_ways)
     zone = f"firewall-cmd -q --zone=public --{{}}-port={SSH_PORT}/tcp"
     both = f"{zone} && {zone} --permanent"

@@ -88,15 +88,15 @@ def tree() -> str:
 def test_workflow_of_prepare_and_validate_asks_nothing_and_leaves_no_file(job, tmp_path):
     before = tree()
     workflow = {"awx_workflow_job_id": "6", "awx_workflow_job_name": "K3s network"}
-    row = {
+    rule = {
         "name": "runner",
         "port": "7777",
         "protocol": "tcp",
         "source": ["server", "agent"],
         "destination": ["server"],
-        "purpose": "a row of this test",
+        "purpose": "a rule of this test",
     }
-    changing = {**workflow, "k3s_topology_extra_ports": [row]}
+    changing = {**workflow, "k3s_topology_extra_ports": [rule]}
     try:
         first = job("prepare", extra=changing)
         second = job("prepare", extra=changing)

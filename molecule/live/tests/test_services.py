@@ -30,11 +30,11 @@ HELD_RANGE = "10000-10003"
 
 
 def served():
-    """Return the rows of the port table, cut to what has services here."""
+    """Return the rules of the port table, cut to what has services here."""
     defaults = yaml.safe_load((ROLES / "k3s_topology/defaults/main.yml").read_text())
-    rows = {row["name"]: row for row in defaults["k3s_topology_ports"]}
-    rows["longhorn-data"]["port"] = HELD_RANGE
-    return list(rows.values())
+    rules = {rule["name"]: rule for rule in defaults["k3s_topology_ports"]}
+    rules["longhorn-data"]["port"] = HELD_RANGE
+    return list(rules.values())
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -56,7 +56,7 @@ def statsd(machine):
 
 @pytest.fixture(scope="module")
 def live(report):
-    """Validate the rows that have services."""
+    """Validate the rules that have services."""
     return lambda: report(k3s_connectivity_mode="live", k3s_topology_ports=served())
 
 
@@ -82,7 +82,7 @@ def test_running_services_are_reachable(live):
     assert run.returncode == 0, run.output
     assert found["ok"]
     opened = [check for check in found["checks"] if check["expected"] == "open"]
-    assert {check["rule"] for check in opened} == {row["name"] for row in served()}
+    assert {check["rule"] for check in opened} == {rule["name"] for rule in served()}
     assert {check["observed"] for check in opened} == {"open"}
     for check in opened:
         assert ANSWERED.get(check["rule"], ACCEPTED) in check["detail"], check
@@ -209,7 +209,7 @@ def test_auto_proves_held_ports_by_services_and_the_rest_by_listeners(report):
         for port in check["port"].split("-")
     }
     assert not by_service & by_listener
-    tcp = {row["name"] for row in served() if row["protocol"] == "tcp"}
+    tcp = {rule["name"] for rule in served() if rule["protocol"] == "tcp"}
     assert {rule for rule, _port in by_service} == tcp
     assert ("longhorn-data", "10000") in by_service
     assert ("longhorn-data", "30000") in by_listener

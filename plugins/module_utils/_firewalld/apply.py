@@ -45,7 +45,7 @@ from .reload import Others
 from .repair import broken_objects, wait_until_forgotten
 from .safety import (
     ApplyOptions,
-    judge_flush,
+    verify_flush,
 )
 from .write import (
     restore_builtin_zones,
@@ -217,7 +217,7 @@ def _repair(
             raise FirewalldError(f"No changes were made. {client.trouble()}")
         others = client.others(record.objects)
         if client.is_failed():
-            judge_flush(others, options)
+            verify_flush(others, options)
     for key in affected:
         for path in files_of(*key):
             remove_file(path)

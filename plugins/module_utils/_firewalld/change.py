@@ -36,7 +36,7 @@ from .record_store import RECORD_PATH, RecordStore
 from .reload import Others
 from .safety import (
     ApplyOptions,
-    judge_change,
+    verify_change,
 )
 
 
@@ -78,7 +78,7 @@ def plan_change(
     owned = record.objects | wanted_keys(wanted)
     others = client.others(owned)
     reloads = any(change.needs_reload for change in runtime)
-    judge_change(client, state, target, owned, others, reloads, options)
+    verify_change(client, state, target, owned, others, reloads, options)
     checkpoint = _checkpoint(client, store, state, target, record, others, permanent, leaving)
     return replace(plan, checkpoint=checkpoint)
 

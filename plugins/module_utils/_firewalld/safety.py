@@ -31,7 +31,7 @@ from .model import (
 from .obstacles import references
 from .plan import changes, runtime_changes
 from .reload import Others, reload_conflicts
-from .ssh_admission import Connection, judge, only_accepts, services_needed
+from .ssh_admission import Connection, evaluate, only_accepts, services_needed
 from .ssh_match import Configuration
 
 # Of firewalld's service ssh.
@@ -57,7 +57,7 @@ class ApplyOptions:
     """Returns the names of what runs of Kubernetes on this node."""
 
 
-def judge_change(
+def verify_change(
     client: FirewalldBackend,
     state: State,
     target: Target,
@@ -81,12 +81,12 @@ def judge_change(
     if removed or connection is not None:
         permanent_others = {key: client.permanent_settings(key) for key in theirs}
     if removed:
-        _judge_references(permanent_others, removed, state.default_zone)
+        _verify_references(permanent_others, removed, state.default_zone)
     if client.is_running():
         if reloads:
-            _judge_reload(client, theirs, others, options)
+            _verify_reload(client, theirs, others, options)
         if not target.record.objects:
-            _judge_removal(options)
+            _verify_removal(options)
     if connection is not None:
         interface = connection.interface
         # NetworkManager's profile may bind it, which the permanent zones do not show.
@@ -102,7 +102,7 @@ def judge_change(
                     _configuration(state.default_zone, users, mine, interface, zone_of, service)
                     for mine in (ours, wanted)
                 )
-                _judge_connection(before, after, connection, options.confirm_timeout, which)
+                _verify_connection(before, after, connection, options.confirm_timeout, which)
 
 
 def _only_admits(state: State, target: Target, interface: str) -> bool:
@@ -131,7 +131,7 @@ def _holds_others(zone: Settings, interface: str) -> bool:
     )
 
 
-def _judge_reload(
+def _verify_reload(
     client: FirewalldBackend, theirs: Collection[Key], others: Others, options: ApplyOptions
 ) -> None:
     # What has no file under /etc is as it was when firewalld started.
@@ -149,10 +149,10 @@ def _judge_reload(
             "Activate it with firewall-cmd --reload, keep it with firewall-cmd "
             "--runtime-to-permanent, or delete it; then run again"
         )
-    judge_flush(others, options)
+    verify_flush(others, options)
 
 
-def judge_flush(others: Others, options: ApplyOptions) -> None:
+def verify_flush(others: Others, options: ApplyOptions) -> None:
     """Raise FirewalldError if a reload needs consent, since it flushes rules of Kubernetes."""
     chains = sorted({chain for text in others.tables.values() for chain in kubernetes_chains(text)})
     if not chains or options.allow_disruptive_reload:
@@ -169,7 +169,7 @@ def judge_flush(others: Others, options: ApplyOptions) -> None:
         )
 
 
-def _judge_references(others: Objects, removed: Collection[Key], default_zone: str) -> None:
+def _verify_references(others: Objects, removed: Collection[Key], default_zone: str) -> None:
     found = references(others, removed)
     if (ZONE, default_zone) in removed:
         found.append(f"{default_zone} is the default zone (firewall-cmd --set-default-zone=ZONE)")
@@ -181,7 +181,7 @@ def _judge_references(others: Objects, removed: Collection[Key], default_zone: s
         )
 
 
-def _judge_removal(options: ApplyOptions) -> None:
+def _verify_removal(options: ApplyOptions) -> None:
     running = [] if options.allow_disruptive_reload else options.kubernetes()
     if running:
         raise FirewalldError(
@@ -192,15 +192,15 @@ def _judge_removal(options: ApplyOptions) -> None:
         )
 
 
-def _judge_connection(
+def _verify_connection(
     before: Configuration,
     after: Configuration,
     connection: Connection,
     confirm_timeout: int,
     which: str,
 ) -> None:
-    later = judge(after, connection)
-    now = judge(before, connection)
+    later = evaluate(after, connection)
+    now = evaluate(before, connection)
     # Without a rollback, a change that may block the connection is refused as well.
     unsure = later.admitted is None and now.admitted is True and not confirm_timeout
     if unsure:

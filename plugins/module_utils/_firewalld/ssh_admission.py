@@ -51,7 +51,7 @@ class Verdict(NamedTuple):
     because: str
 
 
-def judge(configuration: Configuration, connection: Connection) -> Verdict:
+def evaluate(configuration: Configuration, connection: Connection) -> Verdict:
     """Tell whether a new TCP connection would be admitted to this host."""
     # Since 2.4 upstream ships policies that are disabled, which have no effect.
     enabled = {

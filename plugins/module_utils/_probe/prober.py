@@ -258,7 +258,7 @@ class Prober:
                 self._finish(probe, Outcome(ACCEPTED, REFLECTED))
             elif speaker is not None or not wire.is_stale(data, probe.question):
                 # A stale one is an answer to what was asked before.
-                self._judge(probe, speaker)
+                self._evaluate(probe, speaker)
             return
         # An answer that stays unread has close() reset the connection, as _finish() wants it.
         if not probe.received:
@@ -271,9 +271,9 @@ class Prober:
         probe.received += data
         if data and b"\n" not in probe.received and len(probe.received) < wire.ANSWER_MAX:
             return
-        self._judge(probe, wire.read_answer(probe.received, self._token))
+        self._evaluate(probe, wire.read_answer(probe.received, self._token))
 
-    def _judge(self, probe: _Probe, speaker: Optional[wire.Speaker]) -> None:
+    def _evaluate(self, probe: _Probe, speaker: Optional[wire.Speaker]) -> None:
         """Tell who answered."""
         destination, _address, _protocol, port = probe.endpoint
         if speaker is None:
@@ -294,7 +294,7 @@ class Prober:
 
     def _expire(self, probe: _Probe) -> None:
         if _is_connected(probe):
-            self._judge(probe, None)
+            self._evaluate(probe, None)
         else:
             self._fail(probe, errno.ETIMEDOUT)
 

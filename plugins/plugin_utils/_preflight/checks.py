@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Judges, before anything is changed, what would make the cluster's network fail. Pure."""
+"""Evaluates, before anything is changed, what would make the cluster's network fail. Pure."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Answer(NamedTuple):
     after: float
 
 
-def judge(
+def evaluate(
     topology: Topology, answers: Mapping[str, Answer], played: Iterable[str]
 ) -> list[Finding]:
     """Return what is found, the worst first, the same on several nodes once.
@@ -312,19 +312,19 @@ def _held(node: Node, facts: Facts, topology: Topology) -> Iterator[Finding]:
     for protocol, port in held:
         if not held_ports.is_held(held, node["address"], protocol, port):
             continue
-        rows = [
-            row
-            for row in topology["rows"]
-            if row["protocol"] == protocol
-            and row["first"] <= port <= row["last"]
-            and node["group"] in row["destination"]
+        rules = [
+            rule
+            for rule in topology["rules"]
+            if rule["protocol"] == protocol
+            and rule["first"] <= port <= rule["last"]
+            and node["group"] in rule["destination"]
         ]
-        for row in rows:
-            ports = _ports.format_port((row["first"], row["last"]))
+        for rule in rules:
+            ports = _ports.format_port((rule["first"], rule["last"]))
             yield Finding(
-                WARNING if row["last"] - row["first"] >= _WIDE else ERROR,
+                WARNING if rule["last"] - rule["first"] >= _WIDE else ERROR,
                 (node["name"],),
-                f"port {port}/{protocol} is taken, which {row['name']} ({ports}) needs",
+                f"port {port}/{protocol} is taken, which {rule['name']} ({ports}) needs",
                 f"ss -lnp 'sport = :{port}' names who has it; stop that, or move it",
             )
 

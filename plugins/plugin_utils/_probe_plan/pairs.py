@@ -26,8 +26,8 @@ from .._topology.model import (
 class Part(Enum):
     """What a source proves at a destination."""
 
-    EVERY_ROW = "every row"
-    DISTINCT_ROWS = "the rows that do not treat servers and agents alike"
+    EVERY_RULE = "every rule"
+    DISTINCT_RULES = "the rules that do not treat servers and agents alike"
 
 
 class Pairs:
@@ -78,7 +78,7 @@ class Pairs:
         own = self._number.get(source, place * len(self.nodes) // len(self._rings[kind]))
         found: dict[str, Part] = {}
         if self._mesh:
-            found = {one["name"]: Part.EVERY_ROW for one in self.nodes if one["name"] != source}
+            found = {one["name"]: Part.EVERY_RULE for one in self.nodes if one["name"] != source}
         else:
             found = dict(self._followed(kind, place))
         numbers = sorted((self._number[name] - own) % len(self.nodes) for name in found)
@@ -99,10 +99,10 @@ class Pairs:
                     number, between = divmod(position, step)
                     if between == 0:
                         every = turn < self._share(kind, group, number)
-                        yield ring[number], Part.EVERY_ROW if every else Part.DISTINCT_ROWS
+                        yield ring[number], Part.EVERY_RULE if every else Part.DISTINCT_RULES
 
     def _share(self, kind: str, group: str, number: int) -> int:
-        """Return how many sources of a kind prove every row at a destination.
+        """Return how many sources of a kind prove every rule at a destination.
 
         Servers and agents together are as many as wanted. One is of the kind of which there are
         fewer, as long as that takes none of them to more destinations than a full mesh may have.

@@ -20,7 +20,7 @@ from .._topology.model import (
     EXTERNAL,
     NODE_GROUPS,
     Node,
-    Row,
+    Rule,
     Topology,
 )
 from . import rounds as probe_plan_rounds
@@ -41,9 +41,9 @@ _LEASE_SECONDS_PER_HOST = 4.0
 
 
 class Expectation(TypedDict):
-    """What one source shall see of one row at one destination.
+    """What one source shall see of one rule at one destination.
 
-    C(ports) are the ports to probe, in order; the row has C(size) of them.
+    C(ports) are the ports to probe, in order; the rule has C(size) of them.
     """
 
     source: str
@@ -126,7 +126,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class _Shape:
-    """What nodes have in common that the rows treat alike."""
+    """What nodes have in common that the rules treat alike."""
 
     group: str
     mode: str
@@ -138,11 +138,11 @@ class _Shape:
 
 @dataclass(frozen=True)
 class _Proof:
-    """What is to be seen of a row; C(outside) says at which of the destination's addresses."""
+    """What is to be seen of a rule; C(outside) says at which of the destination's addresses."""
 
     outside: bool
     expected: str
-    row: Row
+    rule: Rule
     intervals: list[_ports.Interval]
     ports: list[int] = field(compare=False)
     """Those of the intervals."""
@@ -208,8 +208,8 @@ class Plan:
                 source=source,
                 destination=node["name"],
                 address=_address(node, proof.outside),
-                protocol=proof.row["protocol"],
-                rule=proof.row["name"],
+                protocol=proof.rule["protocol"],
+                rule=proof.rule["name"],
                 expected=proof.expected,
                 ports=proof.ports,
                 size=proof.size,
@@ -265,8 +265,8 @@ class Plan:
             if node["name"] != name:
                 continue
             for kind in kinds:
-                for proof in self._proofs(_shape(node), kind, Part.EVERY_ROW):
-                    where = _address(node, proof.outside), proof.row["protocol"]
+                for proof in self._proofs(_shape(node), kind, Part.EVERY_RULE):
+                    where = _address(node, proof.outside), proof.rule["protocol"]
                     grouped[where] += proof.intervals
                     if proof.expected == OPEN and proof.size <= _SAMPLE_SIZE:
                         services[where] += proof.intervals
@@ -294,7 +294,7 @@ class Plan:
         if key not in self._merged:
             grouped: dict[_Where, list[_ports.Interval]] = defaultdict(list)
             for proof in self._proofs(*key):
-                grouped[proof.outside, proof.row["protocol"]] += proof.intervals
+                grouped[proof.outside, proof.rule["protocol"]] += proof.intervals
             self._merged[key] = {where: _ports.merge(all_) for where, all_ in grouped.items()}
         return self._merged[key]
 
@@ -302,7 +302,7 @@ class Plan:
         key = shape, kind, part
         if key not in self._parts:
             proofs = self._all(shape, kind)
-            if part is Part.DISTINCT_ROWS:
+            if part is Part.DISTINCT_RULES:
                 (other,) = (group for group in NODE_GROUPS if group != kind)
                 alike = self._all(shape, other)
                 proofs = [proof for proof in proofs if proof not in alike]
@@ -313,20 +313,20 @@ class Plan:
         key = shape, kind
         if key not in self._whole:
             proofs = []
-            for outside, expected, row, intervals in _rows(self.topology, shape, kind):
-                chosen = self._chosen(row, expected, intervals)
+            for outside, expected, rule, intervals in _rules(self.topology, shape, kind):
+                chosen = self._chosen(rule, expected, intervals)
                 ports = [port for first, last in chosen for port in range(first, last + 1)]
                 size = _ports.size(intervals)
-                proofs.append(_Proof(outside, expected, row, chosen, ports, size))
+                proofs.append(_Proof(outside, expected, rule, chosen, ports, size))
             self._whole[key] = proofs
         return self._whole[key]
 
     def _chosen(
-        self, row: Row, expected: str, intervals: Sequence[_ports.Interval]
+        self, rule: Rule, expected: str, intervals: Sequence[_ports.Interval]
     ) -> list[_ports.Interval]:
         # Each closed port costs a whole timeout, so full coverage is for what shall be open.
         coverage = self.settings.coverage if expected == OPEN else SAMPLE
-        return sample(intervals, coverage, f"{self.settings.seed} {row['name']}")
+        return sample(intervals, coverage, f"{self.settings.seed} {rule['name']}")
 
 
 def part_of(text: str, name: str) -> HostPart:
@@ -379,34 +379,34 @@ def _address(node: Node, outside: bool) -> str:
     return (node["external_address"] if outside else None) or node["address"]
 
 
-def _rows(
+def _rules(
     topology: Topology, shape: _Shape, kind: str
-) -> list[tuple[bool, str, Row, list[_ports.Interval]]]:
-    """Return (outside, expected, row, intervals) for each row that a kind of source can prove.
+) -> list[tuple[bool, str, Rule, list[_ports.Interval]]]:
+    """Return (outside, expected, rule, intervals) for each rule that a kind of source can prove.
 
     C(outside) is whether it is proved at the external address.
     """
-    rows = [row for row in topology["rows"] if shape.group in row["destination"]]
+    rules = [rule for rule in topology["rules"] if shape.group in rule["destination"]]
     result = []
     for outside in (False, True):
         if not _is_probed(shape, kind, outside):
             continue
-        for row in rows:
-            if kind in row["source"] and outside == (kind == EXTERNAL):
-                result.append((outside, OPEN, row, [(row["first"], row["last"])]))
+        for rule in rules:
+            if kind in rule["source"] and outside == (kind == EXTERNAL):
+                result.append((outside, OPEN, rule, [(rule["first"], rule["last"])]))
                 continue
-            if EXTERNAL in row["source"]:
+            if EXTERNAL in rule["source"]:
                 # Open to anyone outside, it is not closed to the nodes either.
                 continue
             admitted = [
                 (other["first"], other["last"])
-                for other in rows
-                if other["protocol"] == row["protocol"]
+                for other in rules
+                if other["protocol"] == rule["protocol"]
                 and _admits(topology, shape, other, kind, outside)
             ]
-            closed = _ports.subtract([(row["first"], row["last"])], admitted)
+            closed = _ports.subtract([(rule["first"], rule["last"])], admitted)
             if closed:
-                result.append((outside, CLOSED, row, closed))
+                result.append((outside, CLOSED, rule, closed))
     return result
 
 
@@ -421,15 +421,15 @@ def _is_probed(shape: _Shape, kind: str, outside: bool) -> bool:
     return not outside or (shape.apart and shape.mode == "segregated")
 
 
-def _admits(topology: Topology, shape: _Shape, row: Row, kind: str, outside: bool) -> bool:
-    if EXTERNAL in row["source"] and (kind == EXTERNAL or outside or shape.mode == "shared"):
+def _admits(topology: Topology, shape: _Shape, rule: Rule, kind: str, outside: bool) -> bool:
+    if EXTERNAL in rule["source"] and (kind == EXTERNAL or outside or shape.mode == "shared"):
         # Clients come in by the same NIC, so the nodes may well be among those that it admits.
         return True
     if kind in NODE_GROUPS and outside:
         return False
-    if kind in row["source"]:
+    if kind in rule["source"]:
         return True
     # As a plain port in the zone of the NIC, it is open to whoever reaches that NIC, as a client
     # might who is in the cluster's network as well.
-    plain = not topology["restrict_sources"] and any(one in row["source"] for one in NODE_GROUPS)
+    plain = not topology["restrict_sources"] and any(one in rule["source"] for one in NODE_GROUPS)
     return plain and (shape.mode == "shared" or not outside)

@@ -77,7 +77,7 @@ def _checks(topology: Topology, expectation: Expectation, seen: Seen) -> list[Ch
     expected = _expected(topology, expectation, seen)
     runs: list[tuple[list[int], tuple[str, bool, str]]] = []
     for port in expectation["ports"]:
-        verdict = _judge(topology, expectation, expected, port, seen)
+        verdict = _evaluate(topology, expectation, expected, port, seen)
         if runs and runs[-1][1] == verdict:
             runs[-1][0].append(port)
         else:
@@ -86,7 +86,7 @@ def _checks(topology: Topology, expectation: Expectation, seen: Seen) -> list[Ch
     for ports, (observed, ok, detail) in runs:
         probed, size = len(expectation["ports"]), expectation["size"]
         if probed == size:
-            # All of them; but between neighbours may lie ports of other rows.
+            # All of them; but between neighbours may lie ports of other rules.
             probed, size = len(ports), ports[-1] - ports[0] + 1
         share = f"{probed} of {size} ports probed" if probed < size else ""
         checks.append(
@@ -107,13 +107,13 @@ def _checks(topology: Topology, expectation: Expectation, seen: Seen) -> list[Ch
 
 
 def _expected(topology: Topology, expectation: Expectation, seen: Seen) -> str:
-    """An outside client sees a row open only where its address is one that the row admits."""
+    """An outside client sees a rule open only where its address is one that the rule admits."""
     admitted = topology["external_sources"]
     if expectation["expected"] != OPEN or not admitted:
         return expectation["expected"]
     nodes = {node["name"] for node in topology["nodes"]}
-    row = next(row for row in topology["rows"] if row["name"] == expectation["rule"])
-    if expectation["source"] in nodes or EXTERNAL not in row["source"]:
+    rule = next(rule for rule in topology["rules"] if rule["name"] == expectation["rule"])
+    if expectation["source"] in nodes or EXTERNAL not in rule["source"]:
         return OPEN
     address = seen.came_from(expectation)
     if address is None:
@@ -123,17 +123,17 @@ def _expected(topology: Topology, expectation: Expectation, seen: Seen) -> str:
 
 
 def _is_plain(topology: Topology, expectation: Expectation) -> bool:
-    """Tell whether a row of the nodes opens one of the ports to anyone who reaches the NIC."""
+    """Tell whether a rule of the nodes opens one of the ports to anyone who reaches the NIC."""
     node = find_node(topology, expectation["destination"])
     return (
         not topology["restrict_sources"]
         and node["mode"] == "shared"
         and any(
-            row["first"] <= port <= row["last"]
-            for row in topology["rows"]
-            if row["protocol"] == expectation["protocol"]
-            and node["group"] in row["destination"]
-            and any(group in row["source"] for group in NODE_GROUPS)
+            rule["first"] <= port <= rule["last"]
+            for rule in topology["rules"]
+            if rule["protocol"] == expectation["protocol"]
+            and node["group"] in rule["destination"]
+            and any(group in rule["source"] for group in NODE_GROUPS)
             for port in expectation["ports"]
         )
     )
@@ -143,7 +143,7 @@ def _contains(cidr: str, address: str) -> bool:
     return ipaddress.ip_address(address) in ipaddress.ip_network(cidr)
 
 
-def _judge(
+def _evaluate(
     topology: Topology, expectation: Expectation, expected: str, port: int, seen: Seen
 ) -> tuple[str, bool, str]:
     """Return (observed, ok, detail) for one port."""
@@ -224,7 +224,7 @@ def _judge(
         return (
             observed,
             False,
-            f"open to {source}, which no row admits; see what else admits it: "
+            f"open to {source}, which no rule admits; see what else admits it: "
             f"firewall-cmd --list-all-zones on {destination}",
         )
     if observed in (prober.TIMEOUT, prober.REJECTED, prober.UNREACHABLE):

@@ -41,7 +41,7 @@ def render(report: Report, topology: Topology, when: datetime.datetime) -> str:
         report=report,
         page=page,
         topology=topology,
-        purposes={row["name"]: row["purpose"] for row in topology["rows"]},
+        purposes={rule["name"]: rule["purpose"] for rule in topology["rules"]},
         when=when.strftime("%Y-%m-%d %H:%M"),
         # Both are ours, and page() has made the data safe.
         style=Markup(style),

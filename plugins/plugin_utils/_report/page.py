@@ -66,7 +66,7 @@ def page(report: Report, topology: Topology) -> Page:
     # As many of each as there is room for.
     room = _CHECKS // max(1, len(shown))
     addresses = {node["name"]: node["address"] for node in topology["nodes"]}
-    data = {**pack(checks, addresses), "nodes": topology["nodes"], "rows": topology["rows"]}
+    data = {**pack(checks, addresses), "nodes": topology["nodes"], "rules": topology["rules"]}
     return Page(
         # "</script" would end the element.
         data=json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"),

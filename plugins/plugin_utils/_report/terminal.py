@@ -47,7 +47,7 @@ def headline(report: Report) -> str:
         return f"Connectivity {'ok' if report['ok'] else 'FAILED'}: nothing was probed, since " + (
             "the cluster is a single node and no client outside is in the inventory"
             if report["ok"]
-            else "the play has no two hosts that a row concerns; run it without --limit"
+            else "the play has no two hosts that a rule concerns; run it without --limit"
         )
     return (
         f"Connectivity {'ok' if report['ok'] else 'FAILED'}: {len(report['checks'])} checks, "
@@ -149,19 +149,19 @@ def _rule_lines(checks: Iterable[Check], topology: Topology) -> list[str]:
     def is_bad(name: str) -> bool:
         return bool(counts[name, OPEN, False] or counts[name, CLOSED, False])
 
-    rules = topology["rows"]
+    rules = topology["rules"]
     if len(rules) > _RULES:
-        rules = sorted(rules, key=lambda row: not is_bad(row["name"]))
+        rules = sorted(rules, key=lambda rule: not is_bad(rule["name"]))
     rows = []
-    for row in rules[:_RULES]:
-        name = row["name"]
+    for rule in rules[:_RULES]:
+        name = rule["name"]
         rows.append(
             [
                 name,
-                f"{_ports.format_port((row['first'], row['last']))}/{row['protocol']}",
+                f"{_ports.format_port((rule['first'], rule['last']))}/{rule['protocol']}",
                 _fraction(counts[name, OPEN, True], counts[name, OPEN, False]),
                 _fraction(counts[name, CLOSED, True], counts[name, CLOSED, False]),
-                row["purpose"],
+                rule["purpose"],
             ]
         )
     lines = [
@@ -169,7 +169,7 @@ def _rule_lines(checks: Iterable[Check], topology: Topology) -> list[str]:
     ]
     rest = rules[_RULES:]
     if rest:
-        bad = sum(is_bad(row["name"]) for row in rest)
+        bad = sum(is_bad(rule["name"]) for rule in rest)
         lines.append(f"and {plural(len(rest), 'more rule')}, {bad} of them with failures")
     return lines
 

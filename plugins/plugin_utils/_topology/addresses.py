@@ -15,7 +15,7 @@ from .model import (
     Node,
     Settings,
 )
-from .validate import judge_overlay
+from .validate import overlaps
 
 
 def _bare(cidr: str) -> str:
@@ -121,7 +121,7 @@ def _unnamed_address(host: Host, settings: Settings) -> Optional[str]:
         carrying = [
             cidrs
             for cidrs in carrying
-            if not all(judge_overlay(settings, host.name, one) for one in cidrs)
+            if not all(overlaps(settings, host.name, one) for one in cidrs)
         ]
     return _first_address(carrying[0]) if len(carrying) == 1 else None
 

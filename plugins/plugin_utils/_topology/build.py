@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""From the inventory and what hosts say of their interfaces to the topology. Pure functions."""
+"""From the resolved inventory and the nodes' facts to the topology. Pure functions."""
 
 from __future__ import annotations
 
@@ -18,15 +18,14 @@ from .model import (
     Topology,
     TopologyError,
 )
-from .validate import judge_hosts, judge_overlay, judge_owners, judge_settings, to_boolean
+from .validate import overlaps, shared_addresses, validate_resolved
 
 
 def build(
     settings: Settings, hosts: Sequence[Host], external_clients: Iterable[str] = ()
 ) -> Topology:
     """Return the topology. Raises TopologyError with every problem of settings and hosts."""
-    rows, problems = judge_settings(settings)
-    problems += judge_hosts(settings, hosts)
+    problems = validate_resolved(settings, hosts)
     clients = list(external_clients)
     if EXTERNAL in {*clients, *(host.name for host in hosts)}:
         problems.append(
@@ -43,16 +42,16 @@ def build(
             nodes.append(node)
             owners[node["address"]].append(node["name"])
             for text in subnets(host, node):
-                problems += judge_overlay(settings, host.name, text)
-        problems += judge_owners(owners)
+                problems += overlaps(settings, host.name, text)
+        problems += shared_addresses(owners)
     if problems:
         raise TopologyError(list(dict.fromkeys(problems)))
     return Topology(
         nodes=nodes,
-        rows=rows,
+        rules=list(settings.rules),
         pod_cidr=settings.pod_cidr,
         service_cidr=settings.service_cidr,
-        restrict_sources=bool(to_boolean(settings.restrict_sources)),
+        restrict_sources=settings.restrict_sources,
         external_sources=list(settings.external_sources),
         external_clients=clients,
         ipsets=[],

@@ -95,11 +95,16 @@ class HostVariables:
         )
 
     def facts(self, names: Iterable[str], asked: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-        """Return the facts of hosts; C(asked) are the results of those outside the play."""
+        """Return the facts of hosts; C(asked) are the results of those outside the play.
+
+        A host that has not answered has no facts, even if a fact cache holds those of another run.
+        """
         found = {}
         for name in names:
-            answer = asked.get(name, {})
-            facts = answer.get("ansible_facts") or self.value(name, "ansible_facts") or {}
+            if name in asked:
+                facts = asked[name].get("ansible_facts") or {}
+            else:
+                facts = self.value(name, "ansible_facts") or {}
             found[name] = facts.get("k3s_network") or {}
         return found
 

@@ -12,7 +12,15 @@ from typing import Any, NamedTuple, Optional
 
 from .._k3s import settings as k3s
 from .._packed import pack, unpack
-from .model import SERVER, Host, Settings
+from .model import SERVER, Host, Rule, Settings
+
+_VXLAN = ("flannel-vxlan", 8472, 8472, "udp")
+_WIREGUARD: Any = {
+    "name": "flannel-wireguard",
+    "first": 51820,
+    "last": 51821,
+    "purpose": "Flannel WireGuard overlay",
+}
 
 
 @dataclass(frozen=True)
@@ -98,9 +106,7 @@ def resolve(
             source = next(told.source(key) for told in servers.values() if key in told)
             changes.update({option: value, f"{option}_source": source})
     backend = k3s.for_all(k3s.BACKEND, None, None, servers, complete, problems)
-    changes["ports"] = with_backend(
-        inventory.settings.ports, inventory.settings.extra_ports, backend
-    )
+    changes["rules"] = with_backend(inventory.settings.rules, backend)
     hosts = [_with_record(host, records[host.name], problems) for host in inventory.hosts]
     return Resolved(replace(inventory.settings, **changes), hosts, problems)
 
@@ -117,41 +123,23 @@ def _with_record(host: Host, record: k3s.Record, problems: list[str]) -> Host:
     return replace(host, **changes)
 
 
-def with_backend(
-    rows: Sequence[Any], extra_rows: Sequence[Any], backend: Optional[str]
-) -> list[Any]:
-    """Return the port table with the ports of Flannel's backend in place of VXLAN's.
+def with_backend(rules: Sequence[Rule], backend: Optional[str]) -> list[Rule]:
+    """Return the rules with the ports of Flannel's backend in place of VXLAN's.
 
     A table without the shipped rule of VXLAN is the user's own and stays. From K3s's documentation,
     "Networking", Inbound Rules for K3s Nodes.
     """
     kind = (backend or "").partition("=")[0]
     if kind not in ("wireguard-native", "host-gw"):
-        return list(rows)
-    taken = {row.get("name") for row in (*rows, *extra_rows) if isinstance(row, Mapping)}
-    found: list[Any] = []
-    for row in rows:
-        if not _is_vxlan(row):
-            found.append(row)
-        elif kind == "wireguard-native" and "flannel-wireguard" not in taken:
-            found.append(
-                {
-                    **row,
-                    "name": "flannel-wireguard",
-                    "port": "51820-51821",
-                    "purpose": "Flannel WireGuard overlay",
-                }
-            )
+        return list(rules)
+    taken = {rule["name"] for rule in rules}
+    found: list[Rule] = []
+    for rule in rules:
+        if (rule["name"], rule["first"], rule["last"], rule["protocol"]) != _VXLAN:
+            found.append(rule)
+        elif kind == "wireguard-native" and _WIREGUARD["name"] not in taken:
+            found.append({**rule, **_WIREGUARD})
     return found
-
-
-def _is_vxlan(row: Any) -> bool:
-    shipped = ("flannel-vxlan", "8472", "udp")
-    return isinstance(row, Mapping) and shipped == (
-        row.get("name"),
-        str(row.get("port")),
-        row.get("protocol"),
-    )
 
 
 def _setting(source: str, key: str, values: Optional[list[str]], *flags: bool) -> k3s.Setting:

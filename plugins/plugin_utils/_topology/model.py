@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the cluster is: the types of its nodes with their addresses, and of its rows of ports."""
+"""The types of the cluster: its nodes with their addresses, and the rules of its port table."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ MODES = ("shared", "segregated")
 OVERLAY_INTERFACES = ("cni0", "flannel.1", "flannel-wg", "flannel-wg-v6", "flannel-v6.1")
 
 
-class Row(TypedDict):
-    """One row of the port table, judged. C(first) and C(last) are port numbers."""
+class Rule(TypedDict):
+    """One rule of the port table. C(first) and C(last) are port numbers."""
 
     name: str
     first: int
@@ -62,7 +62,7 @@ class Topology(TypedDict):
     """The cluster as firewall and validation see it."""
 
     nodes: list[Node]
-    rows: list[Row]
+    rules: list[Rule]
     pod_cidr: str
     service_cidr: str
     restrict_sources: bool
@@ -74,14 +74,12 @@ class Topology(TypedDict):
 
 @dataclass(frozen=True)
 class Settings:
-    """What holds for the whole cluster, as the user gave it."""
+    """What holds for the whole cluster, as read_settings() has validated it."""
 
     pod_cidr: str
     service_cidr: str
-    ports: Sequence[Mapping[str, Any]]
-    extra_ports: Sequence[Mapping[str, Any]] = ()
-    http_redirect: Any = True
-    restrict_sources: Any = True
+    rules: Sequence[Rule]
+    restrict_sources: bool = True
     external_sources: Sequence[str] = ()
     pod_cidr_source: str = "k3s_topology_pod_cidr"
     """Where the value comes from, as messages name it."""

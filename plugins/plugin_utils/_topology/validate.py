@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What is wrong with members, settings, rows and hosts of a cluster. Pure functions.
+"""What is wrong with members, networks and hosts of a cluster. Pure functions.
 
-They judge the whole input at once, so that one run names every mistake.
+They validate the whole input at once, so that one run names every mistake.
 """
 
 from __future__ import annotations
@@ -13,22 +13,14 @@ import ipaddress
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any, Optional, Union
-
-from ansible.module_utils.parsing.convert_bool import boolean
-from ansible_collections.edgeops.k3s_network.plugins.module_utils import _ports
+from typing import Optional, Union
 
 from .model import (
     AGENT,
-    EXTERNAL,
     MODES,
-    NODE_GROUPS,
     OVERLAY_INTERFACES,
-    PROTOCOLS,
     SERVER,
-    SOURCES,
     Host,
-    Row,
     Settings,
     TopologyError,
 )
@@ -39,7 +31,7 @@ _INTERFACE = re.compile(r"[^\s/:+*]{1,15}")
 Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 
 
-def judge_members(
+def find_members(
     groups: Mapping[str, Sequence[str]],
     server_group: str,
     agent_group: str,
@@ -82,26 +74,45 @@ def judge_members(
     return [(name, SERVER) for name in servers] + [(name, AGENT) for name in agents]
 
 
-def judge_settings(settings: Settings) -> tuple[list[Row], list[str]]:
-    """Return the rows in force and the problems of what holds for the whole cluster."""
+def validate_hosts(hosts: Sequence[Host]) -> list[str]:
+    """Return the problems of what only the inventory says of hosts."""
     problems: list[str] = []
-    rows = _judge_rows("k3s_topology_ports", settings.ports, problems)
-    rows += _judge_rows("k3s_topology_extra_ports", settings.extra_ports, problems)
-    seen: set[str] = set()
-    for row in rows:
-        if row["name"] in seen:
+    for host in hosts:
+        if host.mode not in MODES:
             problems.append(
-                f"k3s_topology_ports and k3s_topology_extra_ports: the name '{row['name']}' "
-                "stands twice; give each row a name of its own"
+                f"host {host.name}: k3s_topology_mode is '{host.mode}'; "
+                f"it is one of: {', '.join(MODES)}"
             )
-        seen.add(row["name"])
+        # The cluster interface may still be K3s's flannel-iface, which the node's files have.
+        elif host.mode == "segregated" and not host.external_interface:
+            problems.append(_lacks_nic(host, "k3s_topology_external_interface"))
+            if not host.cluster_interface:
+                problems.append(_lacks_nic(host, host.cluster_interface_source))
+        problems += _validate_overlay_interfaces(host)
+    return problems
 
+
+def _lacks_nic(host: Host, variable: str) -> str:
+    return (
+        f"host {host.name}: {variable} is not set; k3s_topology_mode 'segregated' needs it: name "
+        "the NIC"
+    )
+
+
+def validate_resolved(
+    settings: Settings, hosts: Sequence[Host], nodes_are_read: bool = True
+) -> list[str]:
+    """Return the problems of what K3s's settings may have decided: networks, NICs and addresses.
+
+    C(nodes_are_read) tells whether the settings are those of the nodes' files as well.
+    """
+    problems: list[str] = []
     overlays: list[tuple[str, Network]] = []
     for variable, text in (
         (settings.pod_cidr_source, settings.pod_cidr),
         (settings.service_cidr_source, settings.service_cidr),
     ):
-        network = _judge_cidr(variable, text, problems)
+        network = to_network(variable, text, problems)
         if network is not None:
             overlays.append((variable, network))
     if len(overlays) == 2 and _overlap(overlays[0][1], overlays[1][1]):
@@ -109,146 +120,29 @@ def judge_settings(settings: Settings) -> tuple[list[Row], list[str]]:
             f"{overlays[0][0]} ({overlays[0][1]}) and {overlays[1][0]} ({overlays[1][1]}) overlap; "
             "give pods and services networks of their own (K3s: --cluster-cidr, --service-cidr)"
         )
-    sources = [
-        _judge_cidr("k3s_topology_external_sources", text, problems)
-        for text in settings.external_sources
-    ]
-    if any(network.prefixlen == 0 for network in _collapse(sources)):
-        problems.append(
-            f"k3s_topology_external_sources is {', '.join(map(str, settings.external_sources))}, "
-            "which is everybody, and firewalld has no ipset for that; leave the list empty to "
-            "admit anyone"
-        )
-    for variable, value in (
-        ("k3s_topology_http_redirect", settings.http_redirect),
-        ("k3s_topology_restrict_sources", settings.restrict_sources),
-    ):
-        if to_boolean(value) is None:
-            problems.append(f"{variable} is {value!r}; it is true or false")
-    if to_boolean(settings.http_redirect) is False:
-        rows = [row for row in rows if not _is_http_redirect(row)]
-    return rows, problems
-
-
-def judge_hosts(settings: Settings, hosts: Sequence[Host]) -> list[str]:
-    """Return the problems that the inventory alone shows, before any host is asked."""
-    problems: list[str] = []
     owners: dict[str, list[str]] = defaultdict(list)
     for host in hosts:
-        if host.mode not in MODES:
+        if host.mode == "segregated" and not host.cluster_interface and nodes_are_read:
+            problems.append(_lacks_nic(host, host.cluster_interface_source))
+        if (
+            host.mode == "segregated"
+            and host.cluster_interface
+            and host.cluster_interface == host.external_interface
+        ):
             problems.append(
-                f"host {host.name}: k3s_topology_mode is '{host.mode}'; "
-                f"it is one of: {', '.join(MODES)}"
+                f"host {host.name}: {host.cluster_interface_source} and "
+                f"k3s_topology_external_interface are both '{host.cluster_interface}'; "
+                "name two NICs, or set k3s_topology_mode to 'shared'"
             )
-        elif host.mode == "segregated":
-            for variable, value in (
-                (host.cluster_interface_source, host.cluster_interface),
-                ("k3s_topology_external_interface", host.external_interface),
-            ):
-                if not value:
-                    problems.append(
-                        f"host {host.name}: {variable} is not set; k3s_topology_mode 'segregated' "
-                        "needs it: name the NIC"
-                    )
-            if host.cluster_interface and host.cluster_interface == host.external_interface:
-                problems.append(
-                    f"host {host.name}: {host.cluster_interface_source} and "
-                    f"k3s_topology_external_interface are both '{host.cluster_interface}'; "
-                    "name two NICs, or set k3s_topology_mode to 'shared'"
-                )
-        problems += _judge_overlay_interfaces(host)
         if host.node_ip is not None:
-            address = _judge_address(host, problems)
+            address = _validate_address(host, problems)
             if address is not None:
                 owners[address].append(host.name)
-    problems += judge_owners(owners)
-    for host in hosts:
-        if host.node_ip is not None:
-            problems += judge_overlay(settings, host.name, host.node_ip)
-    return problems
+            problems += overlaps(settings, host.name, host.node_ip)
+    return problems + shared_addresses(owners)
 
 
-def _judge_rows(
-    variable: str, table: Sequence[Mapping[str, Any]], problems: list[str]
-) -> list[Row]:
-    rows: list[Row] = []
-    for number, entry in enumerate(table, start=1):
-        name = str(entry.get("name") or "") if isinstance(entry, Mapping) else ""
-        where = f"{variable}: row {number}" + (f" ('{name}')" if name else "")
-        if not isinstance(entry, Mapping):
-            problems.append(
-                f"{where} is no dictionary; give name, port, protocol, source, destination"
-            )
-            continue
-        wrong = []
-        if not name:
-            wrong.append("has no name; give it one")
-        first = last = 0
-        try:
-            first, last = _ports.parse_port(entry.get("port", ""))
-        except ValueError as error:
-            wrong.append(
-                f"port {error}; give a number from {_ports.PORT_MIN} to {_ports.PORT_MAX}, or a "
-                "range of such"
-            )
-        protocol = str(entry.get("protocol", "")).lower()
-        if protocol not in PROTOCOLS:
-            wrong.append(f"protocol is '{protocol}'; it is one of: {', '.join(PROTOCOLS)}")
-        ends = {}
-        for end, allowed in (("source", SOURCES), ("destination", NODE_GROUPS)):
-            value = entry.get(end)
-            members = [value] if isinstance(value, str) else value
-            if (
-                not isinstance(members, Sequence)
-                or not members
-                or any(member not in allowed for member in members)
-            ):
-                wrong.append(f"{end} is {value!r}; it is a list of: {', '.join(allowed)}")
-                continue
-            ends[end] = [member for member in allowed if member in members]
-        if wrong:
-            problems += [f"{where}: {text}" for text in wrong]
-            continue
-        rows.append(
-            Row(
-                name=name,
-                first=first,
-                last=last,
-                protocol=protocol,
-                source=ends["source"],
-                destination=ends["destination"],
-                purpose=str(entry.get("purpose") or ""),
-            )
-        )
-    return rows
-
-
-def _is_http_redirect(row: Row) -> bool:
-    return (
-        row["source"] == [EXTERNAL]
-        and row["protocol"] == "tcp"
-        and row["first"] == row["last"] == 80
-    )
-
-
-def _collapse(networks: Sequence[Optional[Network]]) -> list[Network]:
-    collapsed: list[Network] = []
-    v4 = [one for one in networks if isinstance(one, ipaddress.IPv4Network)]
-    v6 = [one for one in networks if isinstance(one, ipaddress.IPv6Network)]
-    collapsed += ipaddress.collapse_addresses(v4)
-    collapsed += ipaddress.collapse_addresses(v6)
-    return collapsed
-
-
-def to_boolean(value: Any) -> Optional[bool]:
-    """Read a boolean as Ansible does, from a survey's text too; None where it is none."""
-    try:
-        return bool(boolean(value))
-    except TypeError:
-        return None
-
-
-def _judge_cidr(variable: str, text: str, problems: list[str]) -> Optional[Network]:
+def to_network(variable: str, text: str, problems: list[str]) -> Optional[Network]:
     try:
         return ipaddress.ip_network(str(text))
     except ValueError as error:
@@ -256,7 +150,7 @@ def _judge_cidr(variable: str, text: str, problems: list[str]) -> Optional[Netwo
         return None
 
 
-def _judge_address(host: Host, problems: list[str]) -> Optional[str]:
+def _validate_address(host: Host, problems: list[str]) -> Optional[str]:
     try:
         address = ipaddress.ip_address(str(host.node_ip))
     except ValueError:
@@ -279,7 +173,7 @@ def _judge_address(host: Host, problems: list[str]) -> Optional[str]:
     return str(address)
 
 
-def _judge_overlay_interfaces(host: Host) -> list[str]:
+def _validate_overlay_interfaces(host: Host) -> list[str]:
     variable = f"host {host.name}: k3s_topology_overlay_interfaces"
     problems = [
         f"{variable} has '{name}', which is not the name of a network interface; give names such "
@@ -300,7 +194,7 @@ def _judge_overlay_interfaces(host: Host) -> list[str]:
     return problems
 
 
-def judge_owners(owners: Mapping[str, Sequence[str]]) -> list[str]:
+def shared_addresses(owners: Mapping[str, Sequence[str]]) -> list[str]:
     """Name the hosts that share an address; C(owners) are the hosts by address."""
     return [
         f"hosts {', '.join(names)}: they all have the address {address} (k3s_topology_node_ip, "
@@ -311,7 +205,7 @@ def judge_owners(owners: Mapping[str, Sequence[str]]) -> list[str]:
     ]
 
 
-def judge_overlay(settings: Settings, name: str, text: str) -> list[str]:
+def overlaps(settings: Settings, name: str, text: str) -> list[str]:
     """Name the overlay network that an address or subnet of a node lies in."""
     problems = []
     try:

@@ -14,9 +14,12 @@ from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology.mode
     OVERLAY_INTERFACES,
     Host,
     Node,
-    Row,
+    Rule,
     Settings,
     Topology,
+)
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology.settings import (
+    read_settings,
 )
 
 COLLECTION = Path(__file__).parents[3]
@@ -35,7 +38,7 @@ def default_ports() -> list[dict]:
 
 
 def entry(name="api", port=6443, protocol="tcp", source=BOTH, destination=BOTH, **others) -> dict:
-    """Return a row as a user writes it."""
+    """Return a rule as a user writes it."""
     return {
         "name": name,
         "port": port,
@@ -46,10 +49,10 @@ def entry(name="api", port=6443, protocol="tcp", source=BOTH, destination=BOTH, 
     }
 
 
-def row(first, last=None, name="", protocol="tcp", source=BOTH, destination=BOTH) -> Row:
-    """Return a row as the topology holds it."""
+def port_rule(first, last=None, name="", protocol="tcp", source=BOTH, destination=BOTH) -> Rule:
+    """Return a rule as the topology holds it."""
     last = first if last is None else last
-    return Row(
+    return Rule(
         name=name or f"{protocol}-{first}-{last}-{'-'.join(source)}",
         first=first,
         last=last,
@@ -60,10 +63,10 @@ def row(first, last=None, name="", protocol="tcp", source=BOTH, destination=BOTH
     )
 
 
-def default_rows() -> list[Row]:
-    """Return the rows of the table that the collection ships."""
+def default_rules() -> list[Rule]:
+    """Return the rules of the table that the collection ships."""
     return [
-        row(
+        port_rule(
             *map(int, str(one["port"]).split("-")),
             name=one["name"],
             protocol=one["protocol"],
@@ -104,14 +107,14 @@ def segregated(name="server1", group="server", number=11) -> Node:
     )
 
 
-def topology(nodes=None, rows=None, **others) -> Topology:
+def topology(nodes=None, rules=None, **others) -> Topology:
     """Return a cluster of a server and an agent."""
     if nodes is None:
         nodes = [node(), node("agent1", "agent", "192.0.2.21")]
     made = Topology(
         **{
             "nodes": list(nodes),
-            "rows": [row(6443)] if rows is None else list(rows),
+            "rules": [port_rule(6443)] if rules is None else list(rules),
             "pod_cidr": "10.42.0.0/16",
             "service_cidr": "10.43.0.0/16",
             "restrict_sources": True,
@@ -124,16 +127,23 @@ def topology(nodes=None, rows=None, **others) -> Topology:
     return with_ipsets(made)
 
 
+def given(**others) -> dict:
+    """Return what the user says of a whole cluster, with one rule."""
+    return {
+        "pod_cidr": "10.42.0.0/16",
+        "service_cidr": "10.43.0.0/16",
+        "ports": [entry()],
+        "extra_ports": [],
+        "http_redirect": True,
+        "restrict_sources": True,
+        "external_sources": [],
+        **others,
+    }
+
+
 def settings(**others) -> Settings:
-    """Return what holds for a whole cluster, with one row."""
-    return Settings(
-        **{
-            "pod_cidr": "10.42.0.0/16",
-            "service_cidr": "10.43.0.0/16",
-            "ports": [entry()],
-            **others,
-        }
-    )
+    """Return what read_settings() makes of given()."""
+    return read_settings(given(**others))[0]
 
 
 def host(name="server1", group="server", **others) -> Host:

@@ -37,7 +37,7 @@ def started(function: Callable[..., Any], *arguments: Any) -> Any:
 
 def ended(process: Any) -> int:
     """Wait for a process and return its exit code, which is negative for a signal."""
-    process.join(10)
+    process.join(60)
     assert process.exitcode is not None, "it goes on and on"
     return int(process.exitcode)
 

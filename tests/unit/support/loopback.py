@@ -99,7 +99,7 @@ def service(kind=socket.SOCK_STREAM, says=b"", answers=None, address=HERE):
         ready, done = threading.Event(), threading.Event()
         thread = threading.Thread(target=serve)
         thread.start()
-        ready.wait(5)
+        ready.wait(30)
         try:
             yield sock.getsockname()[1]
         finally:

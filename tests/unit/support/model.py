@@ -4,7 +4,7 @@
 
 """An independent model of what a cluster admits, and random clusters to hold it against.
 
-It reads the table row by row, one packet at a time, and shares no code with the collection.
+It reads the table rule by rule, one packet at a time, and shares no code with the collection.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from ansible_collections.edgeops.k3s_network.tests.unit.support.factories import (
     node,
-    row,
+    port_rule,
     topology,
 )
 from hypothesis import strategies as st
@@ -40,15 +40,15 @@ class Packet:
 def admits(cluster, destination, packet: Packet) -> bool:
     """Tell whether the table admits a packet to a node itself."""
     return any(
-        _row_admits(cluster, destination, one, packet)
-        for one in cluster["rows"]
+        _rule_admits(cluster, destination, one, packet)
+        for one in cluster["rules"]
         if destination["group"] in one["destination"]
         and one["protocol"] == packet.protocol
         and one["first"] <= packet.port <= one["last"]
     )
 
 
-def _row_admits(cluster, destination, one, packet: Packet) -> bool:
+def _rule_admits(cluster, destination, one, packet: Packet) -> bool:
     apart = destination["mode"] == "segregated"
     for_nodes = "server" in one["source"] or "agent" in one["source"]
     on_cluster_nic = packet.interface == destination["cluster_interface"]
@@ -71,17 +71,17 @@ def _row_admits(cluster, destination, one, packet: Packet) -> bool:
 
 
 @st.composite
-def rows(draw):
-    """Draw a table of few ports, so that its rows overlap often."""
+def rules(draw):
+    """Draw a table of few ports, so that its rules overlap often."""
     result = []
     for number in range(draw(st.integers(0, 6))):
         first = draw(st.sampled_from(PORTS))
         last = draw(st.integers(first, PORTS[-1]))
         result.append(
-            row(
+            port_rule(
                 first,
                 last,
-                name=f"row{number}",
+                name=f"rule{number}",
                 protocol=draw(st.sampled_from(["tcp", "udp"])),
                 source=_some(draw, ["server", "agent", "pod", "external"]),
                 destination=_some(draw, ["server", "agent"]),
@@ -113,7 +113,7 @@ def clusters(draw):
         )
     return topology(
         nodes,
-        draw(rows()),
+        draw(rules()),
         restrict_sources=draw(st.booleans()),
         external_sources=draw(
             st.sampled_from(

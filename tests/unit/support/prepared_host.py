@@ -38,7 +38,7 @@ from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._firewall_rule
 )
 from ansible_collections.edgeops.k3s_network.tests.unit.support.factories import (
     node,
-    row,
+    port_rule,
     segregated,
     topology,
 )
@@ -58,18 +58,23 @@ from ansible_collections.edgeops.k3s_network.tests.unit.support.saved_state impo
 
 Seen = dict[str, Any]
 
-ROWS = [row(6443), row(10250), row(10000, 30000), row(443, source=["external"])]
+RULES = [
+    port_rule(6443),
+    port_rule(10250),
+    port_rule(10000, 30000),
+    port_rule(443, source=["external"]),
+]
 MODES = ["shared", "plain", "segregated", "segregated plain"]
 # Never changed, and most of what a daemon holds.
 _RECORDED = "_answers"
 
 
-def wanted(mode="shared", rows=None, agents=1, **others):
+def wanted(mode="shared", rules=None, agents=1, **others):
     """Return what a server wants in one of the modes."""
     server = segregated() if "segregated" in mode else node()
     nodes = [server, *(node(f"a{n}", "agent", f"192.0.2.{20 + n}") for n in range(agents))]
     cluster = topology(
-        nodes, ROWS if rows is None else rows, restrict_sources="plain" not in mode, **others
+        nodes, RULES if rules is None else rules, restrict_sources="plain" not in mode, **others
     )
     return firewall_wanted(cluster, "server1")
 

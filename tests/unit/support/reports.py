@@ -19,18 +19,18 @@ from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._report.evalua
     Report,
 )
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology.model import (
-    Row,
+    Rule,
     Topology,
 )
 from ansible_collections.edgeops.k3s_network.tests.unit.support.factories import (
     default_ports,
-    default_rows,
+    default_rules,
     node,
     topology,
 )
 
-Broken = Callable[[str, str, Row], Optional[tuple[str, str]]]
-"""What a source observed of a row at a destination, and the detail; None where all is well."""
+Broken = Callable[[str, str, Rule], Optional[tuple[str, str]]]
+"""What a source observed of a rule at a destination, and the detail; None where all is well."""
 
 DROPPED = (
     "no answer, so a firewall on {} or on the way drops it: its firewalld policy k3s-from-nodes "
@@ -42,13 +42,13 @@ REJECTED = (
     "prepare"
 )
 ADMITTED = (
-    "open to {}, which no row admits; see what else admits it: firewall-cmd --list-all-zones on {}"
+    "open to {}, which no rule admits; see what else admits it: firewall-cmd --list-all-zones on {}"
 )
 SILENT = "the source did not report; see its own failure above"
 
 
 def cluster(count: int, clients: int = 0) -> Topology:
-    """Return a cluster of that many nodes, three of them servers, with the shipped rows."""
+    """Return a cluster of that many nodes, three of them servers, with the shipped rules."""
     nodes = [
         node(
             f"{'server' if number < 3 else 'agent'}{number + 1 if number < 3 else number - 2}",
@@ -57,11 +57,11 @@ def cluster(count: int, clients: int = 0) -> Topology:
         )
         for number in range(count)
     ]
-    rows = default_rows()
-    for row, shipped in zip(rows, default_ports()):
-        row["purpose"] = shipped["purpose"]
+    rules = default_rules()
+    for rule, shipped in zip(rules, default_ports()):
+        rule["purpose"] = shipped["purpose"]
     return topology(
-        nodes, rows, external_clients=[f"client{number + 1}" for number in range(clients)]
+        nodes, rules, external_clients=[f"client{number + 1}" for number in range(clients)]
     )
 
 
@@ -101,7 +101,7 @@ def report(checks: list[Check]) -> Report:
     )
 
 
-def mesh(topology: Topology, broken: Broken = lambda source, destination, row: None) -> Report:
+def mesh(topology: Topology, broken: Broken = lambda source, destination, rule: None) -> Report:
     """Return the report on a full mesh, of which some is broken."""
     return report(list(_mesh(topology, broken)))
 
@@ -113,23 +113,23 @@ def _mesh(topology: Topology, broken: Broken) -> Iterator[Check]:
         for destination in topology["nodes"]:
             if destination["name"] == source:
                 continue
-            for row in topology["rows"]:
-                if destination["group"] not in row["destination"]:
+            for rule in topology["rules"]:
+                if destination["group"] not in rule["destination"]:
                     continue
-                expected = OPEN if kind in row["source"] else CLOSED
-                if expected == CLOSED and "external" in row["source"]:
+                expected = OPEN if kind in rule["source"] else CLOSED
+                if expected == CLOSED and "external" in rule["source"]:
                     continue
-                wrong = broken(source, destination["name"], row)
+                wrong = broken(source, destination["name"], rule)
                 good = ("open", "") if expected == OPEN else ("timeout", "")
                 observed, detail = wrong or good
-                span = row["last"] - row["first"] + 1
+                span = rule["last"] - rule["first"] + 1
                 yield check(
                     source,
                     destination["name"],
                     address=destination["address"],
-                    port=str(row["first"]) if span == 1 else f"{row['first']}-{row['last']}",
-                    protocol=row["protocol"],
-                    rule=row["name"],
+                    port=str(rule["first"]) if span == 1 else f"{rule['first']}-{rule['last']}",
+                    protocol=rule["protocol"],
+                    rule=rule["name"],
                     expected=expected,
                     observed=observed,
                     ok=wrong is None,
@@ -148,15 +148,15 @@ def some_broken(topology: Topology) -> Broken:
     groups = {one["name"]: one["group"] for one in topology["nodes"]}
     unprepared, gone, lost = names[-1], names[len(names) // 2], names[1]
 
-    def broken(source: str, destination: str, row: Row) -> Optional[tuple[str, str]]:
-        expected_open = groups.get(source, "external") in row["source"]
+    def broken(source: str, destination: str, rule: Rule) -> Optional[tuple[str, str]]:
+        expected_open = groups.get(source, "external") in rule["source"]
         if source == gone:
             return "error", SILENT
         if destination == unprepared and expected_open and source in names:
             return "rejected", REJECTED.format(destination, addresses[destination])
-        if destination == lost and row["name"] == "spegel" and source in names and expected_open:
+        if destination == lost and rule["name"] == "spegel" and source in names and expected_open:
             return "timeout", DROPPED.format(destination)
-        if destination == names[0] and row["name"] == "etcd" and not expected_open:
+        if destination == names[0] and rule["name"] == "etcd" and not expected_open:
             return "open", ADMITTED.format(source, destination)
         return None
 

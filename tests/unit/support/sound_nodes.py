@@ -6,9 +6,9 @@
 
 from __future__ import annotations
 
-from ansible_collections.edgeops.k3s_network.tests.unit.support.factories import row, topology
+from ansible_collections.edgeops.k3s_network.tests.unit.support.factories import port_rule, topology
 
-CLUSTER = topology(rows=[row(6443, name="api"), row(10000, 30000, name="longhorn")])
+CLUSTER = topology(rules=[port_rule(6443, name="api"), port_rule(10000, 30000, name="longhorn")])
 NODES = {node["name"]: node for node in CLUSTER["nodes"]}
 NAMES = sorted(NODES)
 LOADED = {"load": "loaded", "active": "active", "file": "enabled"}

@@ -21,7 +21,7 @@ const element = (tag, attributes, ...children) => {
 // The checks, put together again: see the head of the template.
 const names = data.names;
 const nodes = new Map(data.nodes.map((node) => [node.name, node]));
-const rows = new Map(data.rows.map((row) => [row.name, row]));
+const rules = new Map(data.rules.map((rule) => [rule.name, rule]));
 const addresses = names.map((name) => nodes.has(name) ? nodes.get(name).address : "");
 const lines = data.checks;
 const lists = data.lists;
@@ -317,12 +317,12 @@ function* select() {
 }
 let queue = null, shown = 0, size = 0;
 const detailOf = (check) => {
-  const row = rows.get(check.rule);
+  const rule = rules.get(check.rule);
   const facts = element("dl");
   for (const [name, value] of [
     ["Detail", check.detail || (check.ok ? "as it should be" : "see the observation")],
     ["Address", check.address],
-    ["Purpose", row ? row.purpose : ""],
+    ["Purpose", rule ? rule.purpose : ""],
     ["Destination", groupOf(check.destination)],
     ["Source", groupOf(check.source)],
   ]) if (value) facts.append(element("dt", {}, name), element("dd", {}, value));
@@ -386,7 +386,7 @@ const seen = new Set();
 
 // By rule, and where failures meet.
 const tally = () => {
-  const sums = new Map(data.rows.map((row) => [row.name, { open: [0, 0], closed: [0, 0], bad: 0 }]));
+  const sums = new Map(data.rules.map((rule) => [rule.name, { open: [0, 0], closed: [0, 0], bad: 0 }]));
   const weight = new Int32Array(lines.length);
   const times = new Int32Array(lists.length);
   for (const pair of pairs) times[pair.list] += 1;
@@ -400,19 +400,19 @@ const tally = () => {
   return sums;
 };
 const sums = tally();
-const portOf = (row) => `${row.first === row.last ? row.first : `${row.first}-${row.last}`}/${row.protocol}`;
+const portOf = (rule) => `${rule.first === rule.last ? rule.first : `${rule.first}-${rule.last}`}/${rule.protocol}`;
 const share = (good, wrong) => good + wrong ? `${fmt(good)} of ${fmt(good + wrong)}` : "–";
 const ruleTable = () => {
   for (const [name, sum] of sums) {
-    const row = rows.get(name);
+    const rule = rules.get(name);
     if (!sum.bad && !sum.open[0] && !sum.closed[0]) continue;
     const button = element("button", { type: "button", class: "linkish rule" }, name);
     button.onclick = () => { reset(); chosen.rule = name; show(); $("map").scrollIntoView(); };
     const part = (label, [good, wrong]) => element("td", { class: "n", "data-label": label },
       wrong ? element("span", { class: "tag bad" }, `✗ ${share(good, wrong)}`) : share(good, wrong));
     $("rule-rows").append(element("tr", sum.bad ? { class: "bad" } : {},
-      element("td", {}, button), element("td", { "data-label": "Port" }, element("span", { class: "port" }, row ? portOf(row) : "")),
-      element("td", {}, row ? row.purpose : ""), part("Open as expected", sum.open), part("Closed as expected", sum.closed)));
+      element("td", {}, button), element("td", { "data-label": "Port" }, element("span", { class: "port" }, rule ? portOf(rule) : "")),
+      element("td", {}, rule ? rule.purpose : ""), part("Open as expected", sum.open), part("Closed as expected", sum.closed)));
   }
 };
 // The filter.
@@ -420,9 +420,9 @@ const option = (value, text) => element("option", { value }, text);
 const fillFilters = () => {
   $("f-rule").append(option("", "all rules"));
   for (const [name, sum] of sums) {
-    const row = rows.get(name);
+    const rule = rules.get(name);
     if (!sum.bad && !sum.open[0] && !sum.closed[0]) continue;
-    $("f-rule").append(option(name, `${name}${row ? ` ${portOf(row)}` : ""}${sum.bad ? ` (${fmt(sum.bad)} failed)` : ""}`));
+    $("f-rule").append(option(name, `${name}${rule ? ` ${portOf(rule)}` : ""}${sum.bad ? ` (${fmt(sum.bad)} failed)` : ""}`));
   }
   for (const [id, all] of [["f-source", sources], ["f-destination", destinations]]) {
     $(id).append(option(-1, "all nodes"));

@@ -134,7 +134,7 @@ def test_the_topology_holds_nodes_and_clients():
     ]
     assert topology["external_clients"] == ["c1"]
     assert topology["restrict_sources"] is False
-    assert [one["name"] for one in topology["rows"]] == ["api"]
+    assert [one["name"] for one in topology["rules"]] == ["api"]
 
 
 def test_a_peer_outside_the_play_that_was_not_asked_is_named():
@@ -204,7 +204,7 @@ def test_what_holds_for_the_nodes_counts_where_a_client_comes_first():
     assert topology["restrict_sources"] is False
     assert topology["external_sources"] == ["198.51.100.0/24"]
     assert topology["pod_cidr"] == "10.52.0.0/16"
-    assert [one["name"] for one in topology["rows"]] == ["api", "exporter"]
+    assert [one["name"] for one in topology["rules"]] == ["api", "exporter"]
 
 
 def test_what_the_play_says_counts_where_a_client_comes_first_and_nodes_say_nothing():
@@ -411,7 +411,7 @@ def test_networks_and_backend_of_k3s_are_those_of_the_cluster():
     )
     topology = result["topology"]
     assert (topology["pod_cidr"], topology["service_cidr"]) == ("10.44.0.0/16", "10.45.0.0/16")
-    ports = [(row["name"], row["first"], row["last"]) for row in topology["rows"]]
+    ports = [(rule["name"], rule["first"], rule["last"]) for rule in topology["rules"]]
     assert ("flannel-wireguard", 51820, 51821) in ports
     assert "flannel-vxlan" not in [name for name, _first, _last in ports]
 
@@ -515,7 +515,7 @@ def test_files_of_a_node_decide_its_address_nic_and_networks():
     topology = result["topology"]
     assert [node["address"] for node in topology["nodes"]] == ["10.99.0.1", "10.99.0.2"]
     assert topology["pod_cidr"] == "10.44.0.0/16"
-    assert [row["name"] for row in topology["rows"]] == ["api"]
+    assert [rule["name"] for rule in topology["rules"]] == ["api"]
 
 
 @pytest.mark.parametrize(

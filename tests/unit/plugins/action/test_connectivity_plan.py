@@ -17,12 +17,12 @@ from ansible_collections.edgeops.k3s_network.plugins.modules import connectivity
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._probe_plan.plan import Plan
 from ansible_collections.edgeops.k3s_network.tests.unit.support.factories import (
     node,
+    port_rule,
     role_defaults,
-    row,
     topology,
 )
 
-CLUSTER = topology(rows=[row(6443), row(443, source=["external"])])
+CLUSTER = topology(rules=[port_rule(6443), port_rule(443, source=["external"])])
 
 
 def action(module, **arguments):
@@ -104,10 +104,12 @@ def test_variables_of_a_node_count_if_a_client_comes_first():
 
 
 def test_rounds_share_a_large_plan():
-    rows = [row(number * 10000, number * 10000 + 9999, name=str(number)) for number in range(1, 6)]
+    rules = [
+        port_rule(number * 10000, number * 10000 + 9999, name=str(number)) for number in range(1, 6)
+    ]
     nodes = [node(f"node{number}", address=f"192.0.2.{number}") for number in range(1, 6)]
     names = [one["name"] for one in nodes]
-    cluster = topology(nodes, rows)
+    cluster = topology(nodes, rules)
     assert run(*names, cluster=cluster)["rounds"] == 1
     # 4 peers with 50,000 ports each.
     made = run(*names, cluster=cluster, range_coverage="full")

@@ -23,7 +23,7 @@ from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._probe_plan.pl
 )
 from ansible_collections.edgeops.k3s_network.tests.unit.support.factories import (
     COLLECTION,
-    row,
+    port_rule,
     topology,
 )
 from ansible_collections.edgeops.k3s_network.tests.unit.support.killed import (
@@ -31,7 +31,7 @@ from ansible_collections.edgeops.k3s_network.tests.unit.support.killed import (
     started,
 )
 
-CLUSTER = topology(rows=[row(6443, name="api"), row(5001, name="spegel")])
+CLUSTER = topology(rules=[port_rule(6443, name="api"), port_rule(5001, name="spegel")])
 ADDRESSES = {node["name"]: node["address"] for node in CLUSTER["nodes"]}
 
 
@@ -118,8 +118,8 @@ def test_a_good_report_names_no_failures(printed):
 
 
 def test_what_is_returned_stays_small(printed):
-    rows = [row(port, name=f"rule{port}") for port in range(1, 400)]
-    result = run(**{**ARGUMENTS, **told({**CLUSTER, "rows": rows})})
+    rules = [port_rule(port, name=f"rule{port}") for port in range(1, 400)]
+    result = run(**{**ARGUMENTS, **told({**CLUSTER, "rules": rules})})
     assert result["report"]["summary"]["blocked"] == 798
     assert len(result["report"]["failed"]) == 200
     assert len(json.dumps(result)) < 100_000

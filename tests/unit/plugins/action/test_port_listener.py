@@ -58,7 +58,7 @@ def test_processes_are_killed_and_counted(shell):
 
         result = act(in_shell(*shell), state="stopped", processes=named)
         assert (result["stopped"], result["changed"]) == (2, False)
-        assert (one.wait(5), other.wait(5)) == (-9, -9)
+        assert (one.wait(30), other.wait(30)) == (-9, -9)
         assert stranger.poll() is None
 
 

@@ -14,11 +14,11 @@ from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._probe_plan.pl
     Settings,
 )
 from ansible_collections.edgeops.k3s_network.tests.unit.support.factories import (
-    row,
+    port_rule,
     topology,
 )
 
-CLUSTER = topology(rows=[row(6443), row(443, source=["external"])])
+CLUSTER = topology(rules=[port_rule(6443), port_rule(443, source=["external"])])
 LISTENING = {"busy": [], "processes": []}
 
 

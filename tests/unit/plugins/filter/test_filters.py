@@ -7,9 +7,9 @@ from __future__ import annotations
 import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.edgeops.k3s_network.plugins.filter import firewalld_wanted
-from ansible_collections.edgeops.k3s_network.tests.unit.support.factories import row, topology
+from ansible_collections.edgeops.k3s_network.tests.unit.support.factories import port_rule, topology
 
-CLUSTER = topology(rows=[row(6443), row(443, source=["external"])])
+CLUSTER = topology(rules=[port_rule(6443), port_rule(443, source=["external"])])
 
 
 def filter_of(module):

@@ -15,9 +15,9 @@ from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._firewall_rule
     firewall_wanted,
 )
 from ansible_collections.edgeops.k3s_network.tests.unit.support.factories import (
-    default_rows,
+    default_rules,
     node,
-    row,
+    port_rule,
     segregated,
     topology,
 )
@@ -93,8 +93,8 @@ def _holds(port: str, number: int) -> bool:
 
 
 def test_a_server_admits_etcd_from_servers_and_the_api_from_all_nodes():
-    rows = [row(2379, 2380, source=["server"], destination=["server"]), row(6443)]
-    wanted = firewall_wanted(topology([node(), AGENT], rows), "server1")
+    rules = [port_rule(2379, 2380, source=["server"], destination=["server"]), port_rule(6443)]
+    wanted = firewall_wanted(topology([node(), AGENT], rules), "server1")
     assert policies_of(wanted)["k3s-from-nodes"] == {
         "name": "k3s-from-nodes",
         "priority": 1010,
@@ -113,21 +113,21 @@ def test_a_server_admits_etcd_from_servers_and_the_api_from_all_nodes():
     }
 
 
-def test_an_agent_has_no_rule_of_a_row_for_servers():
-    rows = [row(2379, source=["server"], destination=["server"]), row(10250)]
-    wanted = firewall_wanted(topology([node(), AGENT], rows), "agent1")
+def test_an_agent_has_no_rule_of_a_rule_for_servers():
+    rules = [port_rule(2379, source=["server"], destination=["server"]), port_rule(10250)]
+    wanted = firewall_wanted(topology([node(), AGENT], rules), "agent1")
     assert "2379" not in str(wanted)
     assert set(ipsets_of(wanted)) == {"k3s-nodes"}
 
 
 def test_a_shared_node_gets_no_zone_of_ours():
-    wanted = firewall_wanted(topology(rows=default_rows()), "server1")
+    wanted = firewall_wanted(topology(rules=default_rules()), "server1")
     assert wanted["zones"] == []
     assert wanted["interface_ports"] == []
 
 
 def test_a_segregated_node_gets_a_zone_for_each_nic():
-    cluster = topology([segregated(), AGENT], default_rows())
+    cluster = topology([segregated(), AGENT], default_rules())
     wanted = firewall_wanted(cluster, "server1")
     assert wanted["zones"] == [
         {"name": "k3s-cluster", "interface": "eth0", "ports": []},
@@ -138,8 +138,8 @@ def test_a_segregated_node_gets_a_zone_for_each_nic():
     assert policies["k3s-from-clients"]["ingress_zones"] == ["k3s-external"]
 
 
-def test_unrestricted_rows_become_plain_ports_of_the_cluster_interfaces_zone():
-    cluster = topology([node(), AGENT], default_rows(), restrict_sources=False)
+def test_unrestricted_rules_become_plain_ports_of_the_cluster_interfaces_zone():
+    cluster = topology([node(), AGENT], default_rules(), restrict_sources=False)
     wanted = firewall_wanted(cluster, "server1")
     assert wanted["interface_ports"] == [
         {
@@ -156,8 +156,8 @@ def test_unrestricted_rows_become_plain_ports_of_the_cluster_interfaces_zone():
     assert "k3s-nodes" not in ipsets_of(wanted)
 
 
-def test_unrestricted_rows_of_a_segregated_node_are_in_its_cluster_zone_alone():
-    cluster = topology([segregated()], [row(6443)], restrict_sources=False)
+def test_unrestricted_rules_of_a_segregated_node_are_in_its_cluster_zone_alone():
+    cluster = topology([segregated()], [port_rule(6443)], restrict_sources=False)
     wanted = firewall_wanted(cluster, "server1")
     assert wanted["zones"] == [
         {"name": "k3s-cluster", "interface": "eth0", "ports": ["6443/tcp"]},
@@ -167,7 +167,7 @@ def test_unrestricted_rows_of_a_segregated_node_are_in_its_cluster_zone_alone():
 
 
 def test_anyone_outside_is_a_rule_without_a_source():
-    wanted = firewall_wanted(topology(rows=[row(443, source=["external"])]), "server1")
+    wanted = firewall_wanted(topology(rules=[port_rule(443, source=["external"])]), "server1")
     assert policies_of(wanted)["k3s-from-clients"]["rules"] == [
         'rule port port="443" protocol="tcp" accept'
     ]
@@ -176,7 +176,7 @@ def test_anyone_outside_is_a_rule_without_a_source():
 
 def test_external_sources_become_one_set_per_family():
     cluster = topology(
-        rows=[row(443, source=["external"])],
+        rules=[port_rule(443, source=["external"])],
         external_sources=["198.51.100.0/24", "198.51.100.128/25", "2001:db8:c::/48"],
     )
     wanted = firewall_wanted(cluster, "server1")
@@ -208,7 +208,7 @@ def test_a_cluster_of_both_families_has_a_rule_for_each():
 
 
 def test_pods_are_admitted_by_the_overlay_and_their_network():
-    wanted = firewall_wanted(topology(rows=[row(6379, source=["pod"])]), "server1")
+    wanted = firewall_wanted(topology(rules=[port_rule(6379, source=["pod"])]), "server1")
     assert wanted["overlay_zones"] == [
         {
             "name": "k3s-pods",
@@ -222,7 +222,7 @@ def test_pods_are_admitted_by_the_overlay_and_their_network():
 
 
 def test_an_ipv6_overlay_is_admitted_as_such():
-    cluster = topology(rows=[], pod_cidr="2001:db8:42::/56", service_cidr="2001:db8:43::/112")
+    cluster = topology(rules=[], pod_cidr="2001:db8:42::/56", service_cidr="2001:db8:43::/112")
     assert policies_of(firewall_wanted(cluster, "server1"))["k3s-overlay"]["rules"] == [
         'rule family="ipv6" source address="2001:db8:42::/56" accept',
         'rule family="ipv6" source address="2001:db8:43::/112" accept',
@@ -230,7 +230,7 @@ def test_an_ipv6_overlay_is_admitted_as_such():
 
 
 def test_the_overlay_passes_from_its_interfaces_to_anywhere():
-    wanted = firewall_wanted(topology(rows=[]), "server1")
+    wanted = firewall_wanted(topology(rules=[]), "server1")
     assert wanted["policies"] == [
         {
             "name": "k3s-overlay",
@@ -249,7 +249,7 @@ def test_the_overlay_passes_from_its_interfaces_to_anywhere():
 @pytest.mark.parametrize("make_node", [node, segregated])
 def test_pods_without_encapsulation_pass_from_the_cluster_nic_to_pods(make_node):
     routed = {**make_node(), "overlay_interfaces": ["cni0", "eth0"]}
-    wanted = firewall_wanted(topology([routed, AGENT], rows=[]), "server1")
+    wanted = firewall_wanted(topology([routed, AGENT], rules=[]), "server1")
     assert wanted["overlay_zones"] == [{"name": "k3s-pods", "interfaces": ["cni0"]}]
     assert policies_of(wanted)["k3s-routed-pods"] == {
         "name": "k3s-routed-pods",
@@ -265,8 +265,8 @@ def test_pods_without_encapsulation_pass_from_the_cluster_nic_to_pods(make_node)
     assert ipsets_of(wanted)["k3s-nodes"] == ["192.0.2.11", "192.0.2.21"]
 
 
-def test_a_row_from_agents_of_a_cluster_without_any_admits_nobody():
-    wanted = firewall_wanted(topology([node()], [row(6443, source=["agent"])]), "server1")
+def test_a_rule_from_agents_of_a_cluster_without_any_admits_nobody():
+    wanted = firewall_wanted(topology([node()], [port_rule(6443, source=["agent"])]), "server1")
     assert set(policies_of(wanted)) == {"k3s-overlay"}
     assert wanted["ipsets"] == []
 

@@ -19,7 +19,7 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.mod
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.ssh_admission import (
     Connection,
 )
-from ansible_collections.edgeops.k3s_network.tests.unit.support.factories import row
+from ansible_collections.edgeops.k3s_network.tests.unit.support.factories import port_rule
 from ansible_collections.edgeops.k3s_network.tests.unit.support.fake_daemon import (
     IPSET,
     POLICY,
@@ -29,7 +29,7 @@ from ansible_collections.edgeops.k3s_network.tests.unit.support.fake_daemon impo
 from ansible_collections.edgeops.k3s_network.tests.unit.support.prepared_host import (
     HOSTS,
     MODES,
-    ROWS,
+    RULES,
     Host,
     managed_host,
     plain_host,
@@ -162,8 +162,8 @@ def test_another_node_needs_no_reload(managed):
 
 
 def test_plain_ports_need_no_reload(managed):
-    managed.run(wanted("plain", rows=ROWS[:1]))
-    result = managed.run(wanted("plain", rows=ROWS[:3]))
+    managed.run(wanted("plain", rules=RULES[:1]))
+    result = managed.run(wanted("plain", rules=RULES[:3]))
     assert result["changed"]
     assert not result["reloaded"]
     assert managed.daemon.reloads == 1
@@ -511,16 +511,16 @@ def test_connection_that_a_zone_admits_continues(managed, mode):
 )
 def test_refusal_names_the_port_of_the_connection(without_ssh, port, remedy):
     there = Connection(source="198.51.100.9", port=port, interface="eth0")
-    rows = [*ROWS, row(port, source=["external"])]
-    without_ssh.run(wanted(rows=rows), connection=there)
+    rules = [*RULES, port_rule(port, source=["external"])]
+    without_ssh.run(wanted(rules=rules), connection=there)
     with pytest.raises(FirewalldError) as refused:
         without_ssh.run(wanted(), connection=there)
     assert f"firewall-cmd --permanent --zone=ZONE {remedy}, and the same" in str(refused.value)
 
 
 def test_connection_that_only_our_rule_admits_is_not_cut(without_ssh):
-    rows = [*ROWS, row(22, source=["external"])]
-    without_ssh.run(wanted(rows=rows), connection=OUTSIDE)
+    rules = [*RULES, port_rule(22, source=["external"])]
+    without_ssh.run(wanted(rules=rules), connection=OUTSIDE)
     before = without_ssh.seen()
     for without in (wanted(), None):
         for check_mode in (True, False):

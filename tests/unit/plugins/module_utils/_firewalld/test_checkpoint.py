@@ -221,7 +221,7 @@ def confirm(store, identity=IDENTITY, **how):
 
 
 def finished(process):
-    process.communicate(timeout=10)
+    process.communicate(timeout=60)
     return process.returncode
 
 
@@ -282,7 +282,7 @@ def test_confirming_succeeds_though_the_node_takes_its_time_to_clean_up(waiting,
 def test_a_change_that_has_expired_can_not_be_confirmed(waiting):
     assert waiting.expire(IDENTITY) is True
     process = confirm(waiting)
-    _out, said = process.communicate(timeout=10)
+    _out, said = process.communicate(timeout=60)
     assert process.returncode == 1
     assert b"awaiting-" in said
     assert not waiting.is_confirmed(IDENTITY)

@@ -25,7 +25,7 @@ from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._firewall_rule
     firewall_wanted,
 )
 from ansible_collections.edgeops.k3s_network.tests.unit.support.factories import (
-    default_rows,
+    default_rules,
     node,
     segregated,
     topology,
@@ -33,7 +33,7 @@ from ansible_collections.edgeops.k3s_network.tests.unit.support.factories import
 
 
 def shadowing(make_node, sources, **others):
-    cluster = topology([make_node()], default_rows(), **others)
+    cluster = topology([make_node()], default_rules(), **others)
     state = State({}, {}, "public", sources=sources)
     return shadowing_zones(state, firewall_wanted(cluster, "server1"))
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.ssh_admission import (
     Connection,
-    judge,
+    evaluate,
     only_accepts,
     services_needed,
 )
@@ -114,7 +114,7 @@ def configuration(zones=None, policies=None, ipsets=None, services=None, default
 
 
 def admitted(source=SOURCE, port=22, interface="eth0", **objects):
-    return judge(configuration(**objects), Connection(source, port, interface)).admitted
+    return evaluate(configuration(**objects), Connection(source, port, interface)).admitted
 
 
 @pytest.mark.parametrize(
@@ -354,7 +354,7 @@ def test_where_the_interface_is_not_known_all_zones_have_to_agree():
     "connection", [Connection("192.0.2.1", 22, "lo"), Connection("::1", 9, "")]
 )
 def test_the_loopback_interface_is_always_admitted(connection):
-    verdict = judge(configuration({"public": zone(target="DROP")}), connection)
+    verdict = evaluate(configuration({"public": zone(target="DROP")}), connection)
     assert verdict.admitted is True
     assert "loopback" in verdict.because
 
@@ -511,7 +511,7 @@ def test_a_forwarded_port_may_lead_here_or_elsewhere(forward, admitted_before, e
     ],
 )
 def test_the_reason_names_what_decides(objects, because):
-    assert judge(configuration(**objects), Connection(SOURCE, 22, "eth0")).because == because
+    assert evaluate(configuration(**objects), Connection(SOURCE, 22, "eth0")).because == because
 
 
 def test_a_rule_that_cannot_be_read_may_do_anything():
@@ -546,7 +546,7 @@ def test_every_rule_of_firewalld_is_understood(rule):
         {"policies": {"p": policy(rule)}},
     ):
         for source in (SOURCE, "2001:db8::1"):
-            verdict = judge(configuration(**objects), Connection(source, 22, "eth0"))
+            verdict = evaluate(configuration(**objects), Connection(source, 22, "eth0"))
             assert "not understood" not in verdict.because
 
 
@@ -602,11 +602,11 @@ def test_a_policy_that_only_accepts_refuses_nobody(before, connection, rules):
     rules = [rule for rule in rules if "accept" in rule]
     after = replace(before, policies={**before.policies, "k3s-own": policy(*rules)})
     if all(one["priority"] != -1 for one in before.policies.values()):
-        if judge(before, connection).admitted is True:
-            assert judge(after, connection).admitted is True
-    elif judge(before, connection).admitted is True:
+        if evaluate(before, connection).admitted is True:
+            assert evaluate(after, connection).admitted is True
+    elif evaluate(before, connection).admitted is True:
         # Another one of its priority may cost 2.x the order.
-        assert judge(after, connection).admitted is not False
+        assert evaluate(after, connection).admitted is not False
 
 
 @given(
@@ -620,29 +620,29 @@ def test_a_rule_on_another_source_changes_nothing(before, connection, action, pr
     public = before.zones["public"]
     with_rule = {**public, "rules_str": [*public["rules_str"], rule]}
     after = replace(before, zones={**before.zones, "public": with_rule})
-    assert judge(after, connection) == judge(before, connection)
+    assert evaluate(after, connection) == evaluate(before, connection)
 
 
 @given(CONFIGURATIONS, CONNECTIONS, st.booleans(), st.booleans())
 def test_what_is_told_holds_whatever_the_unknown_turns_out_to_be(before, connection, same, member):
-    told = judge(before, connection).admitted
+    told = evaluate(before, connection).admitted
     services = {**before.services, "unknown": {"ports": ["22/tcp"] if same else []}}
     ipsets = {**before.ipsets, "gone": ipset(*[SOURCE] * member)}
     after = replace(before, services=services, ipsets=ipsets)
-    assert told in (None, judge(after, connection).admitted)
+    assert told in (None, evaluate(after, connection).admitted)
 
 
 @given(CONFIGURATIONS, CONNECTIONS)
 def test_what_is_told_without_the_interface_holds_for_every_interface(before, connection):
-    told = judge(before, replace(connection, interface="")).admitted
-    assert told in (None, judge(before, connection).admitted)
+    told = evaluate(before, replace(connection, interface="")).admitted
+    assert told in (None, evaluate(before, connection).admitted)
 
 
 @given(st.text(max_size=40))
 def test_no_text_of_a_rule_is_too_odd(text):
     for odd in (text, f"rule {text}", f"rule source {text} accept", f'rule port="{text}" drop'):
         objects = configuration({"public": zone(text, rules=[odd], sources=[text])})
-        judge(objects, Connection(text, 22, text))
+        evaluate(objects, Connection(text, 22, text))
         services_needed(objects)
 
 
@@ -678,4 +678,4 @@ def test_disabled_policy_has_no_effect():
             {},
             {},
         )
-        assert judge(found, Connection("198.51.100.9", 22, "eth0")).admitted is admitted
+        assert evaluate(found, Connection("198.51.100.9", 22, "eth0")).admitted is admitted

@@ -117,7 +117,7 @@ def test_a_change_that_is_confirmed_is_final_and_the_controller_is_told_so(node)
     node.await_confirmation(node.begin(), 60)
     guardian = started(node.main)
     confirm = confirm_command(IDENTITY, node.paths.directory)
-    assert subprocess.run(["sh", "-c", confirm], check=False, timeout=10).returncode == 0
+    assert subprocess.run(["sh", "-c", confirm], check=False, timeout=60).returncode == 0
     assert not os.path.exists(node.store.path)
     assert ended(guardian) == 0
     assert_final(node)
@@ -139,7 +139,7 @@ def test_a_confirmation_that_comes_too_late_fails(node):
     node.await_confirmation(node.begin(), 0)
     assert ended(started(node.main)) == 0
     confirm = confirm_command(IDENTITY, node.paths.directory)
-    assert subprocess.run(["sh", "-c", confirm], check=False, timeout=10).returncode == 1
+    assert subprocess.run(["sh", "-c", confirm], check=False, timeout=60).returncode == 1
     assert_taken_back(node, interrupted=False)
 
 
@@ -172,7 +172,7 @@ def test_a_change_can_not_be_confirmed_any_more_while_it_is_taken_back(node, mon
     confirm = confirm_command(IDENTITY, node.paths.directory)
 
     def roll_back(*_arguments):
-        assert subprocess.run(["sh", "-c", confirm], check=False, timeout=10).returncode == 1
+        assert subprocess.run(["sh", "-c", confirm], check=False, timeout=60).returncode == 1
 
     monkeypatch.setattr(write, "roll_back", roll_back)
     assert ended(started(node.main)) == 0

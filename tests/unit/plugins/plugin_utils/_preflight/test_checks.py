@@ -21,13 +21,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 
-def judged(first=None, **both):
+def evaluated(first=None, **both):
     """Return what is found where the first node has these facts, and all have the others."""
     answers = {
         name: Answer(facts(name, **both, **((first or {}) if name == NAMES[0] else {})), 999, 1001)
         for name in NAMES
     }
-    return checks.judge(CLUSTER, answers, NAMES)
+    return checks.evaluate(CLUSTER, answers, NAMES)
 
 
 def nic(name=NAMES[0], **others):
@@ -39,7 +39,7 @@ def units(*names):
 
 
 def test_nodes_without_a_fault_have_no_finding():
-    assert judged() == []
+    assert evaluated() == []
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_nodes_without_a_fault_have_no_finding():
     ],
 )
 def test_a_fault_of_one_node_is_named(fault, severity, words):
-    found = judged(fault)
+    found = evaluated(fault)
     assert found
     assert {(one.severity, one.nodes) for one in found} == {(severity, (NAMES[0],))}
     assert all(words in one.problem and one.remedy for one in found if "10.0.0.0" not in words)
@@ -98,7 +98,7 @@ def test_a_fault_of_one_node_is_named(fault, severity, words):
     ],
 )
 def test_what_does_no_harm_is_no_finding(harmless):
-    assert judged(harmless) == []
+    assert evaluated(harmless) == []
 
 
 @pytest.mark.parametrize(
@@ -106,17 +106,17 @@ def test_what_does_no_harm_is_no_finding(harmless):
     [({"hostname": "localhost"}, "error"), ({"machine_id": "a" * 32}, "warning")],
 )
 def test_what_nodes_share_is_told_once_with_all_of_them(shared, severity):
-    (found,) = judged(**shared)
+    (found,) = evaluated(**shared)
     assert (found.severity, found.nodes) == (severity, tuple(NAMES))
 
 
 def test_a_mac_address_that_nodes_share_is_an_error():
-    (found,) = judged(nic(mac="02:00:00:00:00:01"))
+    (found,) = evaluated(nic(mac="02:00:00:00:00:01"))
     assert (found.severity, found.nodes) == ("error", tuple(NAMES[:2]))
 
 
 def test_differing_mtus_are_told_with_who_has_which():
-    (found,) = judged(nic(mtu=1400))
+    (found,) = evaluated(nic(mtu=1400))
     assert f"1400 ({NAMES[0]})" in found.problem
 
 
@@ -133,7 +133,7 @@ def of_k3s(record, **first):
         name: Answer(facts(name, **(first if name == NAMES[0] else {})), 999, 1001)
         for name in NAMES
     }
-    return checks.judge(with_k3s(**record), answers, NAMES)
+    return checks.evaluate(with_k3s(**record), answers, NAMES)
 
 
 def test_name_that_k3s_is_told_counts_instead_of_the_hostname():
@@ -155,9 +155,9 @@ def test_settings_of_k3s_that_are_not_clear_are_a_warning(kind):
 
 def test_who_did_not_answer_and_who_is_outside_the_play():
     answers = {NAMES[0]: Answer(facts(NAMES[0]), 999, 1001)}
-    (found,) = checks.judge(CLUSTER, answers, NAMES)
+    (found,) = checks.evaluate(CLUSTER, answers, NAMES)
     assert (found.severity, found.nodes) == ("error", (NAMES[1],))
-    (found,) = checks.judge(CLUSTER, answers, NAMES[:1])
+    (found,) = checks.evaluate(CLUSTER, answers, NAMES[:1])
     assert (found.severity, found.nodes) == ("info", (NAMES[1],))
 
 

@@ -70,7 +70,7 @@ def test_who_takes_no_part_has_no_destinations():
 )
 def test_each_kind_proves_what_treats_it_unlike_the_other(servers, agents, clients, wanted, seed):
     pairs = pairs_of(servers, agents, clients, str(seed), full_mesh_max=0, wanted=wanted)
-    found = provers(pairs, Part.EVERY_ROW, Part.DISTINCT_ROWS)
+    found = provers(pairs, Part.EVERY_RULE, Part.DISTINCT_RULES)
     for one in pairs.nodes:
         for kind, count in (("server", servers), ("agent", agents), ("external", clients)):
             sources = found[one["name"], kind]
@@ -89,23 +89,23 @@ def test_each_kind_proves_what_treats_it_unlike_the_other(servers, agents, clien
 )
 def test_the_load_of_what_every_node_shall_reach_is_bounded(servers, agents, wanted, seed):
     pairs = pairs_of(servers, agents, seed=str(seed), wanted=wanted)
-    found = loads(pairs, Part.EVERY_ROW)
+    found = loads(pairs, Part.EVERY_RULE)
     few, many = sorted(("server", "agent"), key=lambda kind: len(found[kind]))
     assert max(found[few]) <= 31
     assert max(found[many]) <= 2 * wanted
     assert max(found[many]) - min(found[many]) <= wanted
     by_node = Counter()
-    for (name, _kind), sources in provers(pairs, Part.EVERY_ROW).items():
+    for (name, _kind), sources in provers(pairs, Part.EVERY_RULE).items():
         by_node[name] += len(sources)
     assert set(by_node.values()) == {wanted}
 
 
 def test_what_treats_few_destinations_apart_is_spread_over_the_others():
     # Each of three servers takes three agents, and no agent two of them.
-    found = loads(pairs_of(3, 997), Part.DISTINCT_ROWS)
+    found = loads(pairs_of(3, 997), Part.DISTINCT_RULES)
     assert max(found["agent"]) == 1
 
 
 def test_the_seed_draws_the_pairs():
-    first, second = (provers(pairs_of(3, 60, seed=seed), Part.EVERY_ROW) for seed in ("1", "2"))
+    first, second = (provers(pairs_of(3, 60, seed=seed), Part.EVERY_RULE) for seed in ("1", "2"))
     assert first != second

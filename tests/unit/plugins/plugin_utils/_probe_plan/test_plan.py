@@ -20,9 +20,9 @@ from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._probe_plan.pl
     sample,
 )
 from ansible_collections.edgeops.k3s_network.tests.unit.support.factories import (
-    default_rows,
+    default_rules,
     node,
-    row,
+    port_rule,
     segregated,
     topology,
 )
@@ -31,12 +31,12 @@ from ansible_collections.edgeops.k3s_network.tests.unit.support.model import (
     Packet,
     admits,
     clusters,
-    rows,
+    rules,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-SERVERS_ONLY = row(2379, 2380, source=["server"], destination=["server"])
+SERVERS_ONLY = port_rule(2379, 2380, source=["server"], destination=["server"])
 INTERVAL = st.tuples(st.integers(1, 65535), st.integers(0, 60)).map(
     lambda pair: (pair[0], min(65535, pair[0] + pair[1]))
 )
@@ -78,7 +78,7 @@ def expand(intervals):
 # By example
 
 
-def test_a_row_is_open_to_whom_it_names_and_closed_to_others():
+def test_a_rule_is_open_to_whom_it_names_and_closed_to_others():
     nodes = [node("s1"), node("s2", address="192.0.2.12"), node("a1", "agent", "192.0.2.21")]
     cluster = topology(nodes, [SERVERS_ONLY])
     seen = {(one["source"], one["destination"], one["expected"]) for one in all_expected(cluster)}
@@ -96,22 +96,22 @@ def test_nobody_probes_itself_or_a_node_that_takes_no_part():
     assert {one["destination"] for one in found} == {"s2"}
 
 
-def test_a_port_that_another_row_admits_is_not_expected_closed():
-    only_api = row(6443, source=["server"], destination=["server"], name="for-servers")
-    cluster = topology(rows=[only_api, row(6000, 7000, source=["agent"], name="for-agents")])
+def test_a_port_that_another_rule_admits_is_not_expected_closed():
+    only_api = port_rule(6443, source=["server"], destination=["server"], name="for-servers")
+    cluster = topology(rules=[only_api, port_rule(6000, 7000, source=["agent"], name="for-agents")])
     found = expected_of(cluster, "agent1")
     assert [(one["rule"], one["expected"]) for one in found] == [("for-agents", OPEN)]
 
 
-def test_a_row_open_to_anyone_outside_is_not_closed_to_nodes():
+def test_a_rule_open_to_anyone_outside_is_not_closed_to_nodes():
     # A client's rule without a source, in a policy from ANY, admits the nodes as well.
-    rows = [SERVERS_ONLY, row(2379, source=["external"], name="etcd-for-clients")]
-    found = expected_of(topology(rows=rows), "agent1")
+    rules = [SERVERS_ONLY, port_rule(2379, source=["external"], name="etcd-for-clients")]
+    found = expected_of(topology(rules=rules), "agent1")
     assert 2379 not in [port for one in found if one["expected"] == CLOSED for port in one["ports"]]
 
 
 def test_clients_outside_probe_the_address_that_they_reach_and_the_clusters_own():
-    cluster = topology([segregated()], [row(6443), row(443, source=["external"])])
+    cluster = topology([segregated()], [port_rule(6443), port_rule(443, source=["external"])])
     found = {
         (one["address"], one["rule"], one["expected"]) for one in expected_of(cluster, CONTROLLER)
     }
@@ -128,7 +128,7 @@ def test_a_node_without_an_external_address_is_not_probed_from_outside():
 
 
 def test_plain_ports_of_a_shared_nic_are_not_expected_closed():
-    cluster = topology(rows=[SERVERS_ONLY], restrict_sources=False)
+    cluster = topology(rules=[SERVERS_ONLY], restrict_sources=False)
     assert expected_of(cluster, "agent1") == []
     assert expected_of(cluster, CONTROLLER) == []
 
@@ -145,8 +145,8 @@ def test_plain_ports_of_a_nic_apart_are_expected_closed_on_the_one_for_clients_a
 
 
 def test_ports_are_probed_once_per_address_and_protocol():
-    rows = [row(10250), row(10000, 10300), row(53, protocol="udp")]
-    found = plan_of(topology(rows=rows)).targets("agent1")
+    rules = [port_rule(10250), port_rule(10000, 10300), port_rule(53, protocol="udp")]
+    found = plan_of(topology(rules=rules)).targets("agent1")
     assert [(one["destination"], one["address"], one["protocol"]) for one in found] == [
         ("server1", "192.0.2.11", "tcp"),
         ("server1", "192.0.2.11", "udp"),
@@ -156,8 +156,13 @@ def test_ports_are_probed_once_per_address_and_protocol():
 
 def test_nodes_find_each_others_ports_closed_on_the_nic_for_clients():
     nodes = [segregated("s1"), segregated("a1", "agent", 21)]
-    rows = [SERVERS_ONLY, row(6443), row(6379), row(6379, source=["external"], name="redis")]
-    cluster = topology(nodes, rows)
+    rules = [
+        SERVERS_ONLY,
+        port_rule(6443),
+        port_rule(6379),
+        port_rule(6379, source=["external"], name="redis"),
+    ]
+    cluster = topology(nodes, rules)
     found = {(one["address"], one["rule"], one["expected"]) for one in expected_of(cluster, "a1")}
     # 6379 is open to anyone there.
     assert found == {
@@ -175,8 +180,8 @@ def test_a_second_nic_of_a_shared_node_admits_the_nodes_as_well():
 
 
 @pytest.mark.parametrize("make", [segregated, node])
-def test_from_outside_every_row_of_nodes_and_pods_is_closed_where_clients_have_no_row(make):
-    table = default_rows()
+def test_from_outside_every_rule_of_nodes_and_pods_is_closed_where_clients_have_no_rule(make):
+    table = default_rules()
     outside = expected_of(topology([make("server1", "server")], table), CONTROLLER)
     addresses = {one["address"] for one in outside}
     for one in table:
@@ -193,7 +198,7 @@ def test_from_outside_every_row_of_nodes_and_pods_is_closed_where_clients_have_n
 def test_full_size_packets_are_sent_between_nodes_in_the_network_of_the_cluster_alone():
     # Clients may come by any way, whose MTU is nobody's business here.
     nodes = [segregated("s1"), segregated("a1", "agent", 21)]
-    plan = plan_of(topology(nodes, [row(8472, protocol="udp")]))
+    plan = plan_of(topology(nodes, [port_rule(8472, protocol="udp")]))
     found = {
         (source, target["address"]): target["full_size"]
         for source in ("a1", CONTROLLER)
@@ -209,7 +214,7 @@ def test_full_size_packets_are_sent_between_nodes_in_the_network_of_the_cluster_
 
 
 def test_listeners_answer_the_kinds_of_the_sources():
-    cluster = topology(rows=[row(6443), row(443, source=["external"])])
+    cluster = topology(rules=[port_rule(6443), port_rule(443, source=["external"])])
     for sources, ports in [
         (["server1", "agent1"], ["6443"]),
         (["server1", "agent1", "client1"], ["443", "6443"]),
@@ -219,9 +224,13 @@ def test_listeners_answer_the_kinds_of_the_sources():
         assert (found["address"], found["ports"]) == ("192.0.2.11", ports)
 
 
-def test_a_service_is_meant_for_ports_of_small_rows_that_are_open_to_somebody():
-    rows = [row(10000, 30000, name="data"), row(2379, 2380, source=["server"]), row(10250)]
-    cluster = topology(rows=rows)
+def test_a_service_is_meant_for_ports_of_small_rules_that_are_open_to_somebody():
+    rules = [
+        port_rule(10000, 30000, name="data"),
+        port_rule(2379, 2380, source=["server"]),
+        port_rule(10250),
+    ]
+    cluster = topology(rules=rules)
     (found,) = plan_of(cluster, sources=["server1", "agent1"]).listeners("server1")
     assert found["services"] == ["2379-2380", "10250"]
     (found,) = plan_of(cluster, sources=["agent1"]).listeners("server1")
@@ -316,7 +325,7 @@ def test_what_is_expected_agrees_with_what_the_table_admits(cluster):
 
 
 @given(clusters())
-def test_every_row_is_proved_from_every_source_to_every_destination(cluster):
+def test_every_rule_is_proved_from_every_source_to_every_destination(cluster):
     found = {
         (one["source"], one["destination"], one["rule"]): one
         for one in all_expected(cluster)
@@ -324,7 +333,7 @@ def test_every_row_is_proved_from_every_source_to_every_destination(cluster):
     }
     for source in cluster["nodes"]:
         for destination in cluster["nodes"]:
-            for one in cluster["rows"]:
+            for one in cluster["rules"]:
                 if source is destination or destination["group"] not in one["destination"]:
                     continue
                 if source["group"] in one["source"]:
@@ -370,19 +379,19 @@ def test_in_all_rounds_together_each_expected_port_is_probed_once(cluster, full_
 
 
 def test_the_default_table_is_proved_in_few_probes():
-    found = plan_of(topology(rows=default_rows())).targets("agent1")
+    found = plan_of(topology(rules=default_rules())).targets("agent1")
     assert sum(len(ports_of(one["ports"])) for one in found) < 100
 
 
 def test_full_coverage_probes_every_port_of_a_range_exactly_once():
-    found = plan_of(topology(rows=default_rows()), "full").targets("agent1")
+    found = plan_of(topology(rules=default_rules()), "full").targets("agent1")
     ports = [port for one in found if one["protocol"] == "tcp" for port in all_ports(one["ports"])]
     assert [port for port in ports if 10000 <= port <= 30000] == list(range(10000, 30001))
 
 
 def test_closed_ports_are_sampled_even_in_full_coverage():
-    wide = row(10000, 30000, source=["server"], destination=["server"])
-    (found,) = expected_of(topology(rows=[wide]), "agent1", "full")
+    wide = port_rule(10000, 30000, source=["server"], destination=["server"])
+    (found,) = expected_of(topology(rules=[wide]), "agent1", "full")
     assert found["expected"] == CLOSED
     assert len(found["ports"]) < 30
 
@@ -390,15 +399,15 @@ def test_closed_ports_are_sampled_even_in_full_coverage():
 # Large clusters
 
 
-def large(servers, agents, clients=0, rows=None):
+def large(servers, agents, clients=0, rules=None):
     nodes = [node(f"s{one}", "server", f"10.0.{one // 250}.{one % 250}") for one in range(servers)]
     nodes += [node(f"a{one}", "agent", f"10.1.{one // 256}.{one % 256}") for one in range(agents)]
     names = [f"client{one}" for one in range(clients)]
-    return topology(nodes, rows or default_rows(), external_clients=names)
+    return topology(nodes, rules or default_rules(), external_clients=names)
 
 
 def proofs(plan):
-    """Return, by destination and row and outcome, the sources that prove it."""
+    """Return, by destination and rule and outcome, the sources that prove it."""
     found = defaultdict(set)
     for source in plan.sources():
         for one in plan.expectations(source):
@@ -414,10 +423,10 @@ def proofs(plan):
     agents=st.integers(0, 40),
     clients=st.integers(0, 4),
     wanted=st.integers(1, 5),
-    table=rows(),
+    table=rules(),
     left_out=st.sets(st.integers(0, 40)),
 )
-def test_every_row_is_proved_everywhere_by_enough_sources_of_each_kind(
+def test_every_rule_is_proved_everywhere_by_enough_sources_of_each_kind(
     servers, agents, clients, wanted, table, left_out
 ):
     cluster = large(servers, agents, clients, table)
@@ -431,7 +440,7 @@ def test_every_row_is_proved_everywhere_by_enough_sources_of_each_kind(
     for key, everybody in mesh.items():
         kinds = {
             frozenset(one for one in everybody if one.startswith("client")),
-            # A row that treats servers and agents alike is proved by either.
+            # A rule that treats servers and agents alike is proved by either.
             frozenset(one for one in everybody if not one.startswith("client")),
         }
         for kind in kinds:
@@ -441,13 +450,13 @@ def test_every_row_is_proved_everywhere_by_enough_sources_of_each_kind(
 
 @pytest.mark.parametrize(("nodes", "is_mesh"), [(30, True), (31, False)])
 def test_a_mesh_is_full_up_to_thirty_nodes(nodes, is_mesh):
-    cluster = large(3, nodes - 3, rows=[row(10250)])
+    cluster = large(3, nodes - 3, rules=[port_rule(10250)])
     found = proofs(plan_of(cluster, sources=names_of(cluster)))
     assert all((len(one) == nodes - 1) == is_mesh for one in found.values())
 
 
-def test_each_kind_proves_rows_that_treat_servers_and_agents_alike_while_that_is_cheap():
-    cluster = large(3, 60, rows=[row(10250)])
+def test_each_kind_proves_rules_that_treat_servers_and_agents_alike_while_that_is_cheap():
+    cluster = large(3, 60, rules=[port_rule(10250)])
     found = proofs(plan_of(cluster, sources=names_of(cluster)))
     assert len(found) == 63
     for sources in found.values():
@@ -483,7 +492,7 @@ def test_the_cost_of_a_node_is_flat_in_a_cluster_of_a_thousand(servers, of_serve
         most = [max(one[number] for one in loads) for number in range(3)]
         mean = statistics.mean(checks for _destinations, checks, _ports in loads)
         assert all(value <= limit for value, limit in zip([*most, mean], bound)), (most, mean)
-    # Every row is proved everywhere by three sources, etcd by what servers there are.
+    # Every rule is proved everywhere by three sources, etcd by what servers there are.
     for key, provers in proofs(plan).items():
         assert len(provers) >= (min(3, servers - 1) if key[2:] == ("etcd", OPEN) else 3)
 
@@ -543,7 +552,7 @@ def test_long_runs_have_rounds_of_about_ten_seconds():
 
 
 def test_in_a_round_sources_are_at_different_destinations():
-    cluster = large(3, 27, rows=[row(10000, 30000)])
+    cluster = large(3, 27, rules=[port_rule(10000, 30000)])
     plan = plan_of(cluster, "full", sources=names_of(cluster), rounds=6)
     met = Counter(
         target["destination"] for name in names_of(cluster) for target in plan.targets(name, 1)

@@ -16,7 +16,7 @@ from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._probe_plan.pl
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._report.evaluate import build
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._report.seen import Seen
 from ansible_collections.edgeops.k3s_network.tests.unit.support.factories import (
-    row,
+    port_rule,
     topology,
 )
 
@@ -30,13 +30,13 @@ SUMMARY_KEYS = {
 }  # fmt: skip
 OBSERVED = {"open", "refused", "rejected", "timeout", "unreachable", "wrong_host", "error"}
 SERVER = "192.0.2.11"
-ROWS = [
-    row(6443, name="api"),
-    row(8472, name="vxlan", protocol="udp"),
-    row(443, name="https", source=["external"]),
-    row(10000, 30000, name="data"),
+RULES = [
+    port_rule(6443, name="api"),
+    port_rule(8472, name="vxlan", protocol="udp"),
+    port_rule(443, name="https", source=["external"]),
+    port_rule(10000, 30000, name="data"),
 ]
-CLUSTER = topology(rows=ROWS, external_clients=["client1"])
+CLUSTER = topology(rules=RULES, external_clients=["client1"])
 
 
 def expectation(
@@ -76,7 +76,7 @@ def listening(*busy, witnessed=False):
     return {"busy": entries, "witnessed": entries if witnessed else [], "processes": []}
 
 
-def judged(
+def evaluated(
     observed,
     detail="",
     expected=OPEN,
@@ -108,7 +108,7 @@ OVERLAY = "through the overlay"
 UNRESTRICTED = {"cluster": {**CLUSTER, "restrict_sources": False}}
 ANOTHER_HOST = "another host with this address, or a NAT"
 STOP_IT = "stop it, or set k3s_connectivity_mode to auto"
-NO_RULE = "open to agent1, which no row admits"
+NO_RULE = "open to agent1, which no rule admits"
 
 
 @pytest.mark.parametrize(
@@ -158,12 +158,12 @@ NO_RULE = "open to agent1, which no row admits"
             *("refused", "", {"expected": CLOSED, "mode": "live"}, "refused", False),
             "the path is open, though nobody listens",
         ),
-        ("mtu_hole", "", {"expected": CLOSED, **UDP}, "open", False, "which no row admits"),
+        ("mtu_hole", "", {"expected": CLOSED, **UDP}, "open", False, "which no rule admits"),
         ("error", "", {"expected": CLOSED}, "error", False, ""),
     ],
 )
 def test_check_of_an_observation(observed, said, given, reported, ok, detail):
-    check = judged(observed, said, **given)
+    check = evaluated(observed, said, **given)
     assert (check["observed"], check["ok"]) == (reported, ok)
     assert re.search(detail, check["detail"])
 
@@ -182,21 +182,21 @@ def test_check_of_an_observation(observed, said, given, reported, ok, detail):
     ],
 )
 def test_a_blocked_port_fails_and_says_what_to_do(observed, said, parts):
-    check = judged(observed, said)
+    check = evaluated(observed, said)
     assert (check["observed"], check["ok"]) == (observed, False)
     for part in parts:
         assert part in check["detail"]
 
 
 def test_an_mtu_hole_is_a_timeout_that_says_what_to_do():
-    check = judged("mtu_hole", "none of more than 1400 bytes", protocol="udp")
+    check = evaluated("mtu_hole", "none of more than 1400 bytes", protocol="udp")
     assert (check["observed"], check["ok"]) == ("timeout", False)
     assert check["detail"].startswith("none of more than 1400 bytes; give the NICs of agent1 and")
     assert "firewall" not in check["detail"]
 
 
 def test_another_host_that_answers_is_named():
-    check = judged("wrong_host", "agent9")
+    check = evaluated("wrong_host", "agent9")
     assert (check["observed"], check["ok"]) == ("wrong_host", False)
     assert "agent9 answered instead of server1" in check["detail"]
 
@@ -228,7 +228,7 @@ def test_a_client_outside_is_pointed_to_the_policy_for_clients():
 
 @pytest.mark.parametrize("mode", ["auto", "live"])
 def test_silence_of_a_udp_service_proves_nothing(mode):
-    check = judged("timeout", mode=mode, busy=[("udp", 8472)], protocol="udp")
+    check = evaluated("timeout", mode=mode, busy=[("udp", 8472)], protocol="udp")
     assert (check["observed"], check["ok"]) == ("error", False)
     assert "a silent UDP port proves nothing" in check["detail"]
 
@@ -236,7 +236,7 @@ def test_silence_of_a_udp_service_proves_nothing(mode):
 @pytest.mark.parametrize("mode", ["auto", "live"])
 def test_a_silent_overlay_is_a_timeout_that_names_both_firewalls(mode):
     said = "through the overlay: 10.42.1.0 did not answer"
-    check = judged("overlay_silent", said, mode=mode, busy=[("udp", 8472)], protocol="udp")
+    check = evaluated("overlay_silent", said, mode=mode, busy=[("udp", 8472)], protocol="udp")
     assert (check["observed"], check["ok"]) == ("timeout", False)
     for part in (said, "server1", "agent1", "k3s-from-nodes"):
         assert part in check["detail"]
@@ -270,7 +270,7 @@ def test_a_silent_overlay_is_the_sources_fault_where_its_own_firewall_rejects():
 )
 def test_a_witness_makes_of_a_held_udp_port_one_like_others(mode, observed, expected, ok):
     held = [("udp", 8472)]
-    check = judged(
+    check = evaluated(
         observed, expected=expected, mode=mode, busy=held, protocol="udp", witnessed=True
     )
     assert (check["observed"], check["ok"]) == (observed, ok)
@@ -278,7 +278,7 @@ def test_a_witness_makes_of_a_held_udp_port_one_like_others(mode, observed, expe
 
 def test_a_silent_overlay_behind_an_open_port_is_told_apart():
     said = "through the overlay: 10.42.1.0 did not answer, though the port itself is open"
-    check = judged("overlay_silent", said, busy=[("udp", 8472)], protocol="udp", witnessed=True)
+    check = evaluated("overlay_silent", said, busy=[("udp", 8472)], protocol="udp", witnessed=True)
     assert (check["observed"], check["ok"]) == ("timeout", False)
     assert f"no answer {said}: on agent1, its firewalld policy k3s-from-nodes" in check["detail"]
 
@@ -428,10 +428,13 @@ def test_external_sources_do_not_concern_nodes():
     assert (check["expected"], check["ok"]) == (OPEN, True)
 
 
-def test_a_plain_port_of_another_row_is_open_to_any_client():
-    # 9095 is a plain port of the zone already, so the client's row can not narrow it.
-    rows = [row(9095, name="kafka"), row(9095, name="external-kafka", source=["external"])]
-    cluster = {**FEW, "rows": rows, "restrict_sources": False}
+def test_a_plain_port_of_another_rule_is_open_to_any_client():
+    # 9095 is a plain port of the zone already, so the client's rule can not narrow it.
+    rules = [
+        port_rule(9095, name="kafka"),
+        port_rule(9095, name="external-kafka", source=["external"]),
+    ]
+    cluster = {**FEW, "rules": rules, "restrict_sources": False}
     probes = {CONTROLLER: probed((9095, 9095, "open", ""), sources={SERVER: "203.0.113.5"})}
     seen = Seen(probes, {"server1": listening()}, "auto")
     wanted = expectation([9095], rule="external-kafka", source=CONTROLLER)
@@ -490,7 +493,7 @@ def test_a_sample_says_how_many_ports_it_stands_for(blocked):
         assert check["detail"].endswith("3 of 20001 ports probed")
 
 
-def test_ports_of_other_rows_between_neighbours_are_said_not_to_be_probed():
+def test_ports_of_other_rules_between_neighbours_are_said_not_to_be_probed():
     probes = {"agent1": probed((10, 12, "timeout", ""))}
     report = build(
         CLUSTER, [expectation([10, 12], CLOSED)], Seen(probes, {"server1": listening()}, "auto")

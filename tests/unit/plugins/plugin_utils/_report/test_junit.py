@@ -142,7 +142,7 @@ def test_a_large_report_has_a_case_for_all_that_went_well_and_one_for_each_failu
 
 
 def test_very_many_failures_are_told_by_their_cause():
-    found = mesh(cluster(40), lambda _source, name, _row: ("timeout", DROPPED.format(name)))
+    found = mesh(cluster(40), lambda _source, name, _rule: ("timeout", DROPPED.format(name)))
     assert len(found["checks"]) > SINGLE
     shown = cases(found)
     assert len(shown) < 700

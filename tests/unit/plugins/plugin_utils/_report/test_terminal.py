@@ -17,7 +17,7 @@ from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._report.termin
 )
 from ansible_collections.edgeops.k3s_network.tests.unit.support.factories import (
     node,
-    row,
+    port_rule,
     topology,
 )
 from ansible_collections.edgeops.k3s_network.tests.unit.support.reports import (
@@ -41,7 +41,7 @@ def scattered(seed):
     """Return what fails here and there, each time for a reason of its own."""
     dice = random.Random(seed)
 
-    def broken(source, destination, row):
+    def broken(source, destination, rule):
         if dice.random() < 0.03:
             return "wrong_host", f"{dice.randrange(99)} answered instead of {destination}"
         return None
@@ -49,7 +49,7 @@ def scattered(seed):
     return broken
 
 
-def everything(source, destination, row):
+def everything(source, destination, rule):
     return "timeout", DROPPED.format(destination)
 
 
@@ -163,11 +163,11 @@ def test_the_table_is_short_and_narrow(count, broken):
 
 
 def test_long_names_and_many_rules_stay_short_and_narrow():
-    rows = [row(port, name=f"{'r' * 90}{port}") for port in range(1, 300)]
+    rules = [port_rule(port, name=f"{'r' * 90}{port}") for port in range(1, 300)]
     nodes = [
         node(f"{'n' * 60}.example{number}", address=f"192.0.2.{number}") for number in range(9)
     ]
-    long = topology(nodes, rows)
+    long = topology(nodes, rules)
     lines = shown(long, scattered(3))
     assert len(lines) <= LINES - 5
     assert max(map(len, lines)) <= WIDTH

@@ -23,6 +23,7 @@ from ansible_collections.edgeops.k3s_network.tests.unit.support.factories import
     default_ports,
     entry,
     host,
+    port_rule,
     settings,
 )
 from hypothesis import given
@@ -62,7 +63,7 @@ def resolved(one, nodes=None):
 
 
 def port_names(found):
-    return {row["name"] for row in found.settings.ports}
+    return {rule["name"] for rule in found.settings.rules}
 
 
 # What K3s is told decides what the user leaves open
@@ -164,32 +165,41 @@ def test_resolve_networks_of_agents_are_ignored():
 # The ports of Flannel's backend
 
 
-def udp(name, port):
-    return entry(name, port, "udp")
+def udp(name, first, last=None):
+    return port_rule(first, last, name, "udp")
 
 
 SHIPPED = [udp("dns", 53), udp("flannel-vxlan", 8472)]
 
 
 @pytest.mark.parametrize(
-    ("rows", "extra", "backend", "names"),
+    ("rules", "backend", "names"),
     [
-        (SHIPPED, [], None, ["dns", "flannel-vxlan"]),
-        (SHIPPED, [], "vxlan", ["dns", "flannel-vxlan"]),
-        (SHIPPED, [], "wireguard-native", ["dns", "flannel-wireguard"]),
-        (SHIPPED, [], "wireguard-native=Mode=separate", ["dns", "flannel-wireguard"]),
-        (SHIPPED, [udp("flannel-wireguard", 51820)], "wireguard-native", ["dns"]),
-        (SHIPPED, [], "host-gw", ["dns"]),
+        (SHIPPED, None, ["dns", "flannel-vxlan"]),
+        (SHIPPED, "vxlan", ["dns", "flannel-vxlan"]),
+        (SHIPPED, "wireguard-native", ["dns", "flannel-wireguard"]),
+        (SHIPPED, "wireguard-native=Mode=separate", ["dns", "flannel-wireguard"]),
+        (
+            [*SHIPPED, udp("flannel-wireguard", 51820)],
+            "wireguard-native",
+            ["dns", "flannel-wireguard"],
+        ),
+        (SHIPPED, "host-gw", ["dns"]),
         # Another CNI may use that port.
-        (SHIPPED, [], "none", ["dns", "flannel-vxlan"]),
-        ([udp("flannel-vxlan", 9999)], [], "host-gw", ["flannel-vxlan"]),
-        ([udp("flannel-vxlan", "8472"), "x"], [], "host-gw", ["x"]),
+        (SHIPPED, "none", ["dns", "flannel-vxlan"]),
+        ([udp("flannel-vxlan", 9999)], "host-gw", ["flannel-vxlan"]),
+        ([udp("flannel-vxlan", 8472, 8473)], "host-gw", ["flannel-vxlan"]),
     ],
 )
-def test_with_backend_overlay_has_its_port(rows, extra, backend, names):
-    found = with_backend(rows, extra, backend)
-    assert [one if isinstance(one, str) else one["name"] for one in found] == names
-    assert all(one == "x" or one["source"] == ["server", "agent"] for one in found)
+def test_with_backend_overlay_has_its_port(rules, backend, names):
+    found = with_backend(rules, backend)
+    assert [rule["name"] for rule in found] == names
+    assert all(rule["source"] == ["server", "agent"] for rule in found)
+
+
+def test_with_backend_wireguard_has_both_ports():
+    [rule] = with_backend([udp("flannel-vxlan", 8472)], "wireguard-native")
+    assert (rule["first"], rule["last"], rule["protocol"]) == (51820, 51821, "udp")
 
 
 # The text between the two actions
@@ -226,7 +236,7 @@ def test_inventory_text_is_the_same_inventory(of_inventory, explicit, purpose):
         node_ip=explicit,
     )
     again = assert_round_trip(one)
-    assert again.settings.ports == one.settings.ports
+    assert again.settings == one.settings
     assert again.explicit == one.explicit
     assert [item.node_ip for item in again.hosts] == [item.node_ip for item in one.hosts]
 
@@ -235,21 +245,21 @@ def test_inventory_text_is_the_same_inventory(of_inventory, explicit, purpose):
 def test_inventory_text_accepts_strings_of_ansible(wrap):
     data = wrap(
         DataLoader().load(
-            "row: {name: api, port: '6443', source: [server, agent], purpose: \"a '{{ b }}\"}\n"
+            "rule: {name: api, port: '6443', source: [server], destination: [server],\n"
+            '  protocol: tcp, purpose: "a \'{{ b }}"}\n'
             "mode: shared\nname: s1\naddress: 10.0.0.1\nclients: [client1]\nsettings: true\n"
         )
     )
     one = Inventory(
-        settings=settings(ports=[data["row"]], extra_ports=[data["row"]], http_redirect=True),
+        settings=settings(ports=[data["rule"]]),
         hosts=[host(data["name"], mode=data["mode"], node_ip=data["address"], interfaces=None)],
         k3s={data["name"]: told(data["name"], node_ip=data["address"])},
         explicit={"pod_cidr": data["address"]},
         clients=data["clients"],
     )
     again = assert_round_trip(one)
-    assert again.settings.ports == [data["row"]]
     assert (again.hosts[0].name, again.clients) == ("s1", ["client1"])
-    assert {type(again.hosts[0].name), type(again.settings.ports[0]["name"])} == {str}
+    assert {type(again.hosts[0].name), type(again.settings.rules[0]["name"])} == {str}
 
 
 def test_to_text_is_no_structure_for_ansible():

@@ -10,8 +10,8 @@ module: preflight_report
 short_description: Evaluate the facts of all nodes before a change and print the findings
 version_added: 0.1.0
 description:
-  - Runs on the controller and changes nothing. Evaluates each node, and the nodes against each other,
-    and prints what would make the cluster's network fail, with a remedy, errors first.
+  - Runs on the controller and changes nothing. Evaluates each node, and the nodes against each
+    other, and prints what would make the cluster's network fail, with a remedy, errors first.
   - Sets custom statistics as M(ansible.builtin.set_stats) does, for workflows of AWX.
   - It does not fail where something was found.
 author: The edgeops.k3s_network authors (@edgeops)

@@ -28,7 +28,7 @@ def test_power_cut_leaves_the_old_or_the_new_route(node, bare, route):
         assert node.json("ip -json link show type dummy") == [], steps
     told = route()
     assert "failed" not in told, told
-    assert told["changed"] is (not routes)
+    assert told["changed"] is (not routes), told
     assert node.default_routes() == [OURS]
 
 

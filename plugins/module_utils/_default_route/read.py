@@ -11,6 +11,7 @@ import glob
 import json
 import os
 import platform
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
@@ -48,6 +49,7 @@ _SERVICES = (
     WATCH,
     ZONE_UNIT,
 )
+_START_SECONDS = 15
 _NETWORKD_LINKS = "/run/systemd/netif/links"
 
 
@@ -120,8 +122,14 @@ class DefaultRouteReader:
     def _active(self) -> frozenset[str]:
         if not os.path.isdir("/run/systemd/system"):
             return frozenset()
-        _code, out, _err = self._run_command(["systemctl", "is-active", *_SERVICES])
-        states = dict(zip(_SERVICES, out.split()))
+        deadline = time.monotonic() + _START_SECONDS
+        while True:
+            _code, out, _err = self._run_command(["systemctl", "is-active", *_SERVICES])
+            states = dict(zip(_SERVICES, out.split()))
+            # After a boot, the unit of the zone waits until firewalld answers on D-Bus.
+            if "activating" not in states.values() or time.monotonic() > deadline:
+                break
+            time.sleep(0.2)
         return frozenset({SYSTEMD, *(unit for unit, state in states.items() if state == "active")})
 
     def _managed_by(

@@ -85,6 +85,8 @@ class FakeNode:
         self.profiles, self.actives, self.made_by_nm = {}, {}, set()
         self.log, self.asked, self.history, self.failing = [], [], [], {}
         self.kill_at, self.deaf, self.read_only = None, False, ()
+        # Units that systemd is still starting, each for that many questions.
+        self.activating = {}
         self.way = lambda: {"dst": PEER, "dev": "eth0"}
         for directory in ("run/systemd/system", UNITS[1:], "etc/NetworkManager/system-connections"):
             os.makedirs(f"{self.root}/{directory}")
@@ -330,10 +332,13 @@ class FakeNode:
 
     def _states(self):
         active = self.services | set(self.running)
-        return "".join(
-            "active\n" if unit in active else "inactive\n"
-            for unit in (*SERVICES, UNIT, WATCH, ZONE_UNIT)
-        )
+        states = []
+        for unit in (*SERVICES, UNIT, WATCH, ZONE_UNIT):
+            left = self.activating.get(unit, 0)
+            if left:
+                self.activating[unit] = left - 1
+            states.append("activating" if left else "active" if unit in active else "inactive")
+        return "".join(f"{state}\n" for state in states)
 
     def _active_profiles(self):
         lines = []

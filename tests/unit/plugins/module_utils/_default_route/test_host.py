@@ -16,6 +16,9 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._default_route
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._default_route import (
     host as default_route_host,
 )
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._default_route import (
+    read as reader,
+)
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._default_route.files import (
     ADOPTED,
     BACKENDS,
@@ -1041,3 +1044,23 @@ def test_the_routes_of_the_fake_are_those_that_ip_would_print(make):
     node.add_route(**REAL)
     assert route_lines(node.main()) == node.lines() == [REAL_LINE]
     assert NetworkManager(node).knows("eth0")
+
+
+# A node that is still booting
+
+
+def test_read_waits_for_a_unit_that_is_starting(node, monkeypatch):
+    monkeypatch.setattr(reader.time, "sleep", lambda seconds: None)
+    run(node)
+    node.activating = {ZONE_UNIT: 3}
+    assert run(node).changed is False
+    assert node.activating == {ZONE_UNIT: 0}
+
+
+def test_read_takes_a_unit_that_never_starts_for_inactive(node, monkeypatch):
+    now = iter(range(0, 10**6, 5))
+    monkeypatch.setattr(reader.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(reader.time, "monotonic", lambda: next(now))
+    run(node)
+    node.activating = {ZONE_UNIT: 10}
+    assert run(node).changed is True

@@ -34,7 +34,8 @@ from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology.mode
 
 ARGUMENT_SPEC = {
     "inventory": {"type": "str", "required": True},
-    "peers_variable": {"type": "str"},
+    "facts_variable": {"type": "str", "required": True},
+    "peers_variable": {"type": "str", "default": ""},
 }
 
 
@@ -57,11 +58,16 @@ class ActionModule(ControllerAction):
 def _topology(arguments: Mapping[str, Any], task_vars: Mapping[str, Any]) -> Topology:
     inventory = Inventory.from_text(arguments["inventory"])
     hostvars = HostVariables(task_vars)
-    asked: dict[str, Mapping[str, Any]] = {}
-    if arguments["peers_variable"]:
-        in_play = task_vars.get("ansible_play_hosts_all", [])
-        asked = hostvars.asked(in_play, arguments["peers_variable"])
-    facts = hostvars.facts((host.name for host in inventory.hosts), asked)
+    answers = hostvars.answers(
+        [host.name for host in inventory.hosts],
+        arguments["facts_variable"],
+        task_vars.get("ansible_play_hosts_all", []),
+        arguments["peers_variable"],
+    )
+    facts = {
+        name: (answer.get("ansible_facts") or {}).get("k3s_network") or {}
+        for name, answer in answers.items()
+    }
     problems: list[str] = []
     nodes = _k3s_of_nodes(facts, problems)
     settings, hosts, of_k3s = resolve(inventory, nodes)
@@ -75,7 +81,7 @@ def _topology(arguments: Mapping[str, Any], task_vars: Mapping[str, Any]) -> Top
                 host,
                 interfaces=facts[host.name].get("interfaces"),
                 connection_address=facts[host.name].get("connection_address") or None,
-                unreachable_reason=str(asked.get(host.name, {}).get("msg", "")),
+                unreachable_reason=str(answers[host.name].get("msg", "")),
             )
             for host in hosts
         ],

@@ -10,8 +10,8 @@ short_description: Derive the topology of a K3s cluster from inventory and facts
 version_added: 0.1.0
 description:
   - Runs on the controller and changes nothing. Combines the resolved inventory with the facts of
-    M(edgeops.k3s_network.node_facts), and returns nodes, addresses and rules of ports as the other
-    parts of the collection use them.
+    M(edgeops.k3s_network.node_facts), and returns nodes, addresses and rules as the other parts of
+    the collection use them.
   - What K3s is told on a node, by the inventory and by its own files, becomes one record. It
     decides the node's address and NIC, the networks of pods and services and the port of the
     overlay, if the variables of the role C(k3s_topology) do not.
@@ -26,17 +26,25 @@ options:
     description: What M(edgeops.k3s_network.cluster_inventory) returned under the same name.
     type: str
     required: true
+  facts_variable:
+    description:
+      - The host variable in which the result of M(edgeops.k3s_network.node_facts) was registered.
+        Facts that a fact cache holds from an earlier run do not count.
+    type: str
+    required: true
   peers_variable:
     description:
       - The host variable in which the results of a loop of M(edgeops.k3s_network.node_facts) over
         nodes outside the play were registered.
     type: str
+    default: ""
 """
 
 EXAMPLES = r"""
 - name: Derive the topology
   edgeops.k3s_network.cluster_topology:
     inventory: "{{ k3s_topology_inventory.inventory }}"
+    facts_variable: k3s_topology_facts
   run_once: true
   register: k3s_topology_cluster
 """

@@ -94,25 +94,17 @@ class HostVariables:
             overlay_interfaces=self._overlay_interfaces(name, arguments),
         )
 
-    def facts(self, names: Iterable[str], asked: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-        """Return the facts of hosts; C(asked) are the results of those outside the play.
+    def answers(
+        self, names: Iterable[str], variable: str, in_play: Iterable[str], peers_variable: str
+    ) -> dict[str, Mapping[str, Any]]:
+        """Return what each host answered to node_facts in this run, nothing if it was not asked.
 
-        A host that has not answered has no facts, even if a fact cache holds those of another run.
+        C(variable) holds the result of a host of the play, C(peers_variable) those of the hosts
+        outside that it asked. The facts themselves may be those of an earlier run, from a cache.
         """
-        found = {}
-        for name in names:
-            if name in asked:
-                facts = asked[name].get("ansible_facts") or {}
-            else:
-                facts = self.value(name, "ansible_facts") or {}
-            found[name] = facts.get("k3s_network") or {}
-        return found
-
-    def asked(self, in_play: Iterable[str], variable: str) -> dict[str, Mapping[str, Any]]:
-        """Return what hosts outside the play have answered to those in it."""
-        found = {}
-        for asker in in_play:
-            answers = self.value(asker, variable) or {}
+        found = {name: self.value(name, variable) or {} for name in names}
+        for asker in in_play if peers_variable else ():
+            answers = self.value(asker, peers_variable) or {}
             for answer in answers.get("results", ()):
                 found[answer["item"]] = answer
         return found

@@ -27,6 +27,7 @@ from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology.host
 )
 from ansible_collections.edgeops.k3s_network.tests.unit.support.factories import entry
 
+FACTS, PEERS = "k3s_topology_facts", "k3s_topology_peers"
 ROLE = Path(__file__).parents[4] / "roles" / "k3s_topology"
 GROUPS = {"server": ["s1"], "agent": ["a1"], "external_clients": ["c1"], "all": ["s1", "a1", "c1"]}
 
@@ -41,10 +42,10 @@ class BrokenVars(dict):
 
 
 def asked(*addresses, connection=""):
-    """Return a host's facts as node_facts sets them."""
+    """Return what node_facts answers for a host."""
     interfaces = {f"eth{number}": [address] for number, address in enumerate(addresses)}
     network = {"interfaces": interfaces, "connection_address": connection}
-    return {"k3s_network": network}
+    return {"ansible_facts": {"k3s_network": network}}
 
 
 def run_action(action_class, task_vars, arguments):
@@ -72,12 +73,15 @@ def run(hostvars=None, groups=None, first="s1", injected=None, stage="full", **a
     )
     if stage != "full" or result.get("failed"):
         return result
-    return run_action(cluster_topology.ActionModule, task_vars, {"inventory": result["inventory"]})
+    variables = {"facts_variable": FACTS, "peers_variable": PEERS}
+    return run_action(
+        cluster_topology.ActionModule, task_vars, {"inventory": result["inventory"], **variables}
+    )
 
 
 ASKED = {
-    "s1": {"ansible_facts": asked("192.0.2.11/24")},
-    "a1": {"ansible_facts": asked("192.0.2.21/24")},
+    "s1": {FACTS: asked("192.0.2.11/24")},
+    "a1": {FACTS: asked("192.0.2.21/24")},
 }
 
 
@@ -144,8 +148,33 @@ def test_a_peer_outside_the_play_that_was_not_asked_is_named():
     assert "k3s_topology_node_ip" in result["msg"]
 
 
+NO_ANSWER = {"unreachable": True, "msg": "Failed to connect to the host via ssh"}
+
+
+@pytest.mark.parametrize(
+    "asked_by",
+    [
+        {"a1": {FACTS: NO_ANSWER}},
+        {"s1": {PEERS: {"results": [{"item": "a1", **NO_ANSWER}]}}},
+    ],
+    ids=["in the play", "outside the play"],
+)
+def test_facts_of_an_earlier_run_do_not_count(asked_by):
+    cached = {"s1": ASKED["s1"], "a1": asked("192.0.2.99/24")}
+    result = run({name: {**facts, **asked_by.get(name, {})} for name, facts in cached.items()})
+    assert result["failed"]
+    assert "host a1: its address can't be had" in result["msg"]
+    assert NO_ANSWER["msg"] in result["msg"]
+
+
+def test_peers_that_answered_are_in_the_topology():
+    answers = {"results": [{"item": "a1", **asked("192.0.2.21/24")}]}
+    result = run({"s1": {**ASKED["s1"], PEERS: answers}})
+    assert [node["address"] for node in result["topology"]["nodes"]] == ["192.0.2.11", "192.0.2.21"]
+
+
 def test_each_nodes_own_values_count():
-    two = {"ansible_facts": asked("192.0.2.11/24", "198.51.100.11/24")}
+    two = {FACTS: asked("192.0.2.11/24", "198.51.100.11/24")}
     hostvars = {
         "s1": {
             **two,
@@ -161,8 +190,8 @@ def test_each_nodes_own_values_count():
 
 
 def test_values_of_the_play_hold_for_every_node():
-    facts = {"ansible_facts": asked("192.0.2.11/24", "198.51.100.11/24")}
-    other = {"ansible_facts": asked("192.0.2.21/24", "198.51.100.21/24")}
+    facts = {FACTS: asked("192.0.2.11/24", "198.51.100.11/24")}
+    other = {FACTS: asked("192.0.2.21/24", "198.51.100.21/24")}
     result = run(
         {"s1": facts, "a1": other},
         mode="segregated",
@@ -177,7 +206,7 @@ def test_values_of_the_play_hold_for_every_node():
 
 def test_the_connection_tells_the_interface():
     facts = asked("192.0.2.11/24", "198.51.100.11/24", connection="198.51.100.11")
-    result = run({"s1": {"ansible_facts": facts}, "a1": ASKED["a1"]})
+    result = run({"s1": {FACTS: facts}, "a1": ASKED["a1"]})
     assert result["topology"]["nodes"][0]["cluster_interface"] == "eth1"
 
 
@@ -365,8 +394,8 @@ def test_what_asks_for_members_alone_may_be_sliced():
 
 
 TWO_NICS = {
-    "s1": {"ansible_facts": asked("192.0.2.11/24", "10.99.0.1/24", connection="192.0.2.11")},
-    "a1": {"ansible_facts": asked("192.0.2.21/24", "10.99.0.2/24", connection="192.0.2.21")},
+    "s1": {FACTS: asked("192.0.2.11/24", "10.99.0.1/24", connection="192.0.2.11")},
+    "a1": {FACTS: asked("192.0.2.21/24", "10.99.0.2/24", connection="192.0.2.21")},
 }
 
 
@@ -502,8 +531,8 @@ def with_files(server, agent=None, **variables):
     """Return two nodes with these facts of K3s, and variables of the server."""
     found = {}
     for name, k3s in (("s1", server), ("a1", agent)):
-        network = {**TWO_NICS[name]["ansible_facts"]["k3s_network"], "k3s": k3s}
-        found[name] = {"ansible_facts": {"k3s_network": network}}
+        network = {**TWO_NICS[name][FACTS]["ansible_facts"]["k3s_network"], "k3s": k3s}
+        found[name] = {FACTS: {"ansible_facts": {"k3s_network": network}}}
     found["s1"].update(variables)
     return found
 

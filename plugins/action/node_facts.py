@@ -81,7 +81,9 @@ class ActionModule(NodeAction):
                 f"{said or answer['rc']}. It takes iproute2 4.12 or newer",
             }
         files = set(parts[3].split())
-        facts = _network(links, routes, parts[2].strip(), files, parts[4:])
+        # Without SSH, it is the connection by which the user came to the controller.
+        connection = "" if self._connection.transport == "local" else parts[2].strip()
+        facts = _network(links, routes, connection, files, parts[4:])
         if files & set(TRACES):
             answer = self._execute_module(module_name=_MODULE, module_args={}, task_vars=task_vars)
             if answer.get("failed"):

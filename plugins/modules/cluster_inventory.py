@@ -21,8 +21,9 @@ description:
     their own.
   - What belongs to a single node is read from its host variables (C(k3s_topology_mode),
     C(k3s_topology_cluster_interface), C(k3s_topology_external_interface),
-    C(k3s_topology_overlay_interfaces), C(k3s_topology_node_ip)). The options of these names hold
-    for nodes that have no value of their own.
+    C(k3s_topology_overlay_interfaces), C(k3s_topology_node_ip),
+    C(k3s_topology_external_address)). The options of these names hold for nodes that have no value
+    of their own.
 author: The edgeops.k3s_network authors (@edgeops)
 extends_documentation_fragment:
   - edgeops.k3s_network.attributes

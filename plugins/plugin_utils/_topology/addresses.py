@@ -15,17 +15,23 @@ from .model import (
     Node,
     Settings,
 )
-from .validate import overlaps
+from .validate import is_unusable, overlaps
 
 
 def _bare(cidr: str) -> str:
     return str(ipaddress.ip_interface(cidr).ip)
 
 
-def _first_address(addresses: Sequence[str]) -> Optional[str]:
-    """K3s prefers IPv4, so an IPv6 address counts only where there is no other."""
-    by_family = sorted(addresses, key=lambda text: ipaddress.ip_interface(text).version)
-    return _bare(by_family[0]) if by_family else None
+def _candidates(addresses: Sequence[str]) -> list[str]:
+    """Return the addresses that may be the node's, of one family: K3s prefers IPv4.
+
+    An address without a subnet is none of them: such are virtual IPs (kube-vip, keepalived), which
+    another host may hold tomorrow.
+    """
+    interfaces = [ipaddress.ip_interface(text) for text in addresses]
+    real = [one for one in interfaces if one.network.prefixlen < one.max_prefixlen]
+    family = min((one.version for one in real), default=4)
+    return [str(one.ip) for one in real if one.version == family]
 
 
 def subnets(host: Host, node: Node) -> list[str]:
@@ -66,20 +72,21 @@ def locate(host: Host, settings: Settings, problems: list[str]) -> Optional[Node
 
     cluster_interface = host.cluster_interface
     address = host.node_ip and str(ipaddress.ip_address(host.node_ip))
-    if address is None and cluster_interface is not None:
-        address = _first_address(host.interfaces[cluster_interface])
-        if address is None:
-            problems.append(
-                f"host {host.name}: {host.cluster_interface_source} '{cluster_interface}' has no "
-                "global address; give the interface one, or name another"
-            )
-            return None
     if address is None:
-        address = _unnamed_address(host, settings)
-        if address is None:
+        cluster_interface = cluster_interface or _nic(host, settings)
+        if cluster_interface is None:
             problems.append(
                 f"host {host.name}: which of its interfaces ({names}) is on the cluster network "
                 "can't be told; set k3s_topology_cluster_interface or k3s_topology_node_ip"
+            )
+            return None
+        address = _derived_address(host, cluster_interface, problems)
+        if address is None:
+            return None
+        if is_unusable(address):
+            problems.append(
+                f"host {host.name}: it says that its address on {cluster_interface} is {address}, "
+                "which other nodes can't reach; set k3s_topology_node_ip"
             )
             return None
     holders = [
@@ -97,43 +104,83 @@ def locate(host: Host, settings: Settings, problems: list[str]) -> Optional[Node
             + "; give an address of the cluster interface"
         )
         return None
+    external_interface = host.external_interface or cluster_interface or holders[0]
+    held = [_bare(cidr) for cidr in host.interfaces[external_interface]]
+    if host.external_address is not None and (
+        str(ipaddress.ip_address(host.external_address)) not in held
+    ):
+        problems.append(
+            f"host {host.name}: k3s_topology_external_address is {host.external_address}, and "
+            f"{external_interface} does not hold it (it has: {', '.join(held) or 'none'}); give an "
+            "address of the interface that external clients reach"
+        )
+        return None
     return _node(host, cluster_interface or holders[0], address, host.external_interface)
 
 
-def _unnamed_address(host: Host, settings: Settings) -> Optional[str]:
-    """Without a word of the user: the address Ansible came by, or that of the only NIC.
-
-    Where Ansible came by IPv6, the first IPv4 address of that NIC, which K3s prefers.
+def _nic(host: Host, settings: Settings) -> Optional[str]:
+    """Return the NIC that Ansible came by, or else the only one with an address.
 
     Never the default route's: a node without one has none, and once the dummy route is
     there it points to the dummy (ansible#74869).
     """
     interfaces = host.interfaces or {}
-    for cidrs in interfaces.values():
-        came_by = host.connection_address
-        if came_by and came_by in [_bare(cidr) for cidr in cidrs]:
-            # Of several IPv4 addresses the one that peers in its subnet see.
-            first = ipaddress.ip_address(_first_address(cidrs) or came_by)
-            return str(first) if first.version < ipaddress.ip_address(came_by).version else came_by
+    for name, cidrs in interfaces.items():
+        if host.connection_address in [_bare(cidr) for cidr in cidrs]:
+            return name
     # What K3s made (cni0, flannel.1) is no NIC of the cluster network.
-    carrying = [cidrs for cidrs in interfaces.values() if cidrs]
+    carrying = [name for name, cidrs in interfaces.items() if cidrs]
     if len(carrying) > 1:
         carrying = [
-            cidrs
-            for cidrs in carrying
-            if not all(overlaps(settings, host.name, one) for one in cidrs)
+            name
+            for name in carrying
+            if not all(overlaps(settings, host.name, one) for one in interfaces[name])
         ]
-    return _first_address(carrying[0]) if len(carrying) == 1 else None
+    return carrying[0] if len(carrying) == 1 else None
+
+
+def _derived_address(host: Host, interface: str, problems: list[str]) -> Optional[str]:
+    """Return the address on a NIC by which Ansible came, or else its only one."""
+    cidrs = (host.interfaces or {})[interface]
+    found = _candidates(cidrs)
+    if host.connection_address in found:
+        return host.connection_address
+    if len(found) == 1:
+        return found[0]
+    if not found and host.connection_address in [_bare(cidr) for cidr in cidrs]:
+        # Some clouds give a NIC nothing else, such as Google Compute Engine.
+        return host.connection_address
+    where = f"host {host.name}: its interface {interface}"
+    if found:
+        problems.append(
+            f"{where} has several addresses ({', '.join(found)}), and Ansible is not connected to "
+            "one of them; set k3s_topology_node_ip to the one that K3s uses"
+        )
+    elif cidrs:
+        problems.append(
+            f"{where} has only addresses without a subnet ({', '.join(cidrs)}), as a virtual IP "
+            "has; set k3s_topology_node_ip to the node's own address"
+        )
+    else:
+        problems.append(
+            f"host {host.name}: {host.cluster_interface_source} '{interface}' has no global "
+            "address; give the interface one, or name another"
+        )
+    return None
 
 
 def _node(
     host: Host, cluster_interface: Optional[str], address: str, external_interface: Optional[str]
 ) -> Node:
     external = external_interface or cluster_interface
-    if external is None or external == cluster_interface:
-        external_address: Optional[str] = address
+    external_address: Optional[str]
+    if host.external_address is not None:
+        external_address = host.external_address
+    elif external is None or external == cluster_interface:
+        external_address = address
     else:
-        external_address = _first_address((host.interfaces or {}).get(external, ()))
+        cidrs = (host.interfaces or {}).get(external, ())
+        external_address = next(iter([*_candidates(cidrs), *map(_bare, cidrs)]), None)
     return Node(
         name=host.name,
         group=host.group,
@@ -141,7 +188,7 @@ def _node(
         address=str(ipaddress.ip_address(address)),
         cluster_interface=cluster_interface,
         external_interface=external,
-        external_address=external_address,
+        external_address=external_address and str(ipaddress.ip_address(external_address)),
         overlay_interfaces=list(dict.fromkeys(host.overlay_interfaces)),
         k3s=dict(host.k3s),
     )

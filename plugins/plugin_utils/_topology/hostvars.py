@@ -91,6 +91,7 @@ class HostVariables:
             cluster_interface=self._setting(name, "cluster_interface", arguments),
             external_interface=self._setting(name, "external_interface", arguments),
             node_ip=_text(self.value(name, "k3s_topology_node_ip")),
+            external_address=_text(self.value(name, "k3s_topology_external_address")),
             overlay_interfaces=self._overlay_interfaces(name, arguments),
         )
 

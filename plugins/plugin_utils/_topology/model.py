@@ -96,10 +96,11 @@ class Host:
     cluster_interface: Optional[str] = None
     external_interface: Optional[str] = None
     node_ip: Optional[str] = None
+    external_address: Optional[str] = None
     interfaces: Optional[Mapping[str, Sequence[str]]] = field(default=None)
     """Interface name to its global addresses in CIDR form, or None where it was not asked."""
     connection_address: Optional[str] = None
-    """The node's own address in the connection that Ansible came by."""
+    """The node's own address in the SSH connection of Ansible."""
     unreachable_reason: str = ""
     """Why the host did not answer when it was asked."""
     overlay_interfaces: Sequence[str] = OVERLAY_INTERFACES

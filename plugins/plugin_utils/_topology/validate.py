@@ -89,6 +89,10 @@ def validate_hosts(hosts: Sequence[Host]) -> list[str]:
             if not host.cluster_interface:
                 problems.append(_lacks_nic(host, host.cluster_interface_source))
         problems += _validate_overlay_interfaces(host)
+        if host.external_address is not None:
+            variable = "k3s_topology_external_address"
+            where = "the network of external clients"
+            _validate_address(host, variable, host.external_address, where, problems)
     return problems
 
 
@@ -135,7 +139,9 @@ def validate_resolved(
                 "name two NICs, or set k3s_topology_mode to 'shared'"
             )
         if host.node_ip is not None:
-            address = _validate_address(host, problems)
+            address = _validate_address(
+                host, host.node_ip_source, host.node_ip, "the cluster network", problems
+            )
             if address is not None:
                 owners[address].append(host.name)
             problems += overlaps(settings, host.name, host.node_ip)
@@ -150,27 +156,37 @@ def to_network(variable: str, text: str, problems: list[str]) -> Optional[Networ
         return None
 
 
-def _validate_address(host: Host, problems: list[str]) -> Optional[str]:
+def _validate_address(
+    host: Host, variable: str, value: str, where: str, problems: list[str]
+) -> Optional[str]:
     try:
-        address = ipaddress.ip_address(str(host.node_ip))
+        address = str(ipaddress.ip_address(value))
     except ValueError:
         problems.append(
-            f"host {host.name}: {host.node_ip_source} is '{host.node_ip}', which is no IP address; "
-            "give the node's address on the cluster network, without a prefix length"
+            f"host {host.name}: {variable} is '{value}', which is no IP address; give the node's "
+            f"address on {where}, without a prefix length"
         )
         return None
-    if (
+    if is_unusable(address):
+        problems.append(
+            f"host {host.name}: {variable} is {address}, which other nodes can't reach; give the "
+            f"node's address on {where}"
+        )
+        return None
+    return address
+
+
+def is_unusable(text: str) -> bool:
+    """Tell whether an address is one that no other host can reach a node at."""
+    address = ipaddress.ip_address(text)
+    return (
         address.is_loopback
         or address.is_multicast
         or address.is_unspecified
         or address.is_link_local
-    ):
-        problems.append(
-            f"host {host.name}: {host.node_ip_source} is {address}, which other nodes can't reach; "
-            "give the node's address on the cluster network"
-        )
-        return None
-    return str(address)
+        # 240.0.0.0/4 with the broadcast address.
+        or (address.version == 4 and address.is_reserved)
+    )
 
 
 def _validate_overlay_interfaces(host: Host) -> list[str]:

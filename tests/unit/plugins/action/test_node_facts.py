@@ -46,9 +46,9 @@ IPV6_ROW = (
 NOTHING = {"interface": "", "address": "", "flannel_interface": ""}
 
 
-def ask(stdout="", rc=0, stderr="", module=None, **arguments):
+def ask(stdout="", rc=0, stderr="", module=None, transport="ssh", **arguments):
     task = MagicMock(check_mode=False, async_val=0, diff=False, args=arguments)
-    action = ActionModule(task, *[MagicMock()] * 5)
+    action = ActionModule(task, MagicMock(transport=transport), *[MagicMock()] * 4)
     answer = {"rc": rc, "stdout": stdout, "stderr": stderr}
     action._low_level_execute_command = lambda _command: answer
     action._execute_module = module or MagicMock(side_effect=AssertionError("no Python needed"))
@@ -70,6 +70,12 @@ def test_interfaces_and_the_address_of_the_connection():
     facts = told(connection="198.51.100.9 50000 192.0.2.11 22")
     assert facts["interfaces"] == {"eth0": ["192.0.2.11/24"]}
     assert facts["connection_address"] == "192.0.2.11"
+
+
+def test_local_connection_has_no_address():
+    # SSH_CONNECTION is that of the user who runs Ansible on the node.
+    facts = told(connection="198.51.100.9 50000 192.0.2.11 22", transport="local")
+    assert facts["connection_address"] == ""
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology.build import build
 from ansible_collections.edgeops.k3s_network.tests.unit.support.factories import (
@@ -100,25 +102,71 @@ def test_node_ip_comes_before_all_else():
     assert (found["address"], found["cluster_interface"]) == ("198.51.100.11", "eth1")
 
 
-def test_the_cluster_interface_gives_its_first_address():
-    nics = {**TWO_NICS, "eth2": ["203.0.113.7/24", "203.0.113.8/24"]}
-    found = built(cluster_interface="eth2", interfaces=nics, connection_address="192.0.2.11")
-    assert (found["address"], found["cluster_interface"]) == ("203.0.113.7", "eth2")
+REAL = "203.0.113.7/24"
 
 
 @pytest.mark.parametrize(
-    ("came_by", "expected"),
+    ("addresses", "came_by", "expected"),
     [
-        ("198.51.100.11", "198.51.100.11"),
-        ("198.51.100.99", "198.51.100.99"),
-        # K3s prefers IPv4 where a host has both.
-        ("2001:db8::11", "198.51.100.11"),
+        ([REAL], "192.0.2.11", "203.0.113.7"),
+        ([REAL], "", "203.0.113.7"),
+        # Virtual IPs (kube-vip, keepalived) before and behind the node's address.
+        (["203.0.113.99/32", REAL], "192.0.2.11", "203.0.113.7"),
+        ([REAL, "203.0.113.99/32"], "203.0.113.99", "203.0.113.7"),
+        (["2001:db8::99/128", "2001:db8::7/64"], "", "2001:db8::7"),
+        # Of several, the one that Ansible is connected to.
+        ([REAL, "203.0.113.8/24"], "203.0.113.8", "203.0.113.8"),
+        # K3s prefers IPv4 if a host has both.
+        (["2001:db8::11/64", REAL], "2001:db8::11", "203.0.113.7"),
+        # A NIC of Google Compute Engine.
+        (["203.0.113.7/32"], "203.0.113.7", "203.0.113.7"),
     ],
 )
-def test_otherwise_the_address_that_ansible_came_by_is_taken(came_by, expected):
-    nics = {**TWO_NICS, "eth1": ["2001:db8::11/64", "198.51.100.11/24", "198.51.100.99/24"]}
-    found = built(interfaces=nics, connection_address=came_by)
-    assert (found["address"], found["cluster_interface"]) == (expected, "eth1")
+@pytest.mark.parametrize("is_named", [True, False])
+def test_address_on_a_nic_is_the_nodes_own(addresses, came_by, expected, is_named):
+    interfaces = {"eth2": addresses, **(TWO_NICS if is_named else {})}
+    found = built(
+        cluster_interface="eth2" if is_named else None,
+        interfaces=interfaces,
+        connection_address=came_by,
+    )
+    assert (found["address"], found["cluster_interface"]) == (expected, "eth2")
+
+
+@pytest.mark.parametrize(
+    ("addresses", "came_by", "parts"),
+    [
+        (
+            [REAL, "203.0.113.8/24"],
+            "192.0.2.11",
+            ["several addresses (203.0.113.7, 203.0.113.8)", "set k3s_topology_node_ip"],
+        ),
+        (["2001:db8::1/64", REAL, "203.0.113.8/24"], "2001:db8::1", ["several addresses"]),
+        (
+            ["203.0.113.99/32"],
+            "192.0.2.11",
+            ["only addresses without a subnet (203.0.113.99/32)", "set k3s_topology_node_ip"],
+        ),
+        (
+            ["127.0.0.9/8"],
+            "192.0.2.11",
+            ["says that its address on eth2 is 127.0.0.9", "set k3s_topology_node_ip"],
+        ),
+        (["224.0.0.1/4"], "", ["224.0.0.1", "other nodes can't reach"]),
+    ],
+)
+def test_address_that_is_not_clear_is_refused(addresses, came_by, parts):
+    given = host(
+        cluster_interface="eth2",
+        interfaces={**TWO_NICS, "eth2": addresses},
+        connection_address=came_by,
+    )
+    only(problems_of(build, settings(), [given]), "host server1", *parts)
+
+
+def test_address_to_which_ansible_is_connected_tells_the_nic():
+    found = built(interfaces=TWO_NICS, connection_address="198.51.100.11")
+    assert (found["address"], found["cluster_interface"]) == ("198.51.100.11", "eth1")
 
 
 def test_ipv6_that_ansible_came_by_is_taken_where_the_nic_has_no_ipv4():
@@ -163,6 +211,42 @@ def test_with_two_nics_clients_reach_the_address_of_theirs():
     )
     assert found["address"] == "192.0.2.11"
     assert (found["external_interface"], found["external_address"]) == ("eth1", "198.51.100.11")
+
+
+def test_external_address_is_the_one_that_is_given():
+    given = {"external_address": "203.0.113.5", "connection_address": "192.0.2.11"}
+    found = built(interfaces={"eth0": ["192.0.2.11/24", "203.0.113.5/24"]}, **given)
+    assert (found["address"], found["external_address"]) == ("192.0.2.11", "203.0.113.5")
+
+
+def test_external_address_of_a_peer_needs_no_interfaces():
+    peer = host(
+        "a1", "agent", node_ip="192.0.2.21", external_address="203.0.113.5", interfaces=None
+    )
+    assert build(settings(), [host(), peer])["nodes"][1]["external_address"] == "203.0.113.5"
+
+
+@pytest.mark.parametrize(
+    ("address", "parts"),
+    [
+        ("203.0.113.9", ["eth1 does not hold it (it has: 198.51.100.11)"]),
+        ("192.0.2.11", ["eth1 does not hold it"]),
+    ],
+)
+def test_external_address_of_another_nic_is_refused(address, parts):
+    given = host(external_interface="eth1", interfaces=TWO_NICS, external_address=address)
+    connected = replace(given, connection_address="192.0.2.11")
+    only(
+        problems_of(build, settings(), [connected]),
+        f"host server1: k3s_topology_external_address is {address}",
+        *parts,
+    )
+
+
+def test_external_nic_with_a_virtual_ip_has_its_own_address():
+    nics = {**TWO_NICS, "eth1": ["198.51.100.99/32", "198.51.100.11/24"]}
+    found = built(cluster_interface="eth0", external_interface="eth1", interfaces=nics)
+    assert found["external_address"] == "198.51.100.11"
 
 
 def test_an_external_nic_may_be_without_an_address():

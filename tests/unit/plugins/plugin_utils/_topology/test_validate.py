@@ -159,6 +159,14 @@ def test_segregated_with_one_nic_named_twice_is_refused():
     )
 
 
+@pytest.mark.parametrize(
+    ("value", "part"), [("node1", "which is no IP address"), ("::1", "other nodes can't reach")]
+)
+def test_external_address_that_is_no_use_is_refused(value, part):
+    problems = validate_hosts([host(external_address=value)])
+    only(problems, "host server1: k3s_topology_external_address is ", value, part)
+
+
 @pytest.mark.parametrize("value", ["server1", "192.0.2.11/24", "192.0.2"])
 def test_a_node_ip_that_is_no_address_is_refused(value):
     only(
@@ -169,7 +177,11 @@ def test_a_node_ip_that_is_no_address_is_refused(value):
 
 
 @pytest.mark.parametrize(
-    "value", ["127.0.0.1", "::1", "224.0.0.1", "0.0.0.0", "169.254.3.4", "fe80::1"]
+    "value",
+    [
+        *("127.0.0.1", "::1", "224.0.0.1", "0.0.0.0", "169.254.3.4", "fe80::1"),
+        *("240.0.0.1", "255.255.255.255"),
+    ],
 )
 def test_a_node_ip_that_no_other_node_can_reach_is_refused(value):
     only(

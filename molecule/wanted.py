@@ -36,7 +36,9 @@ from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._firewall_rule
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology.build import build
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology.model import (
     Host,
-    Settings,
+)
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology.settings import (
+    read_settings,
 )
 
 NODES = ("server1", "server2", "agent1")
@@ -62,14 +64,16 @@ def wanted(
     C(variables) are those of the cluster, C(hosts) those of single nodes.
     """
     hosts = hosts or {}
+    settings, problems = read_settings(_options(variables))
+    assert not problems, problems
     topology = build(
-        Settings(**_fields(Settings, variables)),
+        settings,
         [
             Host(
                 name=node,
                 group=node.rstrip("0123456789"),
                 **gather(node),
-                **_fields(Host, {**variables, **hosts.get(node, {})}),
+                **_of_host({**variables, **hosts.get(node, {})}),
             )
             for node in nodes
         ],
@@ -105,17 +109,21 @@ def remove(node: Node) -> dict[str, Any]:
     return node.apply(ABSENT)
 
 
-def _fields(kind: type, variables: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the variables, and the defaults of others, that are fields of a dataclass."""
+def _of_host(variables: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the variables, and the defaults of others, that are fields of a host."""
+    names = {field.name for field in dataclasses.fields(Host)}
+    return {name: value for name, value in _options(variables).items() if name in names}
+
+
+def _options(variables: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the variables, and the defaults of others, without the names of the roles."""
     unknown = variables.keys() - _known()
     assert not unknown, f"the roles have no variables {unknown}"
-    names = {field.name for field in dataclasses.fields(kind)}
-    matches = {
+    return {
         match[1]: value
         for variable, value in {**_defaults(), **variables}.items()
         if (match := _VARIABLE.fullmatch(variable))
     }
-    return {name: value for name, value in matches.items() if name in names}
 
 
 @functools.cache

@@ -176,6 +176,7 @@ def _node(node: Node, facts: Facts, topology: Topology) -> Iterator[Finding]:
         )
     yield from _address(node, facts)
     yield from _routes(where, facts, topology)
+    yield from _one_subnet(node, facts)
     if not {"k3s.service", "k3s-agent.service"} & set(facts["units"]):
         yield from _held(node, facts, topology)
 
@@ -305,6 +306,28 @@ def _routes(where: tuple[str, ...], facts: Facts, topology: Topology) -> Iterato
                 + f" the {what}' network {overlay}",
                 f"move that network, or give k3s_topology_{what[:-1]}_cidr and K3s another one",
             )
+
+
+def _one_subnet(node: Node, facts: Facts) -> Iterator[Finding]:
+    """Find NICs in one subnet: the kernel answers by one of them, whichever a packet came in by."""
+    interfaces: dict[str, list[str]] = defaultdict(list)
+    for route in facts["routes"]:
+        if route["interface"] and not route["interface"].startswith(_OVERLAY):
+            interfaces[route["destination"]].append(route["interface"])
+    own = [ipaddress.ip_address(one) for one in (node["address"], node["external_address"]) if one]
+    for destination, found in interfaces.items():
+        network = ipaddress.ip_network(destination, strict=False)
+        names = sorted(set(found))
+        if len(names) < 2 or not network.prefixlen or not any(one in network for one in own):
+            continue
+        segregated = node["mode"] == "segregated"
+        yield Finding(
+            ERROR if segregated else WARNING,
+            (node["name"],),
+            f"{' and '.join(names)} are both in {network}: packets leave by one of them, whichever "
+            "they are for" + (", so that the two networks are not apart" if segregated else ""),
+            "give each NIC a subnet of its own, or use only one of them",
+        )
 
 
 def _held(node: Node, facts: Facts, topology: Topology) -> Iterator[Finding]:

@@ -38,6 +38,21 @@ def units(*names):
     return {"units": {"firewalld.service": LOADED, **dict.fromkeys(names, LOADED)}}
 
 
+def routes(destination, *interfaces):
+    return {"routes": [{"destination": destination, "interface": name} for name in interfaces]}
+
+
+def test_segregated_nics_in_one_subnet_are_an_error():
+    first, other = CLUSTER["nodes"]
+    split = {**first, "mode": "segregated", "external_interface": "eth1"}
+    one = facts(first["name"], **routes("192.0.2.0/24", "eth0", "eth1"))
+    answers = {first["name"]: Answer(one, 1000.0, 1000.0)}
+    found = checks.evaluate({**CLUSTER, "nodes": [split, other]}, answers, [first["name"]])
+    [error] = [one for one in found if one.severity == "error"]
+    assert "not apart" in error.problem
+    assert error.nodes == (first["name"],)
+
+
 def test_nodes_without_a_fault_have_no_finding():
     assert evaluated() == []
 
@@ -71,6 +86,11 @@ def test_nodes_without_a_fault_have_no_finding():
             "warning",
             "longhorn (10000-30000)",
         ),
+        (
+            routes("192.0.2.0/24", "eth0", "eth1"),
+            "warning",
+            "eth0 and eth1 are both in 192.0.2.0/24",
+        ),
         ({"routes": [{"destination": "10.42.7.0/24", "interface": "eth1"}]}, "error", "10.42.7.0"),
         ({"routes": [{"destination": "10.0.0.0/8", "interface": "eth1"}]}, "warning", "10.0.0.0/8"),
     ],
@@ -95,6 +115,9 @@ def test_a_fault_of_one_node_is_named(fault, severity, words):
             "held": [{"protocol": "tcp", "port": 6443, "addresses": ["0.0.0.0"]}],
         },
         {"routes": [{"destination": "10.42.0.0/24", "interface": "cni0"}]},
+        routes("fe80::/64", "eth0", "eth1"),
+        routes("198.18.0.0/15", "eth1", "eth2"),
+        routes("192.0.2.0/24", "eth0", "eth0"),
     ],
 )
 def test_what_does_no_harm_is_no_finding(harmless):

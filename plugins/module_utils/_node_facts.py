@@ -18,6 +18,7 @@ from typing import Any
 from ._host import held_ports, iproute
 from ._host.files import unwritable
 from ._host.kernel_driver import driver_package
+from ._host.units import SHOW, parse_units
 
 DRIVERS = ("br_netfilter", "overlay", "vxlan")
 UNITS = (
@@ -32,7 +33,6 @@ UNITS = (
     "nm-cloud-setup.timer",
     "ufw.service",
 )
-_SHOW = ("systemctl", "show", "--property=Id,LoadState,ActiveState,UnitFileState", *UNITS)
 _FIREWALLD = "/etc/firewalld/firewalld.conf"
 _NFTABLES = ("/etc/nftables.conf", "/etc/sysconfig/nftables.conf")
 # Where prepare, remove and K3s write.
@@ -86,7 +86,7 @@ def gather(
                 ask(("ip", "-json", family, "route", "show", "table", "all"), "")
             )
         ],
-        "units": parse_units(run_command(_SHOW)),
+        "units": parse_units(run_command([*SHOW, *UNITS])),
         "strict_forward_ports": strict_forward_ports(read_file(_FIREWALLD)),
         "flushes_ruleset": any(flushes(read_file(path)) for path in _NFTABLES),
         "networkmanager_spares_cni": any(spares_cni(read_file(path)) for path in _nm_files()),
@@ -134,20 +134,6 @@ def parse_routes(routes: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
         if route.get("dst", "default") != "default"
         and route.get("type", "unicast") not in ("local", "broadcast", "multicast", "anycast")
     ]
-
-
-def parse_units(text: str) -> dict[str, dict[str, str]]:
-    """Read what systemctl show printed; units that the host does not have are left out."""
-    units = {}
-    for block in text.split("\n\n"):
-        values = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
-        if values.get("LoadState", "not-found") != "not-found":
-            units[values.get("Id", "")] = {
-                "load": values["LoadState"],
-                "active": values.get("ActiveState", ""),
-                "file": values.get("UnitFileState", ""),
-            }
-    return units
 
 
 def flushes(text: str) -> bool:

@@ -148,6 +148,13 @@ bound_elsewhere:
   type: list
   elements: dict
   sample: [{"address": 192.0.2.11, "protocol": tcp, "port": 6379, "held_at": ["127.0.0.1"]}]
+reserved:
+  description: Ports without a listener, since a service of the node that does not run needs them
+    when it starts.
+  returned: when O(state=started)
+  type: list
+  elements: dict
+  sample: [{"address": 192.0.2.11, "protocol": tcp, "port": 6443, "unit": k3s.service}]
 errors:
   description:
     - Ports that could not be had for another reason, such as an address that the node does not
@@ -191,7 +198,11 @@ stopped:
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.edgeops.k3s_network.plugins.module_utils import _ports
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._host import held_ports, iproute
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe import arp, listener
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe import (
+    arp,
+    listener,
+    stopped_services,
+)
 
 
 def argument_spec() -> dict:
@@ -238,6 +249,13 @@ def run(params: dict) -> dict:
         if (addresses := held_ports.elsewhere(held, *endpoint))
     }
     endpoints = [one for one in _endpoints(params["listeners"], "ports") if one not in elsewhere]
+    units = stopped_services.read() if params["listen"] else {}
+    reserved = {
+        endpoint: unit
+        for endpoint in endpoints
+        if (unit := units.get(endpoint[1:])) and not held_ports.is_held(held, *endpoint)
+    }
+    endpoints = [one for one in endpoints if one not in reserved]
     listening = endpoints if params["listen"] else []
     held_already = [
         one for one in endpoints if one not in listening and held_ports.is_held(held, *one)
@@ -258,6 +276,10 @@ def run(params: dict) -> dict:
         "bound_elsewhere": [
             {"address": address, "protocol": protocol, "port": port, "held_at": addresses}
             for (address, protocol, port), addresses in elsewhere.items()
+        ],
+        "reserved": [
+            {"address": address, "protocol": protocol, "port": port, "unit": unit}
+            for (address, protocol, port), unit in reserved.items()
         ],
         "errors": errors,
     }

@@ -168,7 +168,9 @@ def _evaluate(
             observed = _REPORTED.get(observed, observed)
             observed = prober.WRONG_HOST if observed == prober.ACCEPTED else observed
             return observed, False, f"what comes back may get lost, since {lost}"
-    trouble = seen.trouble(expectation, port, observed)
+    started = bool(seen.reserved_for(expectation, port)) and observed == prober.ACCEPTED
+    service = service or started
+    trouble = "" if started else seen.trouble(expectation, port, observed)
     if trouble and observed not in (prober.OPEN, prober.WRONG_HOST):
         return prober.ERROR, False, trouble
     witnessed = seen.is_witnessed(expectation, port)

@@ -30,6 +30,12 @@ class Seen:
         self.mode = mode
         self._busy = _places(listeners, "busy")
         self._witnessed = _places(listeners, "witnessed")
+        self._reserved = {
+            (name, one["address"], one["protocol"], one["port"]): one["unit"]
+            for name, result in listeners.items()
+            if result is not None
+            for one in result.get("reserved", ())
+        }
         self._elsewhere = {
             (name, one["address"], one["protocol"], one["port"]): one["held_at"]
             for name, result in listeners.items()
@@ -108,6 +114,11 @@ class Seen:
         key = (expectation["address"], expectation["protocol"], port)
         return ", ".join(self._elsewhere.get((expectation["destination"], *key), ()))
 
+    def reserved_for(self, expectation: Expectation, port: int) -> str:
+        """Return the unit for which the destination left a port free, empty if there is none."""
+        key = (expectation["address"], expectation["protocol"], port)
+        return str(self._reserved.get((expectation["destination"], *key), ""))
+
     def is_witnessed(self, expectation: Expectation, port: int) -> bool:
         """Tell whether what reaches the port is seen, whoever holds it."""
         key = (expectation["address"], expectation["protocol"], port)
@@ -128,6 +139,13 @@ class Seen:
             doubtful.add(prober.TIMEOUT)
         if observed not in doubtful or self.is_busy(expectation, port):
             return ""
+        unit = self.reserved_for(expectation, port)
+        if unit:
+            return (
+                f"{unit} does not run on {destination} and needs this port when it starts, so that "
+                f"nothing of ours listens there: start it (systemctl start {unit}), and validate "
+                "again"
+            )
         if destination in self._ended:
             return (
                 f"the listener of {destination} has ended, so nothing is proved (killed, or out of "

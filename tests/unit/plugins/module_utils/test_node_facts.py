@@ -14,16 +14,6 @@ from ansible_collections.edgeops.k3s_network.tests.unit.support.recorded_ip impo
 )
 
 
-def test_units_that_the_host_does_not_have_are_left_out():
-    text = (
-        "Id=k3s.service\nLoadState=not-found\nActiveState=inactive\nUnitFileState=\n\n"
-        "Id=firewalld.service\nLoadState=masked\nActiveState=inactive\nUnitFileState=masked\n"
-    )
-    assert host.parse_units(text) == {
-        "firewalld.service": {"load": "masked", "active": "inactive", "file": "masked"}
-    }
-
-
 def test_a_commented_flush_is_none():
     assert host.flushes("#!/usr/sbin/nft -f\n\nflush ruleset\n")
     assert not host.flushes("# flush ruleset\ntable inet mine {}\n")

@@ -201,6 +201,32 @@ def test_another_host_that_answers_is_named():
     assert "agent9 answered instead of server1" in check["detail"]
 
 
+@pytest.mark.parametrize(
+    ("observed", "expected", "result", "part"),
+    [
+        ("refused", OPEN, ("error", False), "start it (systemctl start k3s.service)"),
+        # Nothing but the firewall can reject or drop.
+        ("rejected", OPEN, ("rejected", False), "should admit it"),
+        ("timeout", OPEN, ("timeout", False), "should admit it"),
+        ("timeout", CLOSED, ("timeout", True), ""),
+        ("refused", CLOSED, ("error", False), "k3s.service does not run on server1"),
+        # It has started in the meantime.
+        ("accepted", OPEN, ("open", True), "a service answered"),
+        ("accepted", CLOSED, ("open", False), "which no rule admits"),
+    ],
+)
+def test_port_of_a_stopped_service_is_not_determined(observed, expected, result, part):
+    place = {"address": SERVER, "protocol": "tcp", "port": 6443, "unit": "k3s.service"}
+    seen = Seen(
+        {"agent1": probed((6443, 6443, observed, ""))},
+        {"server1": {**listening(), "reserved": [place]}},
+        "auto",
+    )
+    (check,) = build(CLUSTER, [expectation(expected=expected)], seen)["checks"]
+    assert (check["observed"], check["ok"]) == result
+    assert part in check["detail"]
+
+
 @pytest.mark.parametrize("mode", ["auto", "live"])
 @pytest.mark.parametrize("expected", [OPEN, CLOSED])
 def test_a_service_that_listens_elsewhere_is_named(mode, expected):

@@ -148,10 +148,9 @@ def strict_forward_ports(text: str) -> bool:
 
 
 def spares_cni(text: str) -> bool:
-    """Tell whether a file of NetworkManager keeps it from the interfaces of Flannel."""
-    return (
-        re.search(r"^\s*unmanaged-devices\s*[+]?=.*(flannel|cni)", text, re.MULTILINE) is not None
-    )
+    """Tell whether files of NetworkManager keep it from the interfaces of Flannel and of pods."""
+    lines = re.findall(r"^\s*unmanaged-devices\s*[+]?=(.*)", text, re.MULTILINE)
+    return all(any(name in line for line in lines) for name in ("cni", "flannel", "veth"))
 
 
 def missing_drivers(release: str, read_file: Read, exists: Callable[[str], bool]) -> list[str]:

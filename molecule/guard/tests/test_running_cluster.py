@@ -149,7 +149,7 @@ def test_flushing_reload_with_running_k3s_is_refused(flushing):
     flushing.run(k3s_rules.START)
     before = everything(flushing)
     words = ("k3s-killall.sh", "seconds", "iptables")
-    assert_refused(flushing, change(flushing, shared()), before, "k3s-server", *words)
+    assert_refused(flushing, change(flushing, shared()), before, "a running Kubernetes", *words)
     # Its pods run on.
     flushing.run(k3s_rules.STOP)
     before = everything(flushing)
@@ -186,7 +186,9 @@ def test_remove_with_running_k3s_needs_consent(node):
     load_rules(node)
     node.run(k3s_rules.START)
     before = everything(node)
-    assert_refused(node, change(node, ABSENT), before, "k3s-server", "k3s-killall.sh", "pods")
+    assert_refused(
+        node, change(node, ABSENT), before, "a running Kubernetes", "k3s-killall.sh", "pods"
+    )
     before = rules(node)
     result = change(node, ABSENT, consent=True)
     assert "failed" not in result, result["failed"]

@@ -154,19 +154,24 @@ def _verify_reload(
 
 def verify_flush(others: Others, options: ApplyOptions) -> None:
     """Raise FirewalldError if a reload needs consent, since it flushes rules of Kubernetes."""
-    chains = sorted({chain for text in others.tables.values() for chain in kubernetes_chains(text)})
-    if not chains or options.allow_disruptive_reload:
+    if options.allow_disruptive_reload or not any(map(kubernetes_chains, others.tables.values())):
         return
     running = options.kubernetes()
     if running:
         raise FirewalldError(
             "No changes were made. This change needs a reload of firewalld, which on this node "
-            f"flushes all iptables rules, those of the running Kubernetes ({', '.join(running)}; "
-            f"{len(chains)} chains such as {chains[0]}) included (firewalld#863). The run restores "
-            "them after the reload: services and published ports do not accept new connections for "
-            "up to 2 seconds, and established ones continue. "
+            f"flushes all iptables rules, those of {_name(running)} included (firewalld#863). "
+            "The run restores them after the reload: services and published ports do not accept "
+            "new connections for up to 2 seconds, and established ones continue. "
             + _CONSENT.format(what="Accept this interruption")
         )
+
+
+def _name(running: list[str]) -> str:
+    """Name what runs, alike on servers and agents, so that the preflight reports it once."""
+    if running == ["containerd-shim"]:
+        return "running pods (containerd-shim), which outlive systemctl stop k3s"
+    return "a running Kubernetes"
 
 
 def _verify_references(others: Objects, removed: Collection[Key], default_zone: str) -> None:
@@ -185,9 +190,9 @@ def _verify_removal(options: ApplyOptions) -> None:
     running = [] if options.allow_disruptive_reload else options.kubernetes()
     if running:
         raise FirewalldError(
-            f"No changes were made. Kubernetes runs on this node ({', '.join(running)}). Without "
-            "the rules of this collection, firewalld rejects traffic between the nodes and from "
-            "pods, for as long as no rules of your own admit it. "
+            f"No changes were made. This node has {_name(running)}. Without the rules of this "
+            "collection, firewalld rejects traffic between the nodes and from pods, for as long as "
+            "no rules of your own admit it. "
             + _CONSENT.format(what="Remove the rules all the same")
         )
 

@@ -271,9 +271,9 @@ def _units(where: tuple[str, ...], facts: Facts) -> Iterator[Finding]:
         yield Finding(
             WARNING,
             where,
-            "NetworkManager may take over cni0 and flannel.1 (rke2#786)",
-            "put unmanaged-devices=interface-name:cni*;interface-name:flannel* under [keyfile] of "
-            "a file in /etc/NetworkManager/conf.d",
+            "NetworkManager may take over cni0, flannel.1 and the veth devices of pods (rke2#786)",
+            "under [keyfile] of a file in /etc/NetworkManager/conf.d, write "
+            "unmanaged-devices=interface-name:cni*;interface-name:flannel*;interface-name:veth*",
         )
 
 

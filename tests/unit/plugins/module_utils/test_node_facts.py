@@ -19,9 +19,28 @@ def test_a_commented_flush_is_none():
     assert not host.flushes("# flush ruleset\ntable inet mine {}\n")
 
 
-def test_devices_that_networkmanager_leaves_alone():
-    assert host.spares_cni("[keyfile]\nunmanaged-devices=interface-name:flannel*\n")
-    assert not host.spares_cni("[keyfile]\n#unmanaged-devices=interface-name:flannel*\n")
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        (
+            ["unmanaged-devices=interface-name:cni*;interface-name:flannel*;interface-name:veth*"],
+            True,
+        ),
+        (
+            [
+                "unmanaged-devices=interface-name:flannel*",
+                "unmanaged-devices+=interface-name:cni0;interface-name:veth*",
+            ],
+            True,
+        ),
+        # The veth devices of pods are lost.
+        (["unmanaged-devices=interface-name:cni*;interface-name:flannel*"], False),
+        (["#unmanaged-devices=interface-name:cni*;interface-name:flannel*;driver:veth"], False),
+        ([], False),
+    ],
+)
+def test_devices_that_networkmanager_leaves_alone(lines, expected):
+    assert host.spares_cni("\n".join(["[keyfile]", *lines, ""])) is expected
 
 
 def test_a_driver_may_be_loaded_built_in_or_a_module():

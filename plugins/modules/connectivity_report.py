@@ -80,6 +80,7 @@ report:
         expected_closed: 0
         closed: 0
         unexpectedly_open: 0
+        not_determined: 0
     failed:
       description: Failed checks as in C(report.json), at most 200.
       type: list
@@ -115,6 +116,7 @@ ansible_stats:
         expected_closed: 0
         closed: 0
         unexpectedly_open: 0
+        not_determined: 0
       k3s_connectivity_failed:
         - "node1 -> node2 10250/tcp (kubelet) is unreachable, expected open"
     aggregate: false

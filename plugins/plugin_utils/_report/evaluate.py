@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TypedDict
 
 from ansible_collections.edgeops.k3s_network.plugins.module_utils import _ports
@@ -56,21 +56,33 @@ def build(topology: Topology, expectations: Iterable[Expectation], seen: Seen) -
     checks: list[Check] = []
     for expectation in expectations:
         checks += _checks(topology, expectation, seen)
-    counts = Counter((check["expected"], check["ok"]) for check in checks)
     # A single node has no peer to prove anything with; elsewhere no check means no proof.
     provable = len(topology["nodes"]) > 1 or bool(topology["external_clients"])
     return Report(
         ok=all(check["ok"] for check in checks) and (bool(checks) or not provable),
-        summary={
-            "expected_open": counts[OPEN, True] + counts[OPEN, False],
-            "open": counts[OPEN, True],
-            "blocked": counts[OPEN, False],
-            "expected_closed": counts[CLOSED, True] + counts[CLOSED, False],
-            "closed": counts[CLOSED, True],
-            "unexpectedly_open": counts[CLOSED, False],
-        },
+        summary=summarize(checks),
         checks=checks,
     )
+
+
+def summarize(checks: Sequence[Check]) -> dict[str, int]:
+    """Return how many checks there are of each kind.
+
+    Those that the probe could not make are not determined: they are neither blocked nor open.
+    """
+    expected = Counter(check["expected"] for check in checks)
+    counts = Counter(
+        (check["expected"], check["ok"]) for check in checks if check["observed"] != prober.ERROR
+    )
+    return {
+        "expected_open": expected[OPEN],
+        "open": counts[OPEN, True],
+        "blocked": counts[OPEN, False],
+        "expected_closed": expected[CLOSED],
+        "closed": counts[CLOSED, True],
+        "unexpectedly_open": counts[CLOSED, False],
+        "not_determined": len(checks) - sum(counts.values()),
+    }
 
 
 def _checks(topology: Topology, expectation: Expectation, seen: Seen) -> list[Check]:

@@ -14,8 +14,6 @@ import json
 from collections.abc import Mapping
 from typing import Any, TypedDict
 
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe import prober
-
 from .._topology.model import Topology
 from .causes import causes, clean, failed
 from .evaluate import Check, Report
@@ -53,8 +51,6 @@ class Page(TypedDict):
     """Those with most checks."""
     rest: int
     """How many failed checks have another cause."""
-    unproved: int
-    """How many failed checks are no verdict on the network, since the probe did not work."""
 
 
 def page(report: Report, topology: Topology) -> Page:
@@ -83,7 +79,6 @@ def page(report: Report, topology: Topology) -> Page:
             for cause in shown
         ],
         rest=sum(len(cause.checks) for cause in found[_CAUSES:]),
-        unproved=sum(len(cause.checks) for cause in found if cause.observed == prober.ERROR),
     )
 
 

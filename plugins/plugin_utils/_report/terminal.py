@@ -53,6 +53,7 @@ def headline(report: Report) -> str:
         f"Connectivity {'ok' if report['ok'] else 'FAILED'}: {len(report['checks'])} checks, "
         f"{summary['open']} of {summary['expected_open']} open as they should be, "
         f"{summary['closed']} of {summary['expected_closed']} closed as they should be"
+        + (f", {summary['not_determined']} not determined" if summary["not_determined"] else "")
     )
 
 

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Optional
 
@@ -17,6 +16,7 @@ from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._probe_plan.pl
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._report.evaluate import (
     Check,
     Report,
+    summarize,
 )
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology.model import (
     Rule,
@@ -86,17 +86,9 @@ def check(source="agent1", destination="server1", **others) -> Check:
 
 def report(checks: list[Check]) -> Report:
     """Return the report on these checks."""
-    counts = Counter((one["expected"], one["ok"]) for one in checks)
     return Report(
         ok=all(one["ok"] for one in checks),
-        summary={
-            "expected_open": counts[OPEN, True] + counts[OPEN, False],
-            "open": counts[OPEN, True],
-            "blocked": counts[OPEN, False],
-            "expected_closed": counts[CLOSED, True] + counts[CLOSED, False],
-            "closed": counts[CLOSED, True],
-            "unexpectedly_open": counts[CLOSED, False],
-        },
+        summary=summarize(checks),
         checks=checks,
     )
 

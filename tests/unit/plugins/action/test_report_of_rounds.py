@@ -75,5 +75,5 @@ def test_a_source_that_did_not_report_is_a_failure():
     plan = Plan(CLUSTER, Settings(["server1", "agent1"], "sample", "1"))
     result = report(plan, {"server1": {}, "agent1": {"listeners": LISTENING}})
     assert not result["report"]["ok"]
-    assert result["report"]["summary"]["blocked"] == 2
+    assert result["report"]["summary"]["not_determined"] == 2
     assert any("the source did not report" in line for line in result["table"])

@@ -15,6 +15,7 @@ from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._probe_plan.pl
 )
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._report.evaluate import build
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._report.seen import Seen
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._report.terminal import headline
 from ansible_collections.edgeops.k3s_network.tests.unit.support.factories import (
     port_rule,
     topology,
@@ -27,6 +28,7 @@ CHECK_KEYS = {
 }  # fmt: skip
 SUMMARY_KEYS = {
     "expected_open", "open", "blocked", "expected_closed", "closed", "unexpectedly_open",
+    "not_determined",
 }  # fmt: skip
 OBSERVED = {"open", "refused", "rejected", "timeout", "unreachable", "wrong_host", "error"}
 SERVER = "192.0.2.11"
@@ -531,10 +533,27 @@ def test_ports_of_other_rules_between_neighbours_are_said_not_to_be_probed():
 def test_the_summary_adds_up():
     report = mixed_report()
     summary = report["summary"]
-    assert summary["expected_open"] == summary["open"] + summary["blocked"] == 4
-    assert summary["expected_closed"] == summary["closed"] + summary["unexpectedly_open"] == 2
-    assert summary["expected_open"] + summary["expected_closed"] == len(report["checks"])
+    total = summary.pop("expected_open") + summary.pop("expected_closed")
+    assert total == sum(summary.values()) == len(report["checks"]) == 6
+    assert summary["not_determined"] == 1
     assert report["ok"] is False
+
+
+def test_check_that_could_not_be_made_is_not_determined():
+    wanted = [expectation(), expectation([443], CLOSED, "https"), expectation([10000], rule="data")]
+    probes = {"agent1": probed((443, 443, "timeout", ""), (6443, 6443, "error", "no route"))}
+    report = build(CLUSTER, wanted, Seen(probes, {"server1": listening()}, "auto"))
+    assert report["ok"] is False
+    assert report["summary"] == {
+        "expected_open": 2,
+        "open": 0,
+        "blocked": 0,
+        "expected_closed": 1,
+        "closed": 1,
+        "unexpectedly_open": 0,
+        "not_determined": 2,
+    }
+    assert headline(report).endswith("1 of 1 closed as they should be, 2 not determined")
 
 
 def test_a_report_without_failures_is_ok():

@@ -215,6 +215,24 @@ def test_auto_proves_held_ports_by_services_and_the_rest_by_listeners(report):
     assert ("longhorn-data", "30000") in by_listener
 
 
+def test_auto_leaves_the_port_of_a_stopped_service_free(machine, report):
+    rules = [rule for rule in served() if rule["port"] == 6379]
+    machine("agent1").run("systemctl stop redis-server")
+    try:
+        run, found = report(k3s_topology_ports=rules)
+    finally:
+        machine("agent1").run("systemctl start redis-server")
+    assert run.returncode != 0
+    failed = failures(found)
+    assert set(failed) == {
+        (source, "agent1", "6379", "tcp") for source in ("server1", "server2", "client1")
+    }
+    for check in failed.values():
+        assert check["observed"] == "error"
+        assert "systemctl start redis-server.service" in check["detail"]
+    assert found["summary"]["not_determined"] == len(failed)
+
+
 def test_listen_names_the_ports_that_services_hold(report):
     run, found = report(k3s_connectivity_mode="listen")
     assert run.returncode != 0

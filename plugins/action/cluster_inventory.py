@@ -32,6 +32,7 @@ from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology.inve
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology.model import (
     OVERLAY_INTERFACES,
     SERVER,
+    Host,
     Settings,
     TopologyError,
 )
@@ -135,14 +136,22 @@ class ActionModule(ControllerAction):
         if problems:
             raise TopologyError(problems)
         own = _read_by_the_play(task_vars, in_play)
-        # Servers also say what their files tell K3s of the cluster's networks.
         result["unknown"] = [
-            host.name
-            for host in hosts
-            if host.name not in own and (host.node_ip is None or host.group == SERVER)
+            host.name for host in hosts if host.name not in own and _has_to_be_read(host)
         ]
         result["inventory"] = inventory.to_text()
         return result
+
+
+def _has_to_be_read(host: Host) -> bool:
+    """Tell whether the topology needs the facts of a node that the play does not read."""
+    return (
+        host.node_ip is None
+        # Their files have the cluster's networks.
+        or host.group == SERVER
+        # Its files may have flannel-iface.
+        or (host.mode == "segregated" and host.cluster_interface is None)
+    )
 
 
 def _readable(hostvars: HostVariables, name: str, variable: str) -> Any:

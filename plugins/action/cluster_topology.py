@@ -80,6 +80,7 @@ def _topology(arguments: Mapping[str, Any], task_vars: Mapping[str, Any]) -> Top
             replace(
                 host,
                 interfaces=facts[host.name].get("interfaces"),
+                dummies=facts[host.name].get("dummies", ()),
                 connection_address=facts[host.name].get("connection_address") or None,
                 unreachable_reason=str(answers[host.name].get("msg", "")),
             )

@@ -108,6 +108,7 @@ def _network(
     detected = detect(parse_ipv4(tables[0].strip()), parse_ipv6(tables[1].strip()), links)
     return {
         "interfaces": parse_addresses(links),
+        "dummies": dummies,
         "connection_address": connection.address if connection else "",
         "default_route_settled": bool(real_routes(routes, *dummies))
         and not files & {*PATHS, DROP_IN},

@@ -89,7 +89,7 @@ def gather(
         "units": parse_units(run_command([*SHOW, *UNITS])),
         "strict_forward_ports": strict_forward_ports(read_file(_FIREWALLD)),
         "flushes_ruleset": any(flushes(read_file(path)) for path in _NFTABLES),
-        "networkmanager_spares_cni": any(spares_cni(read_file(path)) for path in _nm_files()),
+        "networkmanager_spares_cni": spares_cni("\n".join(map(read_file, _nm_files()))),
         "missing_drivers": missing_drivers(release, read_file, os.path.exists),
         "driver_package": driver_package(read_file("/etc/os-release"), release),
         "rp_filter": read_file("/proc/sys/net/ipv4/conf/all/rp_filter").strip(),
@@ -126,10 +126,17 @@ def parse_links(links: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]
     return found
 
 
-def parse_routes(routes: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
-    """Return where unicast packets are led, the default route left out."""
+def parse_routes(routes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return where unicast packets are led, the default route left out.
+
+    C(connected) is whether the kernel made the route for an address of the interface.
+    """
     return [
-        {"destination": route["dst"], "interface": route.get("dev", "")}
+        {
+            "destination": route["dst"],
+            "interface": route.get("dev", ""),
+            "connected": route.get("protocol") == "kernel" and "table" not in route,
+        }
         for route in routes
         if route.get("dst", "default") != "default"
         and route.get("type", "unicast") not in ("local", "broadcast", "multicast", "anycast")

@@ -49,6 +49,12 @@ ansible_facts:
           returned: always
           sample:
             eth0: [192.0.2.11/24]
+        dummies:
+          description: Which of RV(ansible_facts.k3s_network.interfaces) are dummies.
+          type: list
+          elements: str
+          returned: always
+          sample: [dummy0]
         connection_address:
           description: The node's address in the SSH connection, empty where there is none.
           type: str

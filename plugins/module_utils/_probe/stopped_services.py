@@ -60,10 +60,25 @@ def parse(text: str) -> dict[tuple[str, int], str]:
     K3s counts if it is installed. Of the others, many are installed with a package and never
     started; they count if they are enabled, or if systemd is starting them.
     """
-    found = {}
-    for unit, state in parse_units(text).items():
-        if state["load"] != "loaded" or state["active"] in ("active", "reloading"):
-            continue
-        if unit in _K3S or state["file"].startswith("enabled") or state["active"] == "activating":
-            found.update(dict.fromkeys({**_K3S, **_OTHERS}.get(unit, ()), unit))
+    units = parse_units(text)
+    found: dict[tuple[str, int], str] = {}
+    for unit, ports in _OTHERS.items():
+        if unit in units and _is_stopped(units[unit]) and _is_wanted(units[unit]):
+            found.update(dict.fromkeys(ports, unit))
+    k3s = {
+        unit: state for unit, state in units.items() if unit in _K3S and state["load"] == "loaded"
+    }
+    if all(map(_is_stopped, k3s.values())):
+        # An image may have both units, of which a node starts one.
+        names = [unit for unit, state in k3s.items() if _is_wanted(state)] or sorted(k3s)
+        for unit in names:
+            found.update(dict.fromkeys(_K3S[unit], " or ".join(names)))
     return found
+
+
+def _is_stopped(state: Mapping[str, str]) -> bool:
+    return state["load"] == "loaded" and state["active"] not in ("active", "reloading")
+
+
+def _is_wanted(state: Mapping[str, str]) -> bool:
+    return state["file"].startswith("enabled") or state["active"] == "activating"

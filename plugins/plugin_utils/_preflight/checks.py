@@ -310,22 +310,26 @@ def _routes(where: tuple[str, ...], facts: Facts, topology: Topology) -> Iterato
 
 def _one_subnet(node: Node, facts: Facts) -> Iterator[Finding]:
     """Find NICs in one subnet: the kernel answers by one of them, whichever a packet came in by."""
-    interfaces: dict[str, list[str]] = defaultdict(list)
+    networks: dict[str, list[Any]] = defaultdict(list)
     for route in facts["routes"]:
-        if route["interface"] and not route["interface"].startswith(_OVERLAY):
-            interfaces[route["destination"]].append(route["interface"])
-    own = [ipaddress.ip_address(one) for one in (node["address"], node["external_address"]) if one]
-    for destination, found in interfaces.items():
-        network = ipaddress.ip_network(destination, strict=False)
-        names = sorted(set(found))
-        if len(names) < 2 or not network.prefixlen or not any(one in network for one in own):
+        network = ipaddress.ip_network(route["destination"], strict=False)
+        if route["connected"] and not network.is_link_local:
+            networks[route["interface"]].append(network)
+    own = node["cluster_interface"] or ""
+    for other, theirs in networks.items():
+        shared = [
+            one
+            for one in networks.get(own, ())
+            if any(one.version == they.version and one.overlaps(they) for they in theirs)
+        ]
+        if other == own or other.startswith(_OVERLAY) or not shared:
             continue
-        segregated = node["mode"] == "segregated"
+        mixed = node["mode"] == "segregated" and other == node["external_interface"]
         yield Finding(
-            ERROR if segregated else WARNING,
+            ERROR if mixed else WARNING,
             (node["name"],),
-            f"{' and '.join(names)} are both in {network}: packets leave by one of them, whichever "
-            "they are for" + (", so that the two networks are not apart" if segregated else ""),
+            f"{own} and {other} are both in {shared[0]}: packets leave by one of them, whichever "
+            "they are for" + (", so that the two networks are not apart" if mixed else ""),
             "give each NIC a subnet of its own, or use only one of them",
         )
 

@@ -137,15 +137,16 @@ class Seen:
         doubtful = {prober.REFUSED, prober.ACCEPTED}
         if expectation["protocol"] == "udp":
             doubtful.add(prober.TIMEOUT)
-        if observed not in doubtful or self.is_busy(expectation, port):
-            return ""
         unit = self.reserved_for(expectation, port)
-        if unit:
+        if unit and observed in {*doubtful, prober.OVERLAY_SILENT}:
+            start = "it" if " or " in unit else f"it (systemctl start {unit})"
             return (
-                f"{unit} does not run on {destination} and needs this port when it starts, so that "
-                f"nothing of ours listens there: start it (systemctl start {unit}), and validate "
+                f"{unit} does not run on {destination} and may need this port when it starts, so "
+                f"that nothing listens there and nothing is proved: start {start}, and validate "
                 "again"
             )
+        if observed not in doubtful or self.is_busy(expectation, port):
+            return ""
         if destination in self._ended:
             return (
                 f"the listener of {destination} has ended, so nothing is proved (killed, or out of "

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Sequence
-from typing import Optional
+from typing import Optional, Union
 
 from .model import (
     Host,
@@ -25,13 +25,19 @@ def _bare(cidr: str) -> str:
 def _candidates(addresses: Sequence[str]) -> list[str]:
     """Return the addresses that may be the node's, of one family: K3s prefers IPv4.
 
-    An address without a subnet is none of them: such are virtual IPs (kube-vip, keepalived), which
-    another host may hold tomorrow.
+    IPv4 addresses without a subnet are left out if there are others. Such are virtual IPs
+    (kube-vip, keepalived), which another host may hold tomorrow. In IPv6, DHCP gives such as well.
     """
-    interfaces = [ipaddress.ip_interface(text) for text in addresses]
-    real = [one for one in interfaces if one.network.prefixlen < one.max_prefixlen]
-    family = min((one.version for one in real), default=4)
-    return [str(one.ip) for one in real if one.version == family]
+    usable = [one for one in map(ipaddress.ip_interface, addresses) if not is_unusable(str(one.ip))]
+    family = min((one.version for one in usable), default=4)
+    own = [one for one in usable if one.version == family]
+    real = [one for one in own if one.version == 6 or not _is_single(one)]
+    return [str(one.ip) for one in real or own]
+
+
+def _is_single(interface: Union[ipaddress.IPv4Interface, ipaddress.IPv6Interface]) -> bool:
+    """Tell whether an address has no subnet."""
+    return interface.network.prefixlen == interface.max_prefixlen
 
 
 def subnets(host: Host, node: Node) -> list[str]:
@@ -83,12 +89,6 @@ def locate(host: Host, settings: Settings, problems: list[str]) -> Optional[Node
         address = _derived_address(host, cluster_interface, problems)
         if address is None:
             return None
-        if is_unusable(address):
-            problems.append(
-                f"host {host.name}: it says that its address on {cluster_interface} is {address}, "
-                "which other nodes can't reach; set k3s_topology_node_ip"
-            )
-            return None
     holders = [
         name
         for name, cidrs in host.interfaces.items()
@@ -128,9 +128,14 @@ def _nic(host: Host, settings: Settings) -> Optional[str]:
     for name, cidrs in interfaces.items():
         if host.connection_address in [_bare(cidr) for cidr in cidrs]:
             return name
-    # What K3s made (cni0, flannel.1) is no NIC of the cluster network.
-    carrying = [name for name, cidrs in interfaces.items() if cidrs]
+    # An address without a subnet alone may be a virtual one.
+    carrying = [
+        name
+        for name, cidrs in interfaces.items()
+        if name not in host.dummies and not all(map(_is_single, map(ipaddress.ip_interface, cidrs)))
+    ]
     if len(carrying) > 1:
+        # What K3s made (cni0, flannel.1) is no NIC of the cluster network.
         carrying = [
             name
             for name in carrying
@@ -140,32 +145,31 @@ def _nic(host: Host, settings: Settings) -> Optional[str]:
 
 
 def _derived_address(host: Host, interface: str, problems: list[str]) -> Optional[str]:
-    """Return the address on a NIC by which Ansible came, or else its only one."""
+    """Return the address on a NIC to which Ansible is connected, or else its only one."""
     cidrs = (host.interfaces or {})[interface]
     found = _candidates(cidrs)
-    if host.connection_address in found:
-        return host.connection_address
-    if len(found) == 1:
-        return found[0]
-    if not found and host.connection_address in [_bare(cidr) for cidr in cidrs]:
-        # Some clouds give a NIC nothing else, such as Google Compute Engine.
-        return host.connection_address
+    came_by = host.connection_address
+    if came_by in found:
+        return came_by
     where = f"host {host.name}: its interface {interface}"
-    if found:
+    if not found:
         problems.append(
-            f"{where} has several addresses ({', '.join(found)}), and Ansible is not connected to "
-            "one of them; set k3s_topology_node_ip to the one that K3s uses"
-        )
-    elif cidrs:
-        problems.append(
-            f"{where} has only addresses without a subnet ({', '.join(cidrs)}), as a virtual IP "
-            "has; set k3s_topology_node_ip to the node's own address"
-        )
-    else:
-        problems.append(
-            f"host {host.name}: {host.cluster_interface_source} '{interface}' has no global "
+            f"{where} has only addresses that other nodes can't reach ({', '.join(cidrs)}); set "
+            "k3s_topology_node_ip"
+            if cidrs
+            else f"host {host.name}: {host.cluster_interface_source} '{interface}' has no global "
             "address; give the interface one, or name another"
         )
+        return None
+    if came_by in [_bare(cidr) for cidr in cidrs] and ":" not in f"{came_by}{found[0]}":
+        # Ansible is connected to one without a subnet, and the NIC has others.
+        found = [str(came_by), *found]
+    if len(found) == 1:
+        return found[0]
+    problems.append(
+        f"{where} has several addresses ({', '.join(found)}), and which of them is the node's own "
+        "can't be told; set k3s_topology_node_ip to the one that K3s uses"
+    )
     return None
 
 
@@ -180,7 +184,7 @@ def _node(
         external_address = address
     else:
         cidrs = (host.interfaces or {}).get(external, ())
-        external_address = next(iter([*_candidates(cidrs), *map(_bare, cidrs)]), None)
+        external_address = next(iter(_candidates(cidrs)), None)
     return Node(
         name=host.name,
         group=host.group,

@@ -101,13 +101,19 @@ class HostVariables:
         """Return what each host answered to node_facts in this run, nothing if it was not asked.
 
         C(variable) holds the result of a host of the play, C(peers_variable) those of the hosts
-        outside that it asked. The facts themselves may be those of an earlier run, from a cache.
+        outside that it asked. A cache has facts of an earlier run, which do not count.
         """
-        found = {name: self.value(name, variable) or {} for name in names}
+        peers: dict[str, Mapping[str, Any]] = {}
         for asker in in_play if peers_variable else ():
             answers = self.value(asker, peers_variable) or {}
             for answer in answers.get("results", ()):
-                found[answer["item"]] = answer
+                # With serial, a later batch may have reached whom an earlier one did not.
+                if answer.get("ansible_facts") or answer["item"] not in peers:
+                    peers[answer["item"]] = answer
+        found = {}
+        for name in names:
+            own = self.value(name, variable) or {}
+            found[name] = own if own.get("ansible_facts") else peers.get(name, own)
         return found
 
     def _overlay_interfaces(self, name: str, arguments: Mapping[str, Any]) -> list[str]:

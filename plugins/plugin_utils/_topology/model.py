@@ -99,6 +99,8 @@ class Host:
     external_address: Optional[str] = None
     interfaces: Optional[Mapping[str, Sequence[str]]] = field(default=None)
     """Interface name to its global addresses in CIDR form, or None where it was not asked."""
+    dummies: Sequence[str] = ()
+    """Which of its interfaces are dummies."""
     connection_address: Optional[str] = None
     """The node's own address in the SSH connection of Ansible."""
     unreachable_reason: str = ""

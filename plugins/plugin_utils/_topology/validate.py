@@ -96,10 +96,10 @@ def validate_hosts(hosts: Sequence[Host]) -> list[str]:
     return problems
 
 
-def _lacks_nic(host: Host, variable: str) -> str:
+def _lacks_nic(host: Host, variable: str, besides: str = "") -> str:
     return (
-        f"host {host.name}: {variable} is not set; k3s_topology_mode 'segregated' needs it: name "
-        "the NIC"
+        f"host {host.name}: {variable} is not set{besides}; k3s_topology_mode 'segregated' needs "
+        "it: name the NIC"
     )
 
 
@@ -127,7 +127,11 @@ def validate_resolved(
     owners: dict[str, list[str]] = defaultdict(list)
     for host in hosts:
         if host.mode == "segregated" and not host.cluster_interface and nodes_are_read:
-            problems.append(_lacks_nic(host, host.cluster_interface_source))
+            besides = ""
+            if host.interfaces is None:
+                reason = f" ({host.unreachable_reason})" if host.unreachable_reason else ""
+                besides = f", and its files could not be read for K3s's flannel-iface{reason}"
+            problems.append(_lacks_nic(host, host.cluster_interface_source, besides))
         if (
             host.mode == "segregated"
             and host.cluster_interface

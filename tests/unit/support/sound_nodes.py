@@ -28,7 +28,7 @@ def facts(name, **others):
                 "dynamic": [],
             }
         },
-        "routes": [{"destination": "192.0.2.0/24", "interface": "eth0"}],
+        "routes": [{"destination": "192.0.2.0/24", "interface": "eth0", "connected": True}],
         "units": {"firewalld.service": LOADED},
         "flushes_ruleset": False,
         "networkmanager_spares_cni": False,

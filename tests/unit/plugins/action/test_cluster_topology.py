@@ -173,6 +173,34 @@ def test_peers_that_answered_are_in_the_topology():
     assert [node["address"] for node in result["topology"]["nodes"]] == ["192.0.2.11", "192.0.2.21"]
 
 
+def test_own_facts_count_more_than_what_an_earlier_batch_was_told():
+    silence = {"results": [{"item": "a1", **NO_ANSWER}]}
+    result = run({"s1": {**ASKED["s1"], PEERS: silence}, "a1": ASKED["a1"]})
+    assert result["topology"]["nodes"][1]["address"] == "192.0.2.21"
+
+
+@pytest.mark.parametrize("first", ["s1", "c1"])
+def test_peer_that_answered_one_host_of_the_play_counts(first):
+    answers = {"results": [{"item": "a1", **asked("192.0.2.21/24")}]}
+    silence = {"results": [{"item": "a1", **NO_ANSWER}]}
+    of_askers = {name: answers if name == first else silence for name in ("s1", "c1")}
+    hostvars = {"s1": {**ASKED["s1"], PEERS: of_askers["s1"]}, "c1": {PEERS: of_askers["c1"]}}
+    assert run(hostvars)["topology"]["nodes"][1]["address"] == "192.0.2.21"
+
+
+def test_segregated_node_without_a_cluster_interface_has_to_be_read():
+    segregated = {
+        "k3s_topology_node_ip": "192.0.2.21",
+        "k3s_topology_mode": "segregated",
+        "k3s_topology_external_interface": "eth1",
+    }
+    hostvars = {**ASKED, "a1": segregated}
+    assert run(hostvars, stage="inventory")["unknown"] == ["a1"]
+    message = run({**hostvars, "a1": {**segregated, FACTS: NO_ANSWER}})["msg"]
+    assert "k3s_topology_cluster_interface is not set, and its files could not be read" in message
+    assert NO_ANSWER["msg"] in message
+
+
 def test_each_nodes_own_values_count():
     two = {FACTS: asked("192.0.2.11/24", "198.51.100.11/24")}
     hostvars = {

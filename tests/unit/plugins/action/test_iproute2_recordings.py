@@ -68,8 +68,16 @@ def test_facts_of_preflight(ask):
     assert "192.0.2.21" in eth0["dynamic"]
     assert "192.0.2.11" not in eth0["dynamic"]
     assert facts["interfaces"]["eth1"]["addresses"] == []
-    assert {"destination": "10.42.2.0/24", "interface": "flannel.1"} in facts["routes"]
-    assert {"destination": "2001:db8::/64", "interface": "eth0"} in facts["routes"]
+    routes = {route["destination"]: route for route in facts["routes"]}
+    assert (routes["10.42.2.0/24"]["interface"], routes["10.42.2.0/24"]["connected"]) == (
+        "flannel.1",
+        False,
+    )
+    for destination in ("2001:db8::/64", "192.0.2.0/24"):
+        assert (routes[destination]["interface"], routes[destination]["connected"]) == (
+            "eth0",
+            True,
+        )
     destinations = {route["destination"] for route in facts["routes"]}
     assert not destinations & {"default", "192.0.2.11", "192.0.2.255", "2001:db8::11", "ff00::/8"}
 

@@ -88,6 +88,7 @@ def test_facts_of_a_host():
             {"dst": "default", "dev": "eth0"},
             {"dst": "192.0.2.11", "dev": "eth0", "type": "local"},
             {"dst": "10.42.7.0/24", "dev": "eth0"},
+            {"dst": "192.0.2.0/24", "dev": "eth0", "protocol": "kernel", "scope": "link"},
         ]
         return as_recorded(argv, routes)
 
@@ -104,8 +105,9 @@ def test_facts_of_a_host():
         }
     }
     assert found["routes"] == [
-        {"destination": "10.42.7.0/24", "interface": "eth0"},
-        {"destination": "2001:db8:42::/56", "interface": "eth0"},
+        {"destination": "10.42.7.0/24", "interface": "eth0", "connected": False},
+        {"destination": "192.0.2.0/24", "interface": "eth0", "connected": True},
+        {"destination": "2001:db8:42::/56", "interface": "eth0", "connected": False},
     ]
 
 

@@ -61,6 +61,32 @@ def test_other_service_counts_if_it_is_to_start(active, file, counts):
     assert found == ({("tcp", 6379): "redis-server.service"} if counts else {})
 
 
+def test_k3s_with_both_units_names_the_enabled_one():
+    server, agent = ("loaded", "failed", "enabled"), ("loaded", "inactive", "disabled")
+    found = parse(shown(k3s=server, k3s_agent=agent))
+    assert found == dict.fromkeys(SERVER | AGENT, "k3s.service")
+    assert parse(shown(k3s=agent, k3s_agent=server)) == dict.fromkeys(AGENT, "k3s-agent.service")
+
+
+def test_k3s_with_both_units_and_none_enabled_names_both():
+    stopped = ("loaded", "inactive", "disabled")
+    found = parse(shown(k3s=stopped, k3s_agent=stopped))
+    assert found == dict.fromkeys(SERVER | AGENT, "k3s-agent.service or k3s.service")
+
+
+def test_k3s_unit_that_is_masked_does_not_count():
+    found = parse(
+        shown(k3s=("masked", "inactive", "masked"), k3s_agent=("loaded", "failed", "enabled"))
+    )
+    assert found == dict.fromkeys(AGENT, "k3s-agent.service")
+
+
+def test_k3s_that_runs_needs_nothing_for_its_other_unit():
+    running, stopped = ("loaded", "active", "enabled"), ("loaded", "inactive", "disabled")
+    assert parse(shown(k3s=running, k3s_agent=stopped)) == {}
+    assert parse(shown(k3s=stopped, k3s_agent=running)) == {}
+
+
 def test_units_of_all_services_are_asked_for():
     assert {"k3s.service", "k3s-agent.service", "redis.service"} < set(UNITS)
     assert all(unit.endswith(".service") for unit in UNITS)

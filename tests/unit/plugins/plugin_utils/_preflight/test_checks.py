@@ -39,7 +39,11 @@ def units(*names):
 
 
 def routes(destination, *interfaces):
-    return {"routes": [{"destination": destination, "interface": name} for name in interfaces]}
+    return {"routes": [route(destination, name) for name in interfaces]}
+
+
+def route(destination, interface, connected=True):
+    return {"destination": destination, "interface": interface, "connected": connected}
 
 
 def test_segregated_nics_in_one_subnet_are_an_error():
@@ -91,8 +95,13 @@ def test_nodes_without_a_fault_have_no_finding():
             "warning",
             "eth0 and eth1 are both in 192.0.2.0/24",
         ),
-        ({"routes": [{"destination": "10.42.7.0/24", "interface": "eth1"}]}, "error", "10.42.7.0"),
-        ({"routes": [{"destination": "10.0.0.0/8", "interface": "eth1"}]}, "warning", "10.0.0.0/8"),
+        (
+            {"routes": [route("192.0.0.0/16", "eth0"), route("192.0.2.0/24", "eth1")]},
+            "warning",
+            "eth0 and eth1 are both in 192.0.0.0/16",
+        ),
+        ({"routes": [route("10.42.7.0/24", "eth1")]}, "error", "10.42.7.0"),
+        ({"routes": [route("10.0.0.0/8", "eth1")]}, "warning", "10.0.0.0/8"),
     ],
 )
 def test_a_fault_of_one_node_is_named(fault, severity, words):
@@ -114,7 +123,9 @@ def test_a_fault_of_one_node_is_named(fault, severity, words):
             **units("k3s.service"),
             "held": [{"protocol": "tcp", "port": 6443, "addresses": ["0.0.0.0"]}],
         },
-        {"routes": [{"destination": "10.42.0.0/24", "interface": "cni0"}]},
+        {"routes": [route("10.42.0.0/24", "cni0")]},
+        # Ways to the same network, as a VPN or a second gateway gives.
+        {"routes": [route("192.0.2.0/24", "eth0"), route("192.0.0.0/8", "eth1", connected=False)]},
         routes("fe80::/64", "eth0", "eth1"),
         routes("198.18.0.0/15", "eth1", "eth2"),
         routes("192.0.2.0/24", "eth0", "eth0"),

@@ -212,6 +212,7 @@ def test_another_host_that_answers_is_named():
         ("timeout", OPEN, ("timeout", False), "should admit it"),
         ("timeout", CLOSED, ("timeout", True), ""),
         ("refused", CLOSED, ("error", False), "k3s.service does not run on server1"),
+        ("overlay_silent", OPEN, ("error", False), "start it (systemctl start k3s.service)"),
         # It has started in the meantime.
         ("accepted", OPEN, ("open", True), "a service answered"),
         ("accepted", CLOSED, ("open", False), "which no rule admits"),

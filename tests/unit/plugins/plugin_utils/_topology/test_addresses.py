@@ -112,14 +112,19 @@ REAL = "203.0.113.7/24"
         ([REAL], "", "203.0.113.7"),
         # Virtual IPs (kube-vip, keepalived) before and behind the node's address.
         (["203.0.113.99/32", REAL], "192.0.2.11", "203.0.113.7"),
-        ([REAL, "203.0.113.99/32"], "203.0.113.99", "203.0.113.7"),
-        (["2001:db8::99/128", "2001:db8::7/64"], "", "2001:db8::7"),
+        ([REAL, "203.0.113.99/32"], "", "203.0.113.7"),
+        # One of DHCPv6 and one that the node made itself.
+        (["2001:db8::99/128", "2001:db8::7/64"], "2001:db8::99", "2001:db8::99"),
+        # What no other node can reach is none.
+        (["169.254.7.1/16", REAL], "192.0.2.11", "203.0.113.7"),
         # Of several, the one that Ansible is connected to.
         ([REAL, "203.0.113.8/24"], "203.0.113.8", "203.0.113.8"),
         # K3s prefers IPv4 if a host has both.
         (["2001:db8::11/64", REAL], "2001:db8::11", "203.0.113.7"),
-        # A NIC of Google Compute Engine.
+        # NICs of Google Compute Engine and Hetzner Cloud.
         (["203.0.113.7/32"], "203.0.113.7", "203.0.113.7"),
+        (["203.0.113.7/32", "2001:db8::7/64"], "203.0.113.7", "203.0.113.7"),
+        (["203.0.113.7/32", "2001:db8::7/128"], "2001:db8::7", "203.0.113.7"),
     ],
 )
 @pytest.mark.parametrize("is_named", [True, False])
@@ -142,17 +147,22 @@ def test_address_on_a_nic_is_the_nodes_own(addresses, came_by, expected, is_name
             ["several addresses (203.0.113.7, 203.0.113.8)", "set k3s_topology_node_ip"],
         ),
         (["2001:db8::1/64", REAL, "203.0.113.8/24"], "2001:db8::1", ["several addresses"]),
+        # Ansible is connected to a virtual IP.
         (
-            ["203.0.113.99/32"],
-            "192.0.2.11",
-            ["only addresses without a subnet (203.0.113.99/32)", "set k3s_topology_node_ip"],
+            [REAL, "203.0.113.99/32"],
+            "203.0.113.99",
+            ["several addresses (203.0.113.99, 203.0.113.7)", "set k3s_topology_node_ip"],
         ),
         (
-            ["127.0.0.9/8"],
+            ["203.0.113.98/32", "203.0.113.99/32"],
             "192.0.2.11",
-            ["says that its address on eth2 is 127.0.0.9", "set k3s_topology_node_ip"],
+            ["several addresses (203.0.113.98, 203.0.113.99)"],
         ),
-        (["224.0.0.1/4"], "", ["224.0.0.1", "other nodes can't reach"]),
+        (
+            ["127.0.0.9/8", "224.0.0.1/4"],
+            "192.0.2.11",
+            ["eth2 has only addresses that other nodes can't reach (127.0.0.9/8, 224.0.0.1/4)"],
+        ),
     ],
 )
 def test_address_that_is_not_clear_is_refused(addresses, came_by, parts):
@@ -162,6 +172,29 @@ def test_address_that_is_not_clear_is_refused(addresses, came_by, parts):
         connection_address=came_by,
     )
     only(problems_of(build, settings(), [given]), "host server1", *parts)
+
+
+def test_only_address_of_a_named_nic_needs_no_subnet():
+    nics = {**TWO_NICS, "eth2": ["203.0.113.7/32"]}
+    found = built(cluster_interface="eth2", interfaces=nics, connection_address="192.0.2.11")
+    assert found["address"] == "203.0.113.7"
+
+
+@pytest.mark.parametrize(
+    "interfaces",
+    [{"eth0": ["203.0.113.7/32"]}, {"kube-ipvs0": ["10.43.0.1/32"], "eth0": ["203.0.113.7/32"]}],
+)
+def test_address_without_a_subnet_tells_no_nic(interfaces):
+    only(problems_of(build, settings(), [host(interfaces=interfaces)]), "can't be told")
+
+
+@pytest.mark.parametrize(
+    ("name", "address"), [("dummy0", "203.0.113.254/31"), ("tailscale0", "100.64.0.5/32")]
+)
+def test_only_nic_counts_beside_what_is_none(name, address):
+    interfaces = {"eth0": ["192.0.2.11/24"], name: [address]}
+    found = built(interfaces=interfaces, dummies=["dummy0"])
+    assert (found["address"], found["cluster_interface"]) == ("192.0.2.11", "eth0")
 
 
 def test_address_to_which_ansible_is_connected_tells_the_nic():
@@ -243,8 +276,16 @@ def test_external_address_of_another_nic_is_refused(address, parts):
     )
 
 
-def test_external_nic_with_a_virtual_ip_has_its_own_address():
-    nics = {**TWO_NICS, "eth1": ["198.51.100.99/32", "198.51.100.11/24"]}
+@pytest.mark.parametrize(
+    "addresses",
+    [
+        ["198.51.100.99/32", "198.51.100.11/24"],
+        ["2001:db8::11/64", "198.51.100.11/32"],
+        ["198.51.100.11/24", "198.51.100.12/24"],
+    ],
+)
+def test_external_address_is_the_nics_own(addresses):
+    nics = {**TWO_NICS, "eth1": addresses}
     found = built(cluster_interface="eth0", external_interface="eth1", interfaces=nics)
     assert found["external_address"] == "198.51.100.11"
 

@@ -154,7 +154,7 @@ def test_one_v_prints_no_internal_data(controller):
     lines = [line for line in run.output.splitlines() if not line.startswith("TASK")]
     # The compressed plan is what is longest.
     assert max(map(len, lines)) < 1500, max(lines, key=len)[:2000]
-    for internal in ('"rows": [', '"interfaces": {', '"observed": '):
+    for internal in ('"rules": [', '"interfaces": {', '"observed": '):
         assert internal not in run.output
     # The table stands there once.
     assert run.output.count("etcd cluster communication") == 1
@@ -165,5 +165,5 @@ def test_one_v_prints_no_internal_data(controller):
 def test_three_v_print_internal_data(controller):
     run = controller.play("validate", "-vvv", inventory=LAB_INVENTORY)
     assert run.returncode == 0, run.output
-    for internal in ('"rows": [', '"interfaces": {', '"observed": '):
+    for internal in ('"rules": [', '"interfaces": {', '"observed": '):
         assert internal in run.output

@@ -217,11 +217,13 @@ def test_auto_proves_held_ports_by_services_and_the_rest_by_listeners(report):
 
 def test_auto_leaves_the_port_of_a_stopped_service_free(machine, report):
     rules = [rule for rule in served() if rule["port"] == 6379]
-    machine("agent1").run("systemctl stop redis-server")
+    machine("agent1").run("systemctl enable --quiet redis-server && systemctl stop redis-server")
     try:
         run, found = report(k3s_topology_ports=rules)
     finally:
-        machine("agent1").run("systemctl start redis-server")
+        machine("agent1").run(
+            "systemctl start redis-server && systemctl disable --quiet redis-server"
+        )
     assert run.returncode != 0
     failed = failures(found)
     assert set(failed) == {

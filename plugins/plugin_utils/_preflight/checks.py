@@ -309,7 +309,7 @@ def _routes(where: tuple[str, ...], facts: Facts, topology: Topology) -> Iterato
 
 
 def _one_subnet(node: Node, facts: Facts) -> Iterator[Finding]:
-    """Find NICs in one subnet: the kernel answers by one of them, whichever a packet came in by."""
+    """Find NICs in one subnet: the kernel answers on one of them, not on the one that received."""
     networks: dict[str, list[Any]] = defaultdict(list)
     for route in facts["routes"]:
         network = ipaddress.ip_network(route["destination"], strict=False)

@@ -119,7 +119,7 @@ def locate(host: Host, settings: Settings, problems: list[str]) -> Optional[Node
 
 
 def _nic(host: Host, settings: Settings) -> Optional[str]:
-    """Return the NIC that Ansible came by, or else the only one with an address.
+    """Return the NIC to which Ansible is connected, or else the only one with an address.
 
     Never the default route's: a node without one has none, and once the dummy route is
     there it points to the dummy (ansible#74869).

@@ -107,7 +107,7 @@ class HostVariables:
         for asker in in_play if peers_variable else ():
             answers = self.value(asker, peers_variable) or {}
             for answer in answers.get("results", ()):
-                # With serial, a later batch may have reached whom an earlier one did not.
+                # With serial, a later batch may have reached a host that an earlier one did not.
                 if answer.get("ansible_facts") or answer["item"] not in peers:
                     peers[answer["item"]] = answer
         found = {}

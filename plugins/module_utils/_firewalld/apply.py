@@ -223,7 +223,7 @@ def _repair(
             remove_file(path)
     if client is None or not client.is_running():
         return _Repaired(whole)
-    if not client.is_failed() and wait_until_forgotten(client.permanent_keys, affected):
+    if not client.is_failed() and wait_until_forgotten(client, affected):
         return _Repaired(whole)
     client.reload()
     client.restore_tables(others)

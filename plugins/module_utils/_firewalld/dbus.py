@@ -14,7 +14,7 @@ from typing import Optional
 
 from .._host.networkmanager import NetworkManager, Profile
 from .bus import CONFIG, DIRECT
-from .dbus_read import FirewalldReader
+from .dbus_read import PERMANENT, RUNTIME, FirewalldReader
 from .errors import FirewalldError, NotRunningError, translate
 from .files import files_of
 from .iptables import Iptables
@@ -56,6 +56,10 @@ class Firewalld(FirewalldReader):
     def apply_permanent(self, change: Change) -> None:
         """Bring one object of the permanent configuration to C(change.after)."""
         kind, name = change.key
+        if kind == BINDING:
+            # NetworkManager binds its interfaces in the runtime configuration as well.
+            self.forget()
+        self._known[PERMANENT].clear()
         with translate(f"permanent {kind} {name}"):
             if kind == BINDING:
                 self._bind_permanent(name, (change.after or {})["zone"])
@@ -80,6 +84,7 @@ class Firewalld(FirewalldReader):
         """Bring one object of the running configuration to C(change.after), without a reload."""
         kind, name = change.key
         after = change.after or {}
+        self._known[RUNTIME].clear()
         with translate(f"running {kind} {name}"):
             if kind == BINDING:
                 # An empty zone would put it into the default zone by name, for good.
@@ -99,6 +104,7 @@ class Firewalld(FirewalldReader):
     def apply_running_of_others(self, change: Change) -> None:
         """Bring an object of others in the running configuration to C(change.after)."""
         kind, name = change.key
+        self._known[RUNTIME].clear()
         if kind == ZONE:
             with translate(f"running zone {name}"):
                 keys = RUNTIME_KEYS | {"sources"}
@@ -123,6 +129,7 @@ class Firewalld(FirewalldReader):
 
     def restore_builtin(self, zone: str) -> None:
         """Take away the file under /etc of a zone that was the distribution's own."""
+        self._known[PERMANENT].clear()
         with translate(f"zone {zone}"):
             if not self.is_builtin(zone):
                 self._bus.handle(ZONE, zone).loadDefaults(dbus_interface=f"{CONFIG}.zone")
@@ -136,10 +143,12 @@ class Firewalld(FirewalldReader):
     def restore_profile(self, profile: Profile, zone: str) -> None:
         """Restore a profile of NetworkManager, which then names a zone."""
         self._network_manager.restore(profile, zone)
+        self.forget()
 
     def load_profile(self, path: str) -> None:
         """Let NetworkManager read a file again if it is one of its profiles."""
         self._network_manager.load_profile(path)
+        self.forget()
 
     def reload(self) -> None:
         """Make the permanent configuration the runtime one.
@@ -147,6 +156,7 @@ class Firewalld(FirewalldReader):
         In state FAILED firewalld is restarted instead. There, a reload of 0.9 raises an error and
         leaves a policy that drops all packets.
         """
+        self.forget()
         if self._restart is not None and self.is_failed():
             self._restart()
             self._wait_until_started()

@@ -7,9 +7,10 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import importlib.util
-from collections.abc import Collection, Mapping, Sequence
-from typing import Optional
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Optional
 
 from .._host.networkmanager import NetworkManager, Profile
 from .bus import CONFIG, DIRECT, Bus
@@ -37,10 +38,15 @@ _RUNNING = {
 }
 # firewalld has this since 2.0, and older ones to which a distribution has given the change.
 _KEEPS_IPTABLES = b"may_skip_flush_direct_backends"
+PERMANENT, RUNTIME = "permanent", "runtime"
 
 
 class FirewalldReader:
-    """What firewalld says of itself. Raises NotRunningError where there is none on D-Bus."""
+    """Reads firewalld over D-Bus. Raises NotRunningError if there is none.
+
+    Names and settings are read once until they change: firewalld checks each call with polkit,
+    which costs 4 ms of a processor.
+    """
 
     def __init__(self, network_manager: NetworkManager, iptables: Iptables) -> None:
         import dbus  # noqa: PLC0415
@@ -49,6 +55,12 @@ class FirewalldReader:
         self._network_manager = network_manager
         self._bus = Bus(dbus)
         self._values = DbusValues(dbus)
+        self._known: dict[str, dict[object, Any]] = {PERMANENT: {}, RUNTIME: {}}
+
+    def forget(self) -> None:
+        """Read everything again: others may have changed it."""
+        for known in self._known.values():
+            known.clear()
 
     def is_running(self) -> bool:
         """Tell that there is a running configuration besides the permanent one."""
@@ -102,29 +114,19 @@ class FirewalldReader:
 
     def permanent_keys(self) -> set[Key]:
         """Return the names of all objects in the permanent configuration."""
-        return {
-            (kind, name)
-            for kind in (IPSET, ZONE, POLICY)
-            for name in map(str, self._bus.call_config(_LISTS[kind]))
-        }
+        return self._once(PERMANENT, "names", self._permanent_keys)
 
     def runtime_keys(self) -> set[Key]:
         """Return the names of all objects in the runtime configuration."""
-        return {
-            (kind, name)
-            for kind, (where, names, _there, _get) in _RUNNING.items()
-            for name in map(str, self._bus.call(where, names))
-        }
+        return self._once(RUNTIME, "names", self._runtime_keys)
 
     def permanent_settings(self, key: Key) -> Settings:
         """Return an object of the permanent configuration, a zone with its interfaces."""
-        return self._permanent(*key, with_interfaces=True)
+        return self._once(PERMANENT, key, lambda: self._permanent(*key))
 
     def runtime_settings(self, key: Key) -> Settings:
         """Return an object of the runtime configuration, a zone with its interfaces."""
-        kind, name = key
-        _where, _names, there, get = _RUNNING[kind]
-        return normal(kind, self._bus.call(there, get, name), with_interfaces=True)
+        return self._once(RUNTIME, key, lambda: self._runtime(*key))
 
     def permanent_zone_of(self, interface: str) -> str:
         """Return the zone that an interface gets at the next start, empty for the default."""
@@ -188,13 +190,37 @@ class FirewalldReader:
         )
         return self._iptables.saved() if flushes else {}
 
-    def _permanent(self, kind: str, name: str, with_interfaces: bool = False) -> Settings:
+    def _once(self, which: str, question: object, read: Callable[[], Any]) -> Any:
+        known = self._known[which]
+        if question not in known:
+            known[question] = read()
+        return copy.deepcopy(known[question])
+
+    def _permanent_keys(self) -> set[Key]:
+        return {
+            (kind, name)
+            for kind in (IPSET, ZONE, POLICY)
+            for name in map(str, self._bus.call_config(_LISTS[kind]))
+        }
+
+    def _runtime_keys(self) -> set[Key]:
+        return {
+            (kind, name)
+            for kind, (where, names, _there, _get) in _RUNNING.items()
+            for name in map(str, self._bus.call(where, names))
+        }
+
+    def _permanent(self, kind: str, name: str) -> Settings:
         handle = self._bus.handle(kind, name)
         # A zone answers in two forms; only the second one has all its settings.
         method = "getSettings2" if kind == ZONE else "getSettings"
         with translate(f"read {kind} {name}"):
             raw = getattr(handle, method)(dbus_interface=f"{CONFIG}.{kind}")
-        return normal(kind, raw, with_interfaces)
+        return normal(kind, raw, with_interfaces=True)
+
+    def _runtime(self, kind: str, name: str) -> Settings:
+        _where, _names, there, get = _RUNNING[kind]
+        return normal(kind, self._bus.call(there, get, name), with_interfaces=True)
 
 
 def _keeps_iptables() -> bool:

@@ -20,6 +20,7 @@ from .host import apply
 from .iptables import IptablesError
 from .safety import ApplyOptions
 from .ssh_admission import Connection
+from .wanted_spec import wanted_spec
 
 _NOT_RUNNING = (
     "firewalld is not running: its permanent configuration is as wanted and becomes active when it "
@@ -38,63 +39,7 @@ def argument_spec() -> dict[str, Any]:
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
         "confirm_timeout": {"type": "int", "default": 60},
         "allow_disruptive_reload": {"type": "bool", "default": False},
-        "wanted": {"type": "dict", "options": _wanted_spec()},
-    }
-
-
-def _wanted_spec() -> dict[str, Any]:
-    strings = {"type": "list", "elements": "str"}
-    name = {"type": "str", "required": True}
-    return {
-        "ipsets": {
-            "type": "list",
-            "elements": "dict",
-            "default": [],
-            "options": {
-                "name": name,
-                "type": {"type": "str", "required": True, "choices": ["hash:ip", "hash:net"]},
-                "family": {"type": "str", "choices": ["inet", "inet6"], "default": "inet"},
-                "entries": {**strings, "required": True},
-            },
-        },
-        "policies": {
-            "type": "list",
-            "elements": "dict",
-            "default": [],
-            "options": {
-                "name": name,
-                "priority": {"type": "int", "required": True},
-                "ingress_zones": {**strings, "required": True},
-                "ingress_interfaces": {**strings, "default": []},
-                "egress_zones": {**strings, "required": True},
-                "rules": {**strings, "required": True},
-            },
-        },
-        "zones": {
-            "type": "list",
-            "elements": "dict",
-            "default": [],
-            "options": {
-                "name": name,
-                "interface": {"type": "str", "required": True},
-                "ports": {**strings, "default": []},
-            },
-        },
-        "overlay_zones": {
-            "type": "list",
-            "elements": "dict",
-            "default": [],
-            "options": {"name": name, "interfaces": {**strings, "required": True}},
-        },
-        "interface_ports": {
-            "type": "list",
-            "elements": "dict",
-            "default": [],
-            "options": {
-                "interface": {"type": "str", "required": True},
-                "ports": {**strings, "required": True},
-            },
-        },
+        "wanted": {"type": "dict", "options": wanted_spec()},
     }
 
 

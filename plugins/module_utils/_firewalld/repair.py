@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import time
 import xml.etree.ElementTree
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 
+from .backend import FirewalldBackend
 from .files import files_of
 from .model import Key
 
@@ -24,13 +25,15 @@ def broken_objects(owned: Collection[Key]) -> list[Key]:
     return [key for key in sorted(owned) if _is_broken(files_of(*key)[0])]
 
 
-def wait_until_forgotten(permanent_keys: Callable[[], set[Key]], keys: Collection[Key]) -> bool:
+def wait_until_forgotten(client: FirewalldBackend, keys: Collection[Key]) -> bool:
     """Wait until firewalld no longer lists objects; return whether it does not."""
     deadline = time.monotonic() + _WATCH_SECONDS
-    while permanent_keys() & set(keys):
+    client.forget()
+    while client.permanent_keys() & set(keys):
         if time.monotonic() > deadline:
             return False
         time.sleep(_STEP)
+        client.forget()
     return True
 
 

@@ -78,10 +78,12 @@ def verify_change(
     if connection is not None and _only_admits(state, target, connection.interface):
         connection = None
     permanent_others: Objects = {}
-    if removed or connection is not None:
+    if connection is not None:
         permanent_others = {key: client.permanent_settings(key) for key in theirs}
     if removed:
-        _verify_references(permanent_others, removed, state.default_zone)
+        # The distribution's own objects name nothing that this collection creates.
+        customized = {key: client.permanent_settings(key) for key in theirs if is_customized(key)}
+        _verify_references(customized, removed, state.default_zone)
     if client.is_running():
         if reloads:
             _verify_reload(client, theirs, others, options)

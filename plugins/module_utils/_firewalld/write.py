@@ -132,6 +132,8 @@ def verify(
     needed = _SETTLED_READINGS if moved else 1
     right = 0
     deadline = time.monotonic() + _SETTLE_SECONDS
+    if moved:
+        client.forget()
     while True:
         wrong = changes(read_objects(client, permanent, managed, runtime=False), permanent)
         which = "permanent"
@@ -148,6 +150,7 @@ def verify(
                 f"After the change, firewalld's {which} configuration is not as planned: {names}"
             )
         time.sleep(_SETTLE_STEP)
+        client.forget()
 
 
 def restore_builtin_zones(client: FirewalldBackend, before: Record, after: Record) -> None:

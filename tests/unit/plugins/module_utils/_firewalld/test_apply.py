@@ -75,6 +75,25 @@ def test_second_run_changes_nothing(host, mode):
     assert (host.writes, host.store.saves) == (writes, saves)
 
 
+def test_shared_reads_each_object_once_until_something_changes(plain, monkeypatch):
+    asked, repeated = set(), []
+    handle = plain.daemon.handle
+
+    def listen(path, interface, method, arguments):
+        question = (path, interface, method, str(arguments))
+        if not method.startswith(("get", "query", "Get")):
+            asked.clear()
+        elif "Settings" in method or "Names" in method or method.endswith(("s", "ies")):
+            repeated.extend([question] if question in asked else [])
+            asked.add(question)
+        return handle(path, interface, method, arguments)
+
+    monkeypatch.setattr(plain.daemon, "handle", listen)
+    assert plain.run(wanted("shared"))["changed"]
+    assert asked
+    assert repeated == []
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_run_after_a_reboot_changes_nothing(host, mode):
     host.run(wanted(mode))

@@ -60,16 +60,30 @@ def test_broken_objects_of_others_are_not_named(etc):
     assert broken_objects(OWNED) == []
 
 
-def test_wait_until_forgotten_asks_until_the_keys_are_gone(monkeypatch):
+class Listing:
+    """A firewalld that lists its objects as they were at its last reading."""
+
+    def __init__(self, *answers):
+        self._answers = list(answers)
+        self._current = None
+
+    def forget(self):
+        self._current = self._answers.pop(0)
+
+    def permanent_keys(self):
+        return self._current
+
+
+def test_wait_until_forgotten_reads_until_the_keys_are_gone(monkeypatch):
     monkeypatch.setattr(repair, "_STEP", 0.0)
-    answers = [{NODES, PODS}, {NODES, PODS}, {PODS}]
-    assert wait_until_forgotten(lambda: answers.pop(0), [NODES])
-    assert answers == []
+    client = Listing({NODES, PODS}, {NODES, PODS}, {PODS})
+    assert wait_until_forgotten(client, [NODES])
+    assert client.permanent_keys() == {PODS}
 
 
 def test_wait_until_forgotten_gives_up(monkeypatch):
     monkeypatch.setattr(repair, "_WATCH_SECONDS", 0.0)
-    assert not wait_until_forgotten(lambda: {NODES}, [NODES])
+    assert not wait_until_forgotten(Listing({NODES}), [NODES])
 
 
 class Restarted:

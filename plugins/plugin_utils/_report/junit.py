@@ -21,9 +21,10 @@ from xml.etree import ElementTree
 
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe import prober
 
-from .causes import causes, clean, failed
+from .causes import causes, failed
 from .evaluate import Check, Report
 from .terminal import headline
+from .text import clean
 
 SINGLE = 5000
 _PACKAGE = "k3s_network"

@@ -15,8 +15,9 @@ from collections.abc import Mapping
 from typing import Any, TypedDict
 
 from .._topology.model import Topology
-from .causes import causes, clean, failed
+from .causes import causes, failed
 from .evaluate import Check, Report
+from .text import clean
 from .words import Describer
 
 # Stand for what differs from pair to pair; clean() leaves no such character in a text.

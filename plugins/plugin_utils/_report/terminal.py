@@ -21,11 +21,11 @@ from .._topology.model import Topology
 from .causes import (
     Cause,
     causes,
-    clean,
     failed,
 )
 from .evaluate import Check, Report
-from .words import Describer, Order, plural
+from .text import clean, clip, plural
+from .words import Describer, Order
 
 WIDTH = 110
 LINES = 120
@@ -166,7 +166,7 @@ def _rule_lines(checks: Iterable[Check], topology: Topology) -> list[str]:
             ]
         )
     lines = [
-        _clip(line, WIDTH) for line in _columns(["rule", "port", "open", "closed", "purpose"], rows)
+        clip(line, WIDTH) for line in _columns(["rule", "port", "open", "closed", "purpose"], rows)
     ]
     rest = rules[_RULES:]
     if rest:
@@ -231,12 +231,8 @@ def _wrap(text: str, indent: str = "", lines: int = 2) -> list[str]:
 def _columns(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     lines = [[clean(cell) for cell in line] for line in [head, *rows]]
     # The last column is the one that may be long.
-    lines = [[*(_clip(cell, _CELL) for cell in line[:-1]), line[-1]] for line in lines]
+    lines = [[*(clip(cell, _CELL) for cell in line[:-1]), line[-1]] for line in lines]
     widths = [max(len(line[index]) for line in lines) for index in range(len(head))]
     return [
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines
     ]
-
-
-def _clip(text: str, width: int) -> str:
-    return text if len(text) <= width else f"{text[: width - 3]}..."

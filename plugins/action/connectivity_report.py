@@ -24,6 +24,7 @@ from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._report import
     causes,
     evaluate,
     files,
+    findings,
     terminal,
 )
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._report.seen import Seen
@@ -90,7 +91,9 @@ def _evaluate(plan: Plan, arguments: Mapping[str, Any], hostvars: Any) -> evalua
 
 
 def _print(lines: list[str]) -> None:
-    print_lines(lines, "Connectivity ok", ("Connectivity FAILED", "FAILED"))
+    print_lines(
+        lines, "Connectivity ok", ("Connectivity FAILED", "FAILED", "ERROR  "), ("WARNING  ",)
+    )
 
 
 def _told(report: evaluate.Report, lines: list[str]) -> dict[str, Any]:
@@ -100,6 +103,8 @@ def _told(report: evaluate.Report, lines: list[str]) -> dict[str, Any]:
             "ok": report["ok"],
             "summary": report["summary"],
             "failed": failed[:_FAILED],
+            # evaluate.build() returns at most 200.
+            "findings": report["findings"],
         },
         "table": lines,
         "message": terminal.message(report),
@@ -109,6 +114,9 @@ def _told(report: evaluate.Report, lines: list[str]) -> dict[str, Any]:
                 "k3s_connectivity_ok": report["ok"],
                 "k3s_connectivity_summary": report["summary"],
                 "k3s_connectivity_failed": terminal.sentences(report, _NAMED),
+                "k3s_connectivity_findings": [
+                    findings.sentence(one) for one in report["findings"][:_NAMED]
+                ],
             },
             "aggregate": False,
             "per_host": False,

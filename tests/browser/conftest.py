@@ -19,6 +19,7 @@ from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._report.html_f
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology.model import Topology
 from ansible_collections.edgeops.k3s_network.tests.unit.support.reports import (
     cluster,
+    finding,
     mesh,
     some_broken,
 )
@@ -168,6 +169,22 @@ def large(written: Callable[[Topology, Report], Path]) -> Path:
     """Return the page of 200 nodes and a client, some of which fail."""
     topology = cluster(200, clients=1)
     return written(topology, mesh(topology, some_broken(topology)))
+
+
+@pytest.fixture(scope="session")
+def findings(written: Callable[[Topology, Report], Path]) -> Path:
+    """Return the page of 40 nodes where only findings make the report not ok."""
+    topology = cluster(40, clients=1)
+    names = [node["name"] for node in topology["nodes"]]
+    found = [
+        finding(cause="x" * 1000, remedy="y" * 1000),
+        finding(*names, cause="no overlay", level="info"),
+        *(
+            finding(*names[number : number + 20], level="warning", cause=f"cause {number}")
+            for number in range(15)
+        ),
+    ]
+    return written(topology, mesh(topology, findings=found))
 
 
 @pytest.fixture(scope="session")

@@ -28,7 +28,7 @@ def press(browser, *keys):
     ActionChains(browser.driver).send_keys(*keys).perform()
 
 
-@pytest.mark.parametrize("page", ["small", "good", "large"])
+@pytest.mark.parametrize("page", ["small", "good", "large", "findings"])
 def test_nothing_is_loaded_and_nothing_is_wrong(browser, page, request):
     path = request.getfixturevalue(page)
     browser.open(path)
@@ -151,7 +151,7 @@ def test_a_rule_leads_to_its_place_on_the_map(browser, small):
     assert browser.one("#chosen").text == "9 checks, 3 failed, of rule kubelet"
 
 
-@pytest.mark.parametrize("page", ["small", "good", "large", "wide"])
+@pytest.mark.parametrize("page", ["small", "good", "large", "wide", "findings"])
 def test_a_phone_needs_no_scrolling_to_the_side(browser, page, request):
     browser.open(request.getfixturevalue(page), 390, 844)
     for button in browser.all("#checks .open")[:2]:
@@ -164,7 +164,7 @@ def test_a_phone_needs_no_scrolling_to_the_side(browser, page, request):
     assert sizes == [390, 390, 390]
 
 
-@pytest.mark.parametrize("page", ["small", "large"])
+@pytest.mark.parametrize("page", ["small", "large", "findings"])
 def test_a_phone_shows_text_that_can_be_read_and_hit(browser, page, request):
     browser.open(request.getfixturevalue(page), 390, 844)
     smallest = browser.script(
@@ -228,7 +228,7 @@ def low_contrasts(browser):
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-@pytest.mark.parametrize("page", ["small", "good", "large"])
+@pytest.mark.parametrize("page", ["small", "good", "large", "findings"])
 def test_texts_stand_out(browser, page, scheme, request):
     browser.open(request.getfixturevalue(page), scheme=scheme)
     browser.all("#checks .open")[0].click()
@@ -286,6 +286,50 @@ def test_on_paper_it_is_dark_on_white_and_has_no_controls(browser, page, request
     assert browser.script("return getComputedStyle(document.body).backgroundColor") != white
 
 
+def test_findings_are_above_the_map(browser, findings):
+    browser.open(findings)
+    assert browser.one("h1").text == "✗ FAILED: 1 finding of level error"
+    assert browser.texts("#findings .tag") == ["✗ error"] + ["! warning"] * 11
+    top, below = (browser.one(selector).location["y"] for selector in ("#findings", "#map"))
+    assert top < below
+    first = browser.all("#findings article")[0].text.split("\n")
+    assert first == ["✗ error server1", "x" * 1000, "y" * 1000]
+
+
+def test_further_findings_and_hosts_are_unfolded(browser, findings):
+    browser.open(findings)
+    more = browser.all("#findings summary")[-1]
+    assert more.text == "5 more findings"
+    more.click()
+    assert browser.texts("#findings .tag")[-2:] == ["! warning", "info"]
+    last = browser.all("#findings article")[-1]
+    assert last.text.split("\n")[0] == "info all 40 nodes"
+    browser.all("#findings summary")[-1].click()
+    assert browser.one("#findings .hosts").text.startswith("agent1, agent10, agent11")
+    assert "server3" in browser.one("#findings .hosts").text
+
+
+def test_levels_of_findings_differ_by_colour(browser, findings):
+    browser.open(findings)
+    browser.all("#findings summary")[-1].click()
+    colours = {
+        one.text: one.value_of_css_property("background-color")
+        for one in browser.all("#findings .tag")
+    }
+    assert len(set(colours.values())) == len(colours) == 3
+
+
+def test_findings_on_paper_are_dark_on_white(browser, findings):
+    browser.open(findings, scheme="dark")
+    browser.all("#findings summary")[-1].click()
+    browser.prefer("dark", media="print")
+    browser.script("dispatchEvent(new Event('beforeprint'))")
+    assert len(browser.all("#findings article")) == 17
+    assert low_contrasts(browser) == []
+    browser.script("dispatchEvent(new Event('afterprint'))")
+    browser.prefer("dark")
+
+
 def test_it_can_be_printed(browser, small):
     browser.open(small)
     assert browser.pdf().startswith(b"%PDF")
@@ -296,3 +340,10 @@ def test_without_a_script_it_still_names_the_failures(browser, small):
     assert "server1, server3 → server2" in browser.one("#failed").text
     assert "need JavaScript" in browser.one("noscript section").text
     assert browser.all("#map, .on-map") == []
+
+
+def test_without_a_script_findings_are_unfolded(browser, findings):
+    browser.open(findings, scripts=False)
+    assert len(browser.all("#findings article")) == 12
+    browser.all("#findings summary")[-1].click()
+    assert len(browser.all("#findings article")) == 17

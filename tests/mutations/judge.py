@@ -55,9 +55,13 @@ def judge(report: Mapping[str, Any], world: World, mutation: Mutation | None = N
             verdict.inexact.append(f"{_name(check)}: says not how many ports were probed")
     silent = [packet for packet in world.cluster.packets(is_full) if packet not in told]
     verdict.missed += [f"no word of {_text(packet)}" for packet in silent]
-    failed = any(not check["ok"] for check in report["checks"])
+    failed = any(not check["ok"] for check in report["checks"]) or any(
+        finding["level"] == "error" for finding in report["findings"]
+    )
     if report["ok"] == failed:
-        verdict.inexact.append(f"the report says ok: {report['ok']}, its checks say otherwise")
+        verdict.inexact.append(
+            f"the report says ok: {report['ok']}, its checks and findings say otherwise"
+        )
     return verdict
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe import prober
 
 from .evaluate import Check
+from .text import clean
 
 # What of a detail differs from pair to pair.
 _SOURCE, _DESTINATION, _ADDRESS = "\x01", "\x02", "\x03"
@@ -53,14 +54,6 @@ class Scope:
     ports: list[Port]
     count: int
     """How many checks these are."""
-
-
-def clean(text: str) -> str:
-    """Return a text without characters that a terminal or XML takes for something else.
-
-    What another host has answered may be part of it.
-    """
-    return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
 
 
 def failed(checks: Iterable[Check]) -> list[Check]:

@@ -21,6 +21,7 @@ from .._topology.model import (
     Topology,
     find_node,
 )
+from .findings import Finding, grouped, has_errors
 from .remedies import admission, remedy
 from .seen import Seen
 
@@ -49,19 +50,29 @@ class Report(TypedDict):
     ok: bool
     summary: dict[str, int]
     checks: list[Check]
+    findings: list[Finding]
 
 
-def build(topology: Topology, expectations: Iterable[Expectation], seen: Seen) -> Report:
-    """Return the report on what every source was expected to see."""
+def build(
+    topology: Topology,
+    expectations: Iterable[Expectation],
+    seen: Seen,
+    findings: Iterable[Finding] = (),
+) -> Report:
+    """Return the report on what every source was expected to see, and on findings besides."""
     checks: list[Check] = []
     for expectation in expectations:
         checks += _checks(topology, expectation, seen)
     # A single node has no peer to prove anything with; elsewhere no check means no proof.
     provable = len(topology["nodes"]) > 1 or bool(topology["external_clients"])
+    problems = grouped(findings)
     return Report(
-        ok=all(check["ok"] for check in checks) and (bool(checks) or not provable),
+        ok=all(check["ok"] for check in checks)
+        and (bool(checks) or not provable)
+        and not has_errors(problems),
         summary=summarize(checks),
         checks=checks,
+        findings=problems,
     )
 
 

@@ -37,15 +37,19 @@ def unwritable(directory: str, error: OSError) -> str:
 
 
 def to_json(report: Report) -> bytes:
-    """Return report.json, with a check a line, so that grep finds it."""
+    """Return report.json with one check or finding per line, so that grep finds it."""
     # To have json indent it takes ten times as long, which counts for half a million checks.
     checks = ",\n".join(f"    {json.dumps(check)}" for check in report["checks"])
+    findings = ",\n".join(f"    {json.dumps(finding)}" for finding in report["findings"])
     lines = [
         "{",
         f'  "ok": {json.dumps(report["ok"])},',
         f'  "summary": {json.dumps(report["summary"])},',
         '  "checks": [',
         *([checks] if checks else []),
+        "  ],",
+        '  "findings": [',
+        *([findings] if findings else []),
         "  ]",
         "}",
         "",

@@ -15,8 +15,11 @@ from collections.abc import Mapping
 from typing import Any, TypedDict
 
 from .._topology.model import Topology
-from .causes import causes, clean, failed
+from .causes import causes, failed
 from .evaluate import Check, Report
+from .findings import CLUSTER, Finding, counted
+from .terminal import unprobed_reason
+from .text import clean
 from .words import Describer
 
 # Stand for what differs from pair to pair; clean() leaves no such character in a text.
@@ -25,6 +28,7 @@ _KEYS = ("address", "port", "protocol", "rule", "expected", "observed", "ok", "d
 _CAUSES = 50
 _SCOPES = 12
 _CHECKS = 500
+_FINDINGS = 12
 
 
 class ShownCause(TypedDict):
@@ -42,11 +46,29 @@ class ShownCause(TypedDict):
     """Some of its checks."""
 
 
+class ShownFinding(TypedDict):
+    """A finding with its hosts as a reader knows them."""
+
+    finding: Finding
+    who: str
+    """A short text for the hosts."""
+    names: str
+    """All hosts, if the text does not name them all."""
+
+
 class Page(TypedDict):
     """What report.html.j2 needs beside the report itself."""
 
     data: str
     """JSON for the page's script; safe inside of a script element."""
+    findings: list[ShownFinding]
+    """Those that are always visible."""
+    folded: list[ShownFinding]
+    """Those that the reader unfolds."""
+    counted: str
+    """How many findings there are of each level."""
+    unprobed: str
+    """Why there is no check, if there is none."""
     causes: list[ShownCause]
     """Those with most checks."""
     rest: int
@@ -57,6 +79,7 @@ def page(report: Report, topology: Topology) -> Page:
     """Return what the page shows of a report."""
     checks = report["checks"]
     describe = Describer(checks, topology)
+    findings = [_shown(finding, describe) for finding in report["findings"]]
     found = causes(failed(checks))
     shown = found[:_CAUSES]
     # As many of each as there is room for.
@@ -66,6 +89,10 @@ def page(report: Report, topology: Topology) -> Page:
     return Page(
         # "</script" would end the element.
         data=json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"),
+        findings=findings[:_FINDINGS],
+        folded=findings[_FINDINGS:],
+        counted=counted(report["findings"]),
+        unprobed=unprobed_reason(report),
         causes=[
             ShownCause(
                 expected=cause.expected,
@@ -80,6 +107,13 @@ def page(report: Report, topology: Topology) -> Page:
         ],
         rest=sum(len(cause.checks) for cause in found[_CAUSES:]),
     )
+
+
+def _shown(finding: Finding, describe: Describer) -> ShownFinding:
+    who = describe.hosts(finding["hosts"]) or CLUSTER
+    hosts = finding["hosts"]
+    is_whole = not hosts or set(who.split(", ")) == set(hosts)
+    return ShownFinding(finding=finding, who=who, names="" if is_whole else ", ".join(hosts))
 
 
 def _common(checks: list[Check]) -> dict[str, str]:

@@ -2,7 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Prints a report for a terminal: failures first, and only failures in detail. Pure functions.
+"""Prints a report for a terminal: findings and failures first, and only these in detail.
+
+Pure functions.
 
 However many nodes there are, it is no longer than a person reads: AWX cuts long output, and the
 files have everything.
@@ -21,17 +23,21 @@ from .._topology.model import Topology
 from .causes import (
     Cause,
     causes,
-    clean,
     failed,
 )
 from .evaluate import Check, Report
-from .words import Describer, Order, plural
+from .findings import CLUSTER, ERROR, Finding, counted, has_errors, sentence
+from .text import clean, clip, plural
+from .words import Describer, Order
 
 WIDTH = 110
 LINES = 120
+# Of findings and failures together; findings have half of them if there are failures.
 _FAILURE_LINES = 56
+_FINDING_LINES = 28
 _CAUSES = 8
 _SCOPES = 4
+_TEXT_LINES = 6
 _RULES = 30
 _MATRIX_NODES = 12
 _WORST = 5
@@ -43,40 +49,57 @@ _MESSAGE = 800
 def headline(report: Report) -> str:
     """Return the outcome in a line."""
     summary = report["summary"]
+    found = f", findings: {counted(report['findings'])}" if report["findings"] else ""
     if not report["checks"]:
-        return f"Connectivity {'ok' if report['ok'] else 'FAILED'}: nothing was probed, since " + (
-            "the cluster is a single node and no client outside is in the inventory"
-            if report["ok"]
-            else "the play has no two hosts that a rule concerns; run it without --limit"
+        return (
+            f"Connectivity {'ok' if report['ok'] else 'FAILED'}: nothing was probed, since "
+            f"{unprobed_reason(report)}{found}"
         )
     return (
         f"Connectivity {'ok' if report['ok'] else 'FAILED'}: {len(report['checks'])} checks, "
         f"{summary['open']} of {summary['expected_open']} open as they should be, "
         f"{summary['closed']} of {summary['expected_closed']} closed as they should be"
         + (f", {summary['not_determined']} not determined" if summary["not_determined"] else "")
+        + found
     )
 
 
+def unprobed_reason(report: Report) -> str:
+    """Return why a report has no check."""
+    if report["ok"]:
+        return "the cluster is a single node and no client outside is in the inventory"
+    reason = "the play has no two hosts that a rule concerns"
+    # Such a report of a single node is ok, unless a finding makes it not ok.
+    if has_errors(report["findings"]):
+        return f"{reason} (if --limit excludes hosts, run it without --limit)"
+    return f"{reason}; run it without --limit"
+
+
 def sentences(report: Report, limit: int) -> list[str]:
-    """Return a sentence for each failed check; where they are many, for one of each cause."""
+    """Return a sentence for each finding of level error and each failed check, up to a limit.
+
+    If there are too many failed checks, one of each cause stands for the others.
+    """
     failures = failed(report["checks"])
-    if len(failures) <= limit:
-        return [_sentence(check) for check in failures]
-    texts = []
-    for cause in causes(failures)[:limit]:
+    errors = [finding for finding in report["findings"] if finding["level"] == ERROR]
+    texts = [sentence(one) for one in errors[: max(limit - len(failures), limit // 2)]]
+    room = limit - len(texts)
+    if len(failures) <= room:
+        return texts + [_sentence(check) for check in failures]
+    for cause in causes(failures)[:room]:
         more = len(cause.checks) - 1
         texts.append(_sentence(cause.checks[0]) + (f" (and {more} alike)" if more else ""))
     return texts
 
 
 def message(report: Report) -> str:
-    """Return the outcome in a text that names the first failures."""
+    """Return the outcome in a text that names the first findings and failures."""
     text = headline(report)
     told = sentences(report, _WORST)
-    for sentence in told:
-        if len(text) + len(sentence) > _MESSAGE:
+    for one in told:
+        if len(text) + len(one) > _MESSAGE:
             break
-        text = f"{text}; {sentence}"
+        text = f"{text}; {one}"
     return f"{text}; the table above tells what to do" if told else text
 
 
@@ -88,8 +111,13 @@ def table(report: Report, topology: Topology) -> list[str]:
     sources = list(dict.fromkeys(check["source"] for check in checks))
     destinations = sorted({check["destination"] for check in checks}, key=Order(topology))
     matrix = _matrix_lines(checks, sources, destinations)
+    found = _finding_lines(
+        report["findings"], topology, _FINDING_LINES if failures else _FAILURE_LINES
+    )
+    if found:
+        lines += ["", *found]
     if failures:
-        lines += ["", *_failure_lines(checks, topology)]
+        lines += ["", *_failure_lines(checks, topology, _FAILURE_LINES - len(found))]
     lines += ["", *_rule_lines(checks, topology)]
     if not set(sources) - {node["name"] for node in topology["nodes"]}:
         lines += _wrap(
@@ -110,14 +138,33 @@ def _sentence(check: Check) -> str:
     )
 
 
-def _failure_lines(checks: Sequence[Check], topology: Topology) -> list[str]:
+def _finding_lines(findings: Sequence[Finding], topology: Topology, limit: int) -> list[str]:
+    """Return the findings in about C(limit) lines, with an empty line between two of them."""
+    describe = Describer([], topology)
+    lines: list[str] = []
+    for number, finding in enumerate(findings):
+        who = describe.hosts(finding["hosts"]) or CLUSTER
+        block = [
+            *_wrap(f"{finding['level'].upper()}  {who}"),
+            *_wrap(finding["cause"], "  ", _TEXT_LINES),
+            *_wrap(f"=> {finding['remedy']}", "  ", _TEXT_LINES),
+        ]
+        if lines and len(lines) + 1 + len(block) > limit:
+            more = plural(len(findings) - number, "more finding")
+            hint = "the report has them all (k3s_connectivity_report_dir)"
+            return [*lines, "", f"and {more}; {hint}"]
+        lines += ["", *block] if lines else block
+    return lines
+
+
+def _failure_lines(checks: Sequence[Check], topology: Topology, limit: int) -> list[str]:
     describe = Describer(checks, topology)
     found = causes(failed(checks))
     lines: list[str] = []
     told = 0
     for cause in found[:_CAUSES]:
         block = [*_cause_lines(cause, describe), ""]
-        if lines and len(lines) + len(block) > _FAILURE_LINES:
+        if lines and len(lines) + len(block) > limit:
             break
         lines += block
         told += 1
@@ -141,7 +188,7 @@ def _cause_lines(cause: Cause, describe: Describer) -> list[str]:
     ]
     for who, what in describe.cause(cause, _SCOPES):
         lines += _wrap(f"{who}: {what}", "  ", 4)
-    return lines + _wrap(f"=> {cause.text or 'see the observation'}", "  ", 6)
+    return lines + _wrap(f"=> {cause.text or 'see the observation'}", "  ", _TEXT_LINES)
 
 
 def _rule_lines(checks: Iterable[Check], topology: Topology) -> list[str]:
@@ -166,7 +213,7 @@ def _rule_lines(checks: Iterable[Check], topology: Topology) -> list[str]:
             ]
         )
     lines = [
-        _clip(line, WIDTH) for line in _columns(["rule", "port", "open", "closed", "purpose"], rows)
+        clip(line, WIDTH) for line in _columns(["rule", "port", "open", "closed", "purpose"], rows)
     ]
     rest = rules[_RULES:]
     if rest:
@@ -231,12 +278,8 @@ def _wrap(text: str, indent: str = "", lines: int = 2) -> list[str]:
 def _columns(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     lines = [[clean(cell) for cell in line] for line in [head, *rows]]
     # The last column is the one that may be long.
-    lines = [[*(_clip(cell, _CELL) for cell in line[:-1]), line[-1]] for line in lines]
+    lines = [[*(clip(cell, _CELL) for cell in line[:-1]), line[-1]] for line in lines]
     widths = [max(len(line[index]) for line in lines) for index in range(len(head))]
     return [
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines
     ]
-
-
-def _clip(text: str, width: int) -> str:
-    return text if len(text) <= width else f"{text[: width - 3]}..."

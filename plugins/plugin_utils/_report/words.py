@@ -7,23 +7,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 
 from .._topology.model import Topology
 from .causes import Cause, Scope, scopes
 from .evaluate import Check
-
-
-def plural(count: int, word: str) -> str:
-    """Return a number with its noun."""
-    return f"{count} {word}{'' if count == 1 else 's'}"
-
-
-def some(texts: Sequence[str], limit: int) -> str:
-    """Return the first texts and how many more there are."""
-    if len(texts) <= limit + 1:
-        return ", ".join(texts)
-    return f"{', '.join(texts[:limit])} and {len(texts) - limit} more"
+from .text import plural, some
 
 
 class Order:

@@ -81,4 +81,4 @@ def truthful(world: World) -> dict[str, Any]:
                 "detail": " ".join(words),
             }
         )
-    return {"ok": all(check["ok"] for check in checks), "checks": checks}
+    return {"ok": all(check["ok"] for check in checks), "checks": checks, "findings": []}

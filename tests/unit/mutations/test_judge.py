@@ -116,6 +116,14 @@ def test_report_that_contradicts_its_checks_is_inexact():
     assert judge(report, WORLD).inexact
 
 
+def test_finding_of_level_error_explains_a_report_that_is_not_ok():
+    report = truthful(WORLD)
+    report.update(ok=False, findings=[{"level": "error"}])
+    assert judge(report, WORLD).is_right
+    report["findings"] = [{"level": "warning"}]
+    assert judge(report, WORLD).inexact
+
+
 def test_sample_says_how_many_ports_it_had():
     report = truthful(WORLD)
     first, last = check(report, "10000"), check(report, "30000")

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Optional
 
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._probe_plan.plan import (
@@ -17,6 +17,11 @@ from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._report.evalua
     Check,
     Report,
     summarize,
+)
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._report.findings import (
+    Finding,
+    grouped,
+    has_errors,
 )
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology.model import (
     Rule,
@@ -84,18 +89,37 @@ def check(source="agent1", destination="server1", **others) -> Check:
     )
 
 
-def report(checks: list[Check]) -> Report:
-    """Return the report on these checks."""
-    return Report(
-        ok=all(one["ok"] for one in checks),
-        summary=summarize(checks),
-        checks=checks,
+def finding(*hosts: str, **others) -> Finding:
+    """Return a finding of level error."""
+    return Finding(
+        **{
+            "level": "error",
+            "hosts": list(hosts or ("server1",)),
+            "cause": "the policy k3s-from-nodes is not in force",
+            "remedy": "run the playbook prepare",
+            **others,
+        }
     )
 
 
-def mesh(topology: Topology, broken: Broken = lambda source, destination, rule: None) -> Report:
+def report(checks: list[Check], findings: Iterable[Finding] = ()) -> Report:
+    """Return the report on these checks and findings."""
+    problems = grouped(findings)
+    return Report(
+        ok=all(one["ok"] for one in checks) and not has_errors(problems),
+        summary=summarize(checks),
+        checks=checks,
+        findings=problems,
+    )
+
+
+def mesh(
+    topology: Topology,
+    broken: Broken = lambda source, destination, rule: None,
+    findings: Iterable[Finding] = (),
+) -> Report:
     """Return the report on a full mesh, of which some is broken."""
-    return report(list(_mesh(topology, broken)))
+    return report(list(_mesh(topology, broken)), findings)
 
 
 def _mesh(topology: Topology, broken: Broken) -> Iterator[Check]:

@@ -14,6 +14,7 @@ from unittest.mock import MagicMock
 from xml.etree import ElementTree
 
 import pytest
+from ansible import constants
 from ansible.errors import AnsibleError
 from ansible_collections.edgeops.k3s_network.plugins.action import connectivity_report
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils import _action
@@ -30,6 +31,7 @@ from ansible_collections.edgeops.k3s_network.tests.unit.support.killed import (
     ended,
     started,
 )
+from ansible_collections.edgeops.k3s_network.tests.unit.support.reports import finding
 
 CLUSTER = topology(rules=[port_rule(6443, name="api"), port_rule(5001, name="spegel")])
 ADDRESSES = {node["name"]: node["address"] for node in CLUSTER["nodes"]}
@@ -134,6 +136,55 @@ def test_the_statistics_are_those_of_the_whole_run(printed):
     assert data["k3s_connectivity_failed"] == [
         "agent1 -> server1 5001/tcp (spegel) is timeout, expected open"
     ]
+
+
+@pytest.fixture
+def found(monkeypatch):
+    """Return the findings that the action evaluates."""
+    findings = []
+    build = connectivity_report.evaluate.build
+    monkeypatch.setattr(
+        connectivity_report.evaluate,
+        "build",
+        lambda *arguments: build(*arguments, findings=findings),
+    )
+    return findings
+
+
+def test_findings_are_returned_and_printed(printed, found):
+    found += [finding("server1"), finding("agent1", level="warning"), finding("agent1")]
+    result = run(**ARGUMENTS)
+    assert result["report"]["ok"] is False
+    assert result["report"]["findings"] == [
+        finding("agent1", "server1"),
+        finding("agent1", level="warning"),
+    ]
+    error = "error: agent1, server1: the policy k3s-from-nodes is not in force"
+    assert error in result["message"]
+    data = result["ansible_stats"]["data"]
+    assert data["k3s_connectivity_ok"] is False
+    assert data["k3s_connectivity_failed"] == [f"{error}; run the playbook prepare"]
+    assert [one.split(": the")[0] for one in data["k3s_connectivity_findings"]] == [
+        "error: agent1, server1",
+        "warning: agent1",
+    ]
+    assert printed["ERROR  server1, agent1"] == "red"
+    assert printed["WARNING  agent1"] == constants.COLOR_WARN
+
+
+def test_report_without_findings_returns_empty_lists(printed):
+    result = run(**ARGUMENTS)
+    assert result["report"]["findings"] == []
+    assert result["ansible_stats"]["data"]["k3s_connectivity_findings"] == []
+
+
+def test_returned_findings_are_bounded(printed, found):
+    found += [finding(cause=f"{number}" + "x" * 5000) for number in range(999)]
+    result = run(**ARGUMENTS)
+    assert len(result["report"]["findings"]) == 200
+    data = result["ansible_stats"]["data"]
+    assert len(data["k3s_connectivity_findings"]) == len(data["k3s_connectivity_failed"]) == 20
+    assert len(json.dumps(data)) < 20_000
 
 
 def test_the_report_is_written_in_all_its_forms_in_check_mode_too(printed, tmp_path):

@@ -20,6 +20,7 @@ from ansible_collections.edgeops.k3s_network.tests.unit.support.factories import
     port_rule,
     topology,
 )
+from ansible_collections.edgeops.k3s_network.tests.unit.support.reports import finding
 
 # DESIGN's report format.
 CHECK_KEYS = {
@@ -493,12 +494,43 @@ def mixed_report():
 
 def test_the_keys_are_those_of_the_design():
     report = mixed_report()
-    assert set(report) == {"ok", "summary", "checks"}
+    assert set(report) == {"ok", "summary", "checks", "findings"}
     assert set(report["summary"]) == SUMMARY_KEYS
     for check in report["checks"]:
         assert set(check) == CHECK_KEYS
         assert check["observed"] in OBSERVED
         assert isinstance(check["port"], str)
+
+
+def good_report(*findings):
+    probes = {"agent1": probed((6443, 6443, "open", ""))}
+    seen = Seen(probes, {"server1": listening()}, "auto")
+    return build(CLUSTER, [expectation()], seen, findings)
+
+
+def test_finding_of_level_error_makes_the_report_not_ok():
+    report = good_report(finding("server1"), finding("agent1"))
+    assert report["ok"] is False
+    assert report["findings"] == [finding("agent1", "server1")]
+    assert report["summary"]["open"] == report["summary"]["expected_open"] == 1
+
+
+@pytest.mark.parametrize("level", ["warning", "info"])
+def test_finding_of_another_level_leaves_the_report_ok(level):
+    report = good_report(finding(level=level))
+    assert report["ok"] is True
+    assert report["findings"] == [finding(level=level)]
+
+
+def test_report_without_findings_has_an_empty_list():
+    assert good_report()["findings"] == []
+
+
+def test_finding_makes_the_report_of_a_single_node_not_ok():
+    single = {**CLUSTER, "nodes": CLUSTER["nodes"][:1], "external_clients": []}
+    seen = Seen({}, {}, "auto")
+    assert build(single, [], seen)["ok"] is True
+    assert build(single, [], seen, [finding()])["ok"] is False
 
 
 def test_neighbours_with_one_outcome_are_one_check():

@@ -10,13 +10,17 @@ import pytest
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._report.files import to_json
 from ansible_collections.edgeops.k3s_network.tests.unit.support.reports import (
     check,
+    finding,
     report,
 )
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])
 def test_the_file_holds_the_report_as_it_is(count):
-    whole = report([check(f"n{number}", detail='"\n\x1bü') for number in range(count)])
+    whole = report(
+        [check(f"n{number}", detail='"\n\x1bü') for number in range(count)],
+        [finding(cause=f'{number} "ü') for number in range(count)],
+    )
     assert json.loads(to_json(whole)) == whole
 
 
@@ -25,3 +29,9 @@ def test_a_check_is_a_line():
     (line,) = (line for line in lines if '"ok": false' in line and "n2" in line)
     assert json.loads(line.strip(" ,"))["source"] == "n2"
     assert lines[1] == '  "ok": false,'
+
+
+def test_finding_is_a_line():
+    found = report([check()], [finding("n1"), finding("n2", level="warning")])
+    lines = to_json(found).decode().splitlines()
+    assert [json.loads(line.strip(" ,")) for line in lines if "remedy" in line] == found["findings"]

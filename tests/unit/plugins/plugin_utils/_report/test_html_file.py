@@ -21,6 +21,7 @@ from ansible_collections.edgeops.k3s_network.tests.unit.support.factories import
 from ansible_collections.edgeops.k3s_network.tests.unit.support.reports import (
     check,
     cluster,
+    finding,
     mesh,
     report,
     some_broken,
@@ -57,6 +58,30 @@ def test_a_good_report_is_told_without_a_script():
     assert "What has failed" not in text
 
 
+def test_findings_are_told_without_a_script():
+    text = words(mesh(THREE, some_broken(THREE), [finding("server2"), finding(level="info")]))
+    assert "FAILED: 45 of 144 checks and 1 finding" in text
+    assert "Findings besides the probes: 1 error, 1 info." in text
+    assert (
+        "✗ error server2 the policy k3s-from-nodes is not in force run the playbook prepare" in text
+    )
+    assert text.index("✗ error server2") < text.index("What has failed")
+
+
+def test_report_that_fails_by_a_finding_only_says_so():
+    text = words(mesh(THREE, findings=[finding(), finding(level="warning")]))
+    assert "✗ FAILED: 1 finding of level error" in text
+    assert "All 144 checks are as they should be." in text
+    assert "What has failed" not in text
+
+
+def test_good_report_shows_its_warnings():
+    text = words(mesh(THREE, findings=[finding(level="warning")]))
+    assert "✓ OK" in text
+    assert "! warning server1 the policy" in text
+    assert "Findings" not in words(mesh(THREE))
+
+
 @pytest.mark.parametrize(("ok", "said"), [(True, "a single node"), (False, "without --limit")])
 def test_nothing_probed_is_said(ok, said):
     assert said in words({**report([]), "ok": ok})
@@ -86,3 +111,13 @@ def test_nothing_that_a_host_said_becomes_markup():
     text = page(found, cluster)
     assert "<img" not in text
     assert evil in html.unescape(text)
+
+
+def test_finding_with_markup_is_escaped():
+    evil = "<img src=x onerror=alert(1)>\"'"
+    many = [f"{number}{evil}" for number in range(30)]
+    found = report([check()], [finding(*many, cause=evil, remedy=evil)])
+    text = page(found)
+    assert "<img" not in text
+    # The cause, the remedy, and the hosts twice: some of them, and all.
+    assert html.unescape(text).count(evil) == 2 + 4 + 30

@@ -14,6 +14,7 @@ from ansible_collections.edgeops.k3s_network.tests.unit.support.reports import (
     DROPPED,
     check,
     cluster,
+    finding,
     mesh,
     report,
     some_broken,
@@ -49,7 +50,8 @@ def assert_valid(found):
         inner = suite.findall("testcase")
         names = ["properties", *["testcase"] * len(inner), "system-out", "system-err"]
         assert [one.tag for one in suite] == names
-        assert [one.get("name") for one in suite[0]] == ["checks", "failed"]
+        first = "findings" if suite.get("name") == "findings" else "checks"
+        assert [one.get("name") for one in suite[0]] == [first, "failed"]
         assert len({one.get("name") for one in inner}) == len(inner)
         for one in inner:
             assert one.attrib.keys() == CASE
@@ -150,6 +152,61 @@ def test_very_many_failures_are_told_by_their_cause():
     assert "a firewall on the destination or on the way drops it" in text
     assert "and 19 more" in text
     assert_valid(found)
+
+
+def test_finding_of_level_error_is_a_failed_case():
+    found = report([check()], [finding("n2", "n1"), finding("n3", level="warning")])
+    suite = suites(found)[0]
+    assert (suite.get("name"), suite.get("hostname")) == ("findings", "cluster")
+    assert (suite.get("tests"), suite.get("failures")) == ("2", "1")
+    failing, passing = suite.findall("testcase")
+    assert failing.get("classname") == "k3s_network.findings"
+    cause = "the policy k3s-from-nodes is not in force"
+    assert failing.get("name") == f"error: n1, n2: {cause}"
+    (said,) = failing
+    assert (said.tag, said.get("message")) == ("failure", cause)
+    assert said.text.split("\n") == ["error at n1, n2", cause, "run the playbook prepare"]
+    assert (list(passing), passing.get("name")) == ([], f"warning: n3: {cause}")
+    assert_valid(found)
+
+
+def test_warnings_are_in_the_output_of_their_suite():
+    found = report([check()], [finding(level="warning"), finding(level="info", cause="no overlay")])
+    (said,) = suites(found)[0].findall("system-out")
+    assert said.text.split("\n\n") == [
+        "warning at server1\nthe policy k3s-from-nodes is not in force\nrun the playbook prepare",
+        "info at server1\nno overlay\nrun the playbook prepare",
+    ]
+    assert_valid(found)
+
+
+def test_report_without_findings_has_no_suite_of_findings():
+    assert [suite.get("name") for suite in suites(report([check()]))] == ["server1"]
+
+
+def test_cases_of_findings_have_names_of_their_own():
+    long = [finding(cause="x" * 500, remedy=str(number)) for number in range(3)]
+    found = report([check()], long)
+    assert_valid(found)
+    names = [case.get("name") for case in cases(found)][:3]
+    assert [name[-4:] for name in names] == ["x...", " (2)", " (3)"]
+    hosts = [f"n{number}" for number in range(99)]
+    (case, _check) = cases(report([check()], [finding(*hosts)]))
+    assert "n0, n1, n10, n11 and 95 more" in case.get("name")
+    assert "and 79 more" in case[0].text
+
+
+def test_single_node_with_a_finding_fails_by_the_finding():
+    found = report([], [finding()])
+    assert [case[0].tag for case in cases(found)] == ["failure", "skipped"]
+    assert [suite.get("id") for suite in suites(found)] == ["0", "1"]
+    assert_valid(found)
+
+
+@given(st.text(max_size=20), st.text(max_size=20))
+def test_any_text_of_a_finding_is_valid_xml(name, text):
+    found = {**report([check()]), "findings": [{**finding(name), "cause": text, "remedy": text}]}
+    assert cases(found)[0][0].tag == "failure"
 
 
 @given(st.text(max_size=20), st.text(max_size=20))

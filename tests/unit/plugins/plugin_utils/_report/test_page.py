@@ -22,6 +22,8 @@ from ansible_collections.edgeops.k3s_network.tests.unit.support.factories import
 from ansible_collections.edgeops.k3s_network.tests.unit.support.reports import (
     REJECTED,
     check,
+    cluster,
+    finding,
     report,
 )
 from hypothesis import given
@@ -112,6 +114,27 @@ def test_of_very_many_causes_those_with_most_checks_are_shown():
     assert (len(shown["causes"]), shown["rest"]) == (50, 20)
     assert (shown["causes"][0]["text"], shown["causes"][0]["count"]) == ("cause 69", 2)
     assert sum(len(cause["checks"]) for cause in shown["causes"]) == 51
+
+
+def test_page_folds_what_exceeds_the_first_findings():
+    found = [finding(cause=f"{number:02}") for number in range(15)]
+    shown = page(report([], found), topology())
+    visible, folded = (
+        [one["finding"]["cause"] for one in shown[key]] for key in ("findings", "folded")
+    )
+    assert visible == [f"{number:02}" for number in range(12)]
+    assert folded == ["12", "13", "14"]
+    assert shown["counted"] == "15 errors"
+
+
+def test_page_lists_hosts_that_the_short_text_leaves_out():
+    large = cluster(40)
+    names = [one["name"] for one in large["nodes"]]
+    found = [finding(*names), finding("server1", "agent1", cause="x"), finding(*names[5:25])]
+    found.append({**finding(cause="y"), "hosts": []})
+    shown = {one["who"]: one["names"] for one in page(report([], found), large)["findings"]}
+    assert shown["server1, agent1"] == shown["cluster"] == ""
+    assert shown["all 40 nodes"] == ", ".join(sorted(names))
 
 
 def test_data_can_not_end_its_script_element():

@@ -24,6 +24,7 @@ from ansible_collections.edgeops.k3s_network.tests.unit.support.reports import (
     DROPPED,
     check,
     cluster,
+    finding,
     mesh,
     report,
     some_broken,
@@ -91,6 +92,51 @@ def test_a_message_fits_into_what_awx_shows_of_an_event():
     assert len(message(report(causes))) < 900
 
 
+def test_message_names_a_finding_that_fails_the_run():
+    text = message(report([check()], [finding("n1", "n2")]))
+    assert text.startswith("Connectivity FAILED: 1 checks, 1 of 1 open")
+    assert "findings: 1 error; error: n1, n2: the policy k3s-from-nodes is not in force" in text
+    assert text.endswith("run the playbook prepare; the table above tells what to do")
+
+
+def test_message_of_a_report_that_is_ok_counts_warnings():
+    text = message(report([check()], [finding(level="warning"), finding(level="info")]))
+    assert text.startswith("Connectivity ok: 1 checks")
+    assert text.endswith("findings: 1 warning, 1 info")
+
+
+def test_message_names_long_findings_and_fits_into_an_event():
+    long = [finding("n" * 300, cause=str(number) * 1000) for number in range(5)]
+    for checks in ([check()], [bad("s" * 99, port=str(port)) for port in range(9)]):
+        text = message(report(checks, long))
+        assert "error: nnn" in text
+        assert len(text) < 900
+
+
+def test_sentences_findings_leave_room_for_failed_checks():
+    found = [finding(cause=f"cause {number}") for number in range(9)]
+    checks = [bad(port=str(port), detail=str(port)) for port in range(9)]
+    told = sentences(report(checks, found), 5)
+    assert [one.split(":")[0] for one in told[:2]] == ["error", "error"]
+    assert len([one for one in told if "is timeout" in one]) == 3
+    assert len(sentences(report(checks[:1], found), 5)) == 5
+    assert len(sentences(report([check()], found), 5)) == 5
+    assert len(sentences(report(checks, found[:1]), 20)) == 10
+
+
+def test_sentences_name_no_warnings():
+    assert sentences(report([check()], [finding(level="warning")]), 5) == []
+
+
+@pytest.mark.parametrize("level", ["error", "warning"])
+def test_message_of_a_single_node_with_a_finding_is_true(level):
+    text = message(report([], [finding(level=level)]))
+    assert "nothing was probed" in text
+    assert f"findings: 1 {level}" in text
+    assert ("a single node" in text) == (level == "warning")
+    assert "if --limit excludes hosts" in text or level == "warning"
+
+
 # The table
 
 
@@ -102,6 +148,56 @@ def test_the_table_has_failures_before_all_else():
         for start in ("FAILED  28 checks: error", "FAILED  1 check: open", "rule ", "from \\ to")
     ]
     assert order == sorted(order)
+
+
+def test_table_has_findings_before_failures():
+    lines = table(mesh(THREE, some_broken(THREE), [finding(level="warning"), finding()]), THREE)
+    at = lines.index("ERROR  server1")
+    assert lines[at : at + 6] == [
+        "ERROR  server1",
+        "  the policy k3s-from-nodes is not in force",
+        "  => run the playbook prepare",
+        "",
+        "WARNING  server1",
+        "  the policy k3s-from-nodes is not in force",
+    ]
+    assert at < lines.index("FAILED  28 checks: error, so nothing is proved")
+
+
+def test_table_of_a_good_report_has_its_warnings():
+    lines = table(mesh(THREE, findings=[finding(level="warning")]), THREE)
+    assert lines[0].startswith("Connectivity ok")
+    assert "WARNING  server1" in lines
+
+
+def test_finding_names_hosts_by_their_groups():
+    large = cluster(30)
+    everywhere = finding(*[node["name"] for node in large["nodes"]])
+    assert "ERROR  all 30 nodes" in table(mesh(large, findings=[everywhere]), large)
+    assert "ERROR  cluster" in table(mesh(THREE, findings=[{**finding(), "hosts": []}]), THREE)
+
+
+@pytest.mark.parametrize("broken", [lambda *_ends: None, scattered(1), everything])
+@pytest.mark.parametrize("count", [3, 12, 60])
+@pytest.mark.parametrize("size", [1, 40])
+def test_table_with_many_findings_is_short_and_narrow(count, broken, size):
+    large = cluster(count, clients=2)
+    found = [finding("server1", cause=f"{number} " + "word " * size) for number in range(150)]
+    lines = table(mesh(large, broken, found), large)
+    assert len(lines) <= LINES - 2
+    assert max(map(len, lines)) <= WIDTH
+    shown = lines.count("ERROR  server1")
+    assert shown >= 3
+    assert (
+        f"and {150 - shown} more findings; the report has them all (k3s_connectivity_report_dir)"
+        in lines
+    )
+
+
+def test_finding_of_any_text_can_not_move_the_cursor():
+    found = [{**finding("\x1b[2J"), "cause": "\x1b[2J", "remedy": "\n\x1b"}]
+    lines = table({**report([check()]), "findings": found}, THREE)
+    assert all(line.isprintable() for line in lines)
 
 
 def test_a_failure_says_who_what_and_the_remedy_once():

@@ -25,7 +25,11 @@ from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._report import
     evaluate,
     files,
     findings,
+    firewall_findings,
     terminal,
+)
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._report.firewalls import (
+    read as read_firewall,
 )
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._report.seen import Seen
 
@@ -33,6 +37,7 @@ ARGUMENT_SPEC = {
     "plan": {"type": "str", "required": True},
     "listeners_variable": {"type": "str", "required": True},
     "probes_variable": {"type": "str", "required": True},
+    "firewalls_variable": {"type": "str"},
     "controller_probes": {"type": "dict"},
     "report_dir": {"type": "path"},
 }
@@ -74,6 +79,12 @@ def _evaluate(plan: Plan, arguments: Mapping[str, Any], hostvars: Any) -> evalua
         return hostvars[name].get(arguments[variable])
 
     sources = plan.sources()
+    firewalls = {}
+    if arguments["firewalls_variable"]:
+        for name in sorted(nodes):
+            firewall = read_firewall(registered(name, "firewalls_variable"))
+            if firewall is not None:
+                firewalls[name] = firewall
     seen = Seen(
         {
             name: rounds.joined(
@@ -85,9 +96,11 @@ def _evaluate(plan: Plan, arguments: Mapping[str, Any], hostvars: Any) -> evalua
         },
         {name: registered(name, "listeners_variable") for name in sources if name in nodes},
         plan.settings.mode,
+        firewalls,
     )
     expectations = (one for name in sources for one in plan.expectations(name))
-    return evaluate.build(plan.topology, expectations, seen)
+    found = firewall_findings.findings(plan.topology, firewalls)
+    return evaluate.build(plan.topology, expectations, seen, found)
 
 
 def _print(lines: list[str]) -> None:

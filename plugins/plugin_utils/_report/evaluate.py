@@ -21,8 +21,9 @@ from .._topology.model import (
     Topology,
     find_node,
 )
+from .blockers import opener
 from .findings import Finding, grouped, has_errors
-from .remedies import admission, remedy
+from .remedies import admits, remedy
 from .seen import Seen
 
 # What port_probe tells more closely than the report.
@@ -232,8 +233,7 @@ def _evaluate(
         ):
             said = (
                 f"no answer {said}, since {source}'s own firewall rejects what comes back, as "
-                f"{destination} has found: on {source}, {admission(topology, destination)} "
-                "should admit it; run the playbook prepare"
+                f"{destination} has found: {admits(topology, source, destination, seen)}"
             )
         elif observed == prober.REFUSED and seen.held_at(expectation, port):
             said = (
@@ -246,12 +246,7 @@ def _evaluate(
         return _REPORTED.get(observed, observed), False, said
     observed = _REPORTED.get(observed, observed)
     if observed in (prober.OPEN, prober.WRONG_HOST):
-        return (
-            observed,
-            False,
-            f"open to {source}, which no rule admits; see what else admits it: "
-            f"firewall-cmd --list-all-zones on {destination}",
-        )
+        return observed, False, _opened(topology, expectation, port, seen)
     if observed in (prober.TIMEOUT, prober.REJECTED, prober.UNREACHABLE):
         return observed, True, said
     if observed == prober.REFUSED:
@@ -260,6 +255,18 @@ def _evaluate(
         ok = guarded and not seen.held_at(expectation, port)
         return observed, ok, said if ok else "the path is open, though nobody listens"
     return observed, False, said
+
+
+def _opened(topology: Topology, expectation: Expectation, port: int, seen: Seen) -> str:
+    """Say what admits packets that no rule admits, and what to do."""
+    source, destination = expectation["source"], expectation["destination"]
+    firewall = seen.firewall(destination)
+    found = ""
+    if firewall is not None:
+        node = find_node(topology, destination)
+        found = opener(firewall, node, expectation["address"], port, expectation["protocol"])
+    found = found or (f"see what else admits it: firewall-cmd --list-all-zones on {destination}")
+    return f"open to {source}, which no rule admits; {found}"
 
 
 def _of_udp_service(destination: str, observed: str, said: str) -> tuple[str, str]:

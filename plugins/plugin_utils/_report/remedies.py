@@ -11,6 +11,7 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe import 
 from .._firewall_rules import POLICY_CLIENTS, POLICY_NODES
 from .._probe_plan.plan import Expectation
 from .._topology.model import Topology
+from .blockers import blocker, nothing_found
 from .seen import Seen
 
 
@@ -20,7 +21,7 @@ def remedy(
     """Say what a failure means and what to do, in a sentence."""
     source, destination = expectation["source"], expectation["destination"]
     address = expectation["address"]
-    fix = f"{admission(topology, source)} should admit it; run the playbook prepare"
+    fix = admits(topology, destination, source, seen)
     besides = f"; {said}" if said else ""
     texts = {
         prober.REJECTED: _rejected(topology, expectation, said, fix),
@@ -28,12 +29,12 @@ def remedy(
             f"no answer, so a firewall on {destination} or on the way drops it: {fix}{besides}"
         ),
         prober.OVERLAY_SILENT: (
-            f"no answer {said}: on {source}, {admission(topology, destination)} should admit what "
-            f"comes back; or the overlay's own state is wrong, on {source} or {destination} (ip "
-            "-details link show type vxlan)"
+            f"no answer {said}: {source} drops what comes back, or the overlay's own state is "
+            f"wrong, on {source} or {destination} (ip -details link show type vxlan): "
+            f"{admits(topology, source, destination, seen)}"
             if said.endswith(prober.PORT_IS_OPEN)
             else f"no answer {said}, so a firewall on {destination} or on the way drops VXLAN, or "
-            f"one on {source} what comes back: {fix}"
+            f"one on {source} what comes back: {_of_both(topology, source, destination, seen)}"
         ),
         prober.MTU_HOLE: (
             f"{said}; give the NICs of {source} and {destination}, and every switch port between "
@@ -67,6 +68,29 @@ def _rejected(topology: Topology, expectation: Expectation, said: str, fix: str)
             f"a firewall at {at}, on the way to {destination}, rejects it ({said}): admit it there"
         )
     return f"{destination}'s firewall rejects it{f' ({said})' if said else ''}: {fix}"
+
+
+def admits(topology: Topology, host: str, peer: str, seen: Seen) -> str:
+    """Say why a host does not admit packets of a peer, and what to do."""
+    firewall = seen.firewall(host)
+    if firewall is None:
+        return f"{admission(topology, peer)} should admit it; run the playbook prepare"
+    return _blocker(topology, host, peer, seen) or nothing_found(firewall, host)
+
+
+def _of_both(topology: Topology, source: str, destination: str, seen: Seen) -> str:
+    """Say what drops packets to a destination, or the answers at the source."""
+    there = _blocker(topology, destination, source, seen)
+    return (
+        there
+        or _blocker(topology, source, destination, seen)
+        or admits(topology, destination, source, seen)
+    )
+
+
+def _blocker(topology: Topology, host: str, peer: str, seen: Seen) -> str:
+    firewall = seen.firewall(host)
+    return blocker(firewall, host, seen.address(topology, peer)) if firewall else ""
 
 
 def admission(topology: Topology, source: str) -> str:

@@ -15,6 +15,7 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe import 
 
 from .._probe_plan.plan import Expectation
 from .._topology.model import Topology
+from .firewalls import Firewall
 
 
 class Seen:
@@ -25,9 +26,12 @@ class Seen:
         probes: Mapping[str, Optional[Mapping[str, Any]]],
         listeners: Mapping[str, Optional[Mapping[str, Any]]],
         mode: str,
+        firewalls: Optional[Mapping[str, Firewall]] = None,
     ) -> None:
-        """Take the results of port_probe by source and of port_listener by destination."""
+        """Take the results of port_probe by source, and the others by destination."""
         self.mode = mode
+        self._firewalls = firewalls or {}
+        self._addresses: dict[str, str] = {}
         self._busy = _places(listeners, "busy")
         self._witnessed = _places(listeners, "witnessed")
         self._reserved = {
@@ -155,6 +159,17 @@ class Seen:
         if self.mode != "live" and not self.listens(destination):
             return f"{destination} has started no listeners; see its own failure above"
         return ""
+
+    def firewall(self, name: str) -> Optional[Firewall]:
+        """Return the firewall of a node if it could be read."""
+        firewall = self._firewalls.get(name)
+        return None if firewall is None or firewall.problem else firewall
+
+    def address(self, topology: Topology, name: str) -> Optional[str]:
+        """Return the address of a node, from which it sends; None for other hosts."""
+        if not self._addresses:
+            self._addresses = {node["name"]: node["address"] for node in topology["nodes"]}
+        return self._addresses.get(name)
 
     def came_from(self, expectation: Expectation) -> Optional[str]:
         """Return the address that a source reached a destination from, if it is known."""

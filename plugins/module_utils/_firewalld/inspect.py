@@ -1,0 +1,142 @@
+# Copyright (c) 2026 The edgeops.k3s_network authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Compare a node's firewalld with what is wanted, and read which ports it opens besides.
+
+Changes nothing. The comparison is the plan of firewalld_state in check mode.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, Optional
+
+from .backend import FirewalldBackend
+from .errors import FirewalldError
+from .model import BINDING, POLICY, PORTS, ZONE, Change, Key, Record, Settings
+from .plan import changes, runtime_changes
+from .read import Wanted, wanted_keys
+from .target import plan_target
+
+PERMANENT, RUNTIME = "permanent", "runtime"
+_MOST = 50
+_HOST = "HOST"
+
+
+def inspect(client: FirewalldBackend, record: Record, wanted: Wanted) -> dict[str, Any]:
+    """Return what firewalld_state would change, and what else opens ports.
+
+    Args:
+        client: The node's firewalld.
+        record: What the collection created on the node.
+        wanted: The objects that the node should have.
+
+    Returns:
+        ``running`` (bool); ``version``; ``prepared`` (whether the node has any object that is
+        managed by this collection); ``refused`` (why firewalld_state would make no change, often
+        empty); ``differences``, at most 50 dictionaries of describe(); ``default_zone``;
+        ``zones`` and ``openings`` as in opened().
+
+    Raises:
+        FirewalldError: firewalld cannot be read.
+    """
+    managed = record.objects | wanted_keys(wanted)
+    refused, found = "", []
+    try:
+        state, target = plan_target(client, record, wanted)
+        found = [
+            describe(PERMANENT, change) for change in changes(state.permanent, target.permanent)
+        ]
+        if client.is_running():
+            found += [
+                describe(RUNTIME, change)
+                for change in runtime_changes(state.runtime, target.runtime)
+            ]
+    except FirewalldError as error:
+        refused = str(error)
+    return {
+        "running": client.is_running(),
+        "version": client.version(),
+        "prepared": bool(record.objects or record.ports),
+        "refused": refused,
+        "differences": found[:_MOST],
+        "default_zone": client.default_zone(),
+        **opened(client, managed),
+    }
+
+
+def describe(configuration: str, change: Change) -> dict[str, Any]:
+    """Return a change as data.
+
+    ``configuration`` is permanent or runtime; ``kind`` is ipset, zone, policy, interface or ports;
+    ``state`` is missing, unwanted or different; ``settings`` are the names of those that differ.
+    """
+    kind, name = change.key
+    before, after = change.before, change.after
+    settings: list[str] = []
+    if before is None:
+        state = "missing"
+    elif after is None:
+        state = "unwanted"
+    else:
+        state = "different"
+        settings = sorted(key for key in {*before, *after} if before.get(key) != after.get(key))
+    return {
+        "configuration": configuration,
+        "kind": {BINDING: "interface", PORTS: "ports"}.get(kind, kind),
+        "name": name,
+        "state": state,
+        "settings": settings,
+        "zone": (after or {}).get("zone", "") if kind == BINDING else "",
+    }
+
+
+def opened(client: FirewalldBackend, managed: Collection[Key]) -> dict[str, Any]:
+    """Return the active zones, and the ports that objects of the user open to this host.
+
+    ``zones`` has ``interfaces``, ``sources`` and ``target`` by the name of each active zone and of
+    the default zone. ``openings`` are dictionaries with ``object`` (zone or policy), ``name``,
+    ``option`` (of firewall-cmd, without ``--remove-``), and ``ports`` such as ``9095/tcp``.
+    """
+    active = client.active_zones()
+    names = {*active, client.default_zone()}
+    zones, openings = {}, []
+    services: dict[str, Optional[Settings]] = {}
+    keys = client.runtime_keys()
+    for key in sorted(keys):
+        kind, name = key
+        if kind == POLICY and key not in managed:
+            settings = client.runtime_settings(key)
+            if not settings.get("disable") and _HOST in settings.get("egress_zones", ()):
+                openings += _openings(client, key, settings, services)
+        elif kind == ZONE and name in names:
+            settings = client.runtime_settings(key)
+            held: Mapping[str, Sequence[str]] = active.get(name, {})
+            zones[name] = {
+                "interfaces": list(held.get("interfaces", ())),
+                "sources": list(held.get("sources", ())),
+                "target": settings.get("target", "default"),
+            }
+            if key not in managed:
+                openings += _openings(client, key, settings, services)
+    return {"zones": zones, "openings": openings[: 4 * _MOST]}
+
+
+def _openings(
+    client: FirewalldBackend,
+    key: Key,
+    settings: Settings,
+    services: dict[str, Optional[Settings]],
+) -> Iterable[dict[str, Any]]:
+    kind, name = key
+    found = [(f"port={port}", [port]) for port in settings.get("ports", ())]
+    for service in settings.get("services", ()):
+        if service not in services:
+            services[service] = client.service(service)
+        found.append((f"service={service}", list((services[service] or {}).get("ports", ()))))
+    return [
+        {"object": kind, "name": name, "option": option, "ports": ports}
+        for option, ports in found
+        if ports
+    ]

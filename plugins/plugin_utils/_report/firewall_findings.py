@@ -1,0 +1,149 @@
+# Copyright (c) 2026 The edgeops.k3s_network authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""From what nodes returned about their firewalls and overlay network to findings. Pure functions.
+
+These findings contradict "ok" even if all probes succeed: a policy that is missing in the permanent
+configuration is gone after the next start, and probes do not pass a pod's path.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+
+from .._topology.model import Node, Topology
+from .findings import ERROR, INFO, WARNING, Finding
+from .firewalls import Difference, Firewall
+
+PREPARE = "run the playbook prepare"
+# Which interfaces carry packets between nodes for each UDP port of Flannel's backends.
+_DEVICES = {
+    8472: ("flannel.1", "flannel-v6.1"),
+    51820: ("flannel-wg",),
+    51821: ("flannel-wg-v6",),
+}
+_K3S = frozenset({"k3s", "k3s-agent", "k3s-server"})
+_MISSING = "is missing in"
+_STATES = {"missing": _MISSING, "unwanted": "is not wanted, and is still in"}
+
+
+def findings(topology: Topology, firewalls: Mapping[str, Firewall]) -> list[Finding]:
+    """Return the findings of all nodes; those without a result have none."""
+    found: list[Finding] = []
+    for node in topology["nodes"]:
+        firewall = firewalls.get(node["name"])
+        if firewall is not None:
+            found += _firewalld(node["name"], firewall)
+            found += _overlay(node, firewall, topology)
+    found += _pods(firewalls)
+    return found
+
+
+def sentences(differences: Iterable[Difference]) -> list[str]:
+    """Return what is wrong with each object, its two configurations in one sentence."""
+    places: dict[tuple[str, str, str, tuple[str, ...], str], list[str]] = defaultdict(list)
+    for one in differences:
+        places[one.kind, one.name, one.state, one.settings, one.zone].append(one.configuration)
+    return [_sentence(*key, " and the ".join(sorted(where))) for key, where in places.items()]
+
+
+def _sentence(
+    kind: str, name: str, state: str, settings: tuple[str, ...], zone: str, where: str
+) -> str:
+    configuration = f"the {where} configuration of firewalld"
+    if kind == "interface":
+        return f"interface {name} is not in zone {zone or '(default)'} in {configuration}"
+    thing = f"zone {name}, to which ports are added," if kind == "ports" else f"{kind} {name}"
+    if state in _STATES:
+        return f"{thing} {_STATES[state]} {configuration}"
+    names = ", ".join(settings)
+    return f"{thing} differs from the topology in {configuration} ({names})"
+
+
+def _firewalld(name: str, firewall: Firewall) -> Iterator[Finding]:
+    hosts = [name]
+    if firewall.problem:
+        yield Finding(
+            level=WARNING,
+            hosts=hosts,
+            cause=f"firewalld could not be read: {firewall.problem}",
+            remedy="validate with become: true, and see systemctl status firewalld",
+        )
+        return
+    if not firewall.running:
+        yield Finding(
+            level=WARNING,
+            hosts=hosts,
+            cause="firewalld does not run, so that it filters nothing",
+            remedy="systemctl enable --now firewalld",
+        )
+    if firewall.refused:
+        yield Finding(
+            level=WARNING,
+            hosts=hosts,
+            cause=f"prepare would fail here: {firewall.refused}",
+            remedy="do what the message says, and run the playbook prepare",
+        )
+    if firewall.differences and not firewall.prepared:
+        yield Finding(
+            level=WARNING,
+            hosts=hosts,
+            cause="firewalld is not prepared for K3s",
+            remedy=PREPARE,
+        )
+        return
+    for sentence in sentences(firewall.differences):
+        yield Finding(level=ERROR, hosts=hosts, cause=sentence, remedy=PREPARE)
+
+
+def _overlay(node: Node, firewall: Firewall, topology: Topology) -> Iterator[Finding]:
+    hosts = [node["name"]]
+    wanted = set(node["overlay_interfaces"])
+    for name, up in sorted(firewall.overlay_interfaces.items()):
+        if not up and name in wanted:
+            yield Finding(
+                level=ERROR,
+                hosts=hosts,
+                cause=f"{name} is down, so that pods of this node do not reach those of other "
+                "nodes",
+                remedy=f"ip link set {name} up",
+            )
+    if not _K3S & set(firewall.kubernetes):
+        return
+    for port, devices in _DEVICES.items():
+        used = any(
+            rule["protocol"] == "udp"
+            and rule["first"] == rule["last"] == port
+            and node["group"] in rule["destination"]
+            for rule in topology["rules"]
+        )
+        down = any(firewall.overlay_interfaces.get(name) is False for name in devices)
+        if used and port not in firewall.udp_ports and not down:
+            yield Finding(
+                level=ERROR,
+                hosts=hosts,
+                cause=f"K3s runs, and nothing holds UDP port {port} of its overlay network, so "
+                "that pods of this node do not reach those of other nodes",
+                remedy=f"see ip link show {devices[0]} and the log of K3s (journalctl -u k3s -u "
+                "k3s-agent), and restart K3s; if K3s uses another Flannel backend, set "
+                "flannel-backend in its configuration or in the inventory",
+            )
+
+
+def _pods(firewalls: Mapping[str, Firewall]) -> Iterator[Finding]:
+    devices = {name for names in _DEVICES.values() for name in names}
+    without = [
+        name
+        for name, firewall in firewalls.items()
+        if not devices & set(firewall.overlay_interfaces)
+    ]
+    if without and len(without) == len(firewalls):
+        yield Finding(
+            level=INFO,
+            hosts=sorted(without),
+            cause="no node has an overlay network yet: the traffic of pods was checked by the "
+            "configuration of firewalld and not by packets",
+            remedy="validate again when K3s runs",
+        )

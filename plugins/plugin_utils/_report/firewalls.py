@@ -1,0 +1,220 @@
+# Copyright (c) 2026 The edgeops.k3s_network authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What nodes returned about their firewalls (firewall_info), validated. Pure functions.
+
+A node may return anything: values of a wrong type count as absent, and texts are cut and cleaned.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+from ansible_collections.edgeops.k3s_network.plugins.module_utils import _ports
+
+from .text import clean
+
+_MOST = 200
+_LENGTH = 300
+_LONG = 1500
+
+RUNTIME = "runtime"
+_CONFIGURATIONS = ("permanent", RUNTIME)
+_KINDS = ("ipset", "zone", "policy", "interface", "ports")
+_STATES = ("missing", "unwanted", "different")
+
+
+@dataclass(frozen=True)
+class Difference:
+    """An object of firewalld that is not as the topology wants it."""
+
+    configuration: str
+    kind: str
+    name: str
+    state: str
+    settings: tuple[str, ...] = ()
+    zone: str = ""
+
+
+@dataclass(frozen=True)
+class Zone:
+    """An active zone, or the default zone."""
+
+    interfaces: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+    target: str = "default"
+
+
+@dataclass(frozen=True)
+class Opening:
+    """Ports that a zone or policy of the user opens."""
+
+    kind: str
+    name: str
+    option: str
+    ports: tuple[str, ...]
+
+    def opens(self, port: int, protocol: str) -> bool:
+        """Return whether a port is among them."""
+        for text in self.ports:
+            interval, _slash, its_protocol = text.partition("/")
+            try:
+                first, last = _ports.parse_port(interval)
+            except ValueError:
+                continue
+            if its_protocol == protocol and first <= port <= last:
+                return True
+        return False
+
+
+@dataclass(frozen=True)
+class PacketFilter:
+    """A base chain of other software that can drop packets."""
+
+    tool: str
+    family: str
+    table: str
+    chain: str
+    hook: str
+    rule: str
+    drops_all: bool
+    owner: str = ""
+
+
+@dataclass(frozen=True)
+class Firewall:
+    """What one node returned."""
+
+    problem: str = ""
+    """Why firewalld could not be read."""
+    running: bool = False
+    prepared: bool = False
+    refused: str = ""
+    differences: tuple[Difference, ...] = ()
+    default_zone: str = ""
+    zones: Mapping[str, Zone] = field(default_factory=dict)
+    openings: tuple[Opening, ...] = ()
+    packet_filters: tuple[PacketFilter, ...] = ()
+    kubernetes: tuple[str, ...] = ()
+    overlay_interfaces: Mapping[str, bool] = field(default_factory=dict)
+    udp_ports: frozenset[int] = frozenset()
+
+    def zone_of(self, interface: Optional[str]) -> str:
+        """Return the zone that holds an interface in the runtime configuration."""
+        for name, zone in self.zones.items():
+            if interface and interface in zone.interfaces:
+                return name
+        return self.default_zone
+
+    def zone_of_source(self, address: str) -> str:
+        """Return the zone that has an address among its sources, empty if there is none."""
+        for name, zone in self.zones.items():
+            if any(_contains(source, address) for source in zone.sources):
+                return name
+        return ""
+
+
+def read(result: Any) -> Optional[Firewall]:
+    """Return what a node returned, None if its result has nothing of firewall_info."""
+    if not isinstance(result, Mapping) or not isinstance(result.get("overlay"), Mapping):
+        return None
+    firewalld = _mapping(result, "firewalld")
+    overlay = _mapping(result, "overlay")
+    return Firewall(
+        problem=_text(result.get("problem"), _LONG),
+        running=firewalld.get("running") is True,
+        prepared=firewalld.get("prepared") is True,
+        refused=_text(firewalld.get("refused"), _LONG),
+        differences=tuple(_differences(firewalld)),
+        default_zone=_text(firewalld.get("default_zone")),
+        zones={
+            _text(name): Zone(
+                _texts(zone, "interfaces"), _texts(zone, "sources"), _text(zone.get("target"))
+            )
+            for name, zone in list(_mapping(firewalld, "zones").items())[:_MOST]
+            if isinstance(zone, Mapping)
+        },
+        openings=tuple(
+            Opening(
+                _text(one.get("object")),
+                _text(one.get("name")),
+                _text(one.get("option")),
+                _texts(one, "ports"),
+            )
+            for one in _dictionaries(firewalld, "openings")
+        ),
+        packet_filters=tuple(packet_filters(result)),
+        kubernetes=_texts(overlay, "kubernetes"),
+        overlay_interfaces={
+            _text(name): up is True
+            for name, up in list(_mapping(overlay, "interfaces").items())[:_MOST]
+        },
+        udp_ports=frozenset(
+            port
+            for port in _list(overlay, "udp_ports", 1000)
+            if isinstance(port, int) and not isinstance(port, bool)
+        ),
+    )
+
+
+def packet_filters(result: Mapping[str, Any]) -> Iterator[PacketFilter]:
+    """Return the packet filters that _host/packet_filter.py found on a node."""
+    for one in _dictionaries(result, "packet_filters"):
+        yield PacketFilter(
+            tool=_text(one.get("tool")),
+            family=_text(one.get("family")),
+            table=_text(one.get("table")),
+            chain=_text(one.get("chain")),
+            hook=_text(one.get("hook")),
+            rule=_text(one.get("rule")),
+            drops_all=one.get("drops") == "all",
+            owner=_text(one.get("owner")),
+        )
+
+
+def _differences(firewalld: Mapping[str, Any]) -> Iterator[Difference]:
+    for one in _dictionaries(firewalld, "differences"):
+        words = (one.get("configuration"), one.get("kind"), one.get("state"))
+        if words[0] in _CONFIGURATIONS and words[1] in _KINDS and words[2] in _STATES:
+            yield Difference(
+                configuration=str(words[0]),
+                kind=str(words[1]),
+                name=_text(one.get("name")),
+                state=str(words[2]),
+                settings=_texts(one, "settings"),
+                zone=_text(one.get("zone")),
+            )
+
+
+def _contains(source: str, address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address) in ipaddress.ip_network(source, strict=False)
+    except ValueError:
+        # A zone's source may also be an ipset or a MAC address.
+        return False
+
+
+def _text(value: Any, length: int = _LENGTH) -> str:
+    return clean(value[:length]) if isinstance(value, str) else ""
+
+
+def _texts(data: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    return tuple(_text(one) for one in _list(data, key, _MOST) if isinstance(one, str))
+
+
+def _list(data: Mapping[str, Any], key: str, most: int) -> list[Any]:
+    value = data.get(key)
+    return value[:most] if isinstance(value, list) else []
+
+
+def _dictionaries(data: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
+    return [one for one in _list(data, key, _MOST) if isinstance(one, Mapping)]
+
+
+def _mapping(data: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value = data.get(key)
+    return value if isinstance(value, Mapping) else {}

@@ -10,10 +10,11 @@ short_description: Evaluate the probes and print the report
 version_added: 0.1.0
 description:
   - Runs on the controller and changes nothing on a node. Compares what every source was expected to
-    see with what M(edgeops.k3s_network.port_probe) saw there, and prints a table, failures first.
+    see with what M(edgeops.k3s_network.port_probe) saw there, and prints a table, findings and
+    failures first. A finding is a problem that the validation saw besides probes.
   - Writes the report where O(report_dir) says so, in check mode as well, and sets custom statistics
     as M(ansible.builtin.set_stats) does, which AWX hands to the next job of a workflow.
-  - It succeeds even if a check has failed.
+  - It succeeds even if a check has failed or a finding has the level V(error).
 author: The edgeops.k3s_network authors (@edgeops)
 extends_documentation_fragment:
   - edgeops.k3s_network.attributes
@@ -43,7 +44,8 @@ options:
       - Directory on the controller for C(report.json), C(report.html) and C(report.xml), made where
         it is missing. Unset, no file is written.
       - C(report.xml) is in JUnit's format, with a test suite for each destination and a test case
-        for each check. Of more than 5000 checks those that went well are one case for all sources,
+        for each check. Findings have a suite of their own, in which those of level V(error) fail.
+        Of more than 5000 checks those that went well are one case for all sources,
         and of more than 5000 failures those of one cause at a destination are.
     type: path
 """
@@ -60,12 +62,12 @@ EXAMPLES = r"""
 
 RETURN = r"""
 report:
-  description: The outcome, and the first failed checks; O(report_dir) has all checks.
+  description: The outcome, the first failed checks, and the findings; O(report_dir) has all checks.
   returned: success
   type: dict
   contains:
     ok:
-      description: Whether everything is as it should be.
+      description: Whether all checks are as expected and no finding has the level V(error).
       type: bool
       returned: always
       sample: false
@@ -99,11 +101,45 @@ report:
           detail: >-
             node1 can't reach 192.0.2.12 (no answer to ARP); check cables, addresses and routes
             between node1 and node2
+    findings:
+      description:
+        - What the validation saw besides probes, worst first, as in C(report.json).
+        - At most 200; of more, the last one says how many are not listed.
+      type: list
+      elements: dict
+      returned: always
+      contains:
+        level:
+          description: V(error) makes RV(report.ok) false, V(warning) and V(info) do not.
+          type: str
+          returned: always
+        hosts:
+          description: Inventory names of the hosts that have the problem, sorted.
+          type: list
+          elements: str
+          returned: always
+        cause:
+          description: What is wrong, in at most 1,000 characters.
+          type: str
+          returned: always
+        remedy:
+          description: What to do about it, in at most 1,000 characters.
+          type: str
+          returned: always
+      sample:
+        - level: error
+          hosts:
+            - node1
+            - node2
+          cause: the firewalld policy k3s-from-nodes is not in the runtime configuration
+          remedy: run the playbook prepare
 ansible_stats:
   description:
-    - The custom statistics. Their data are C(k3s_connectivity_ok), C(k3s_connectivity_summary) and
-      C(k3s_connectivity_failed), up to 20 sentences, one for each failed check or, where they are
-      more, for each cause.
+    - The custom statistics. C(k3s_connectivity_ok) and C(k3s_connectivity_summary) are those of
+      RV(report).
+    - C(k3s_connectivity_failed) are up to 20 sentences on findings of level V(error) and on failed
+      checks. If there are more failed checks, there is one sentence for each cause.
+    - C(k3s_connectivity_findings) are up to 20 sentences on findings of any level, worst first.
   returned: success
   type: dict
   sample:
@@ -118,11 +154,19 @@ ansible_stats:
         unexpectedly_open: 0
         not_determined: 0
       k3s_connectivity_failed:
+        - >-
+          error: node1, node2: the firewalld policy k3s-from-nodes is not in the runtime
+          configuration; run the playbook prepare
         - "node1 -> node2 10250/tcp (kubelet) is unreachable, expected open"
+      k3s_connectivity_findings:
+        - >-
+          error: node1, node2: the firewalld policy k3s-from-nodes is not in the runtime
+          configuration; run the playbook prepare
     aggregate: false
     per_host: false
 message:
-  description: The outcome in one text of at most a few lines, failures named.
+  description: The outcome in one text of at most a few lines. It names the first findings of level
+    V(error) and the first failures.
   returned: success
   type: str
   sample: >-

@@ -79,7 +79,7 @@ def test_variables_that_a_page_names_exist(page):
         for spec in specs["argument_specs"].values():
             known.update(spec["options"])
     # What validate hands on, and what the messages call a result.
-    known.update(f"k3s_connectivity_{name}" for name in ("ok", "summary", "failed"))
+    known.update(f"k3s_connectivity_{name}" for name in ("ok", "summary", "failed", "findings"))
     named = VARIABLE.findall(page.read_text(encoding="utf-8"))
     assert {name for name in named if not name.endswith(("_role", "_"))} <= known
 

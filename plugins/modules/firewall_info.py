@@ -141,6 +141,7 @@ overlay:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.connect import (
     open_firewalld,
 )
@@ -164,14 +165,18 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._k3s import ov
 
 def argument_spec() -> dict[str, Any]:
     """Return the module's argument spec."""
-    return {"wanted": {"type": "dict", "required": True, "options": wanted_spec()}}
+    # wanted_spec() is documented with firewalld_state.
+    return {"wanted": {"type": "dict", "required": True}}
 
 
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
     module.run_command_environ_update = {"LANG": "C", "LC_ALL": "C"}
-    wanted = module.params["wanted"]
+    validated = ArgumentSpecValidator(wanted_spec()).validate(module.params["wanted"])
+    if validated.error_messages:
+        module.fail_json(msg=f"wanted: {'; '.join(validated.error_messages)}")
+    wanted = validated.validated_parameters
     run_command = runner(module)
     firewalld: dict[str, Any] = {}
     problem = need_library("dbus", "python3-dbus, which firewalld needs as well") or ""

@@ -68,9 +68,6 @@ def opener(firewall: Firewall, node: Node, address: str, port: int, protocol: st
             f"firewalld does not run on {host}, so that it filters nothing: systemctl enable --now "
             "firewalld"
         )
-    wrong = _wrong(firewall)
-    if wrong and firewall.prepared:
-        return f"on {host}, {wrong}: {PREPARE}"
     inside = address == node["address"]
     interface = node["cluster_interface"] if inside else node["external_interface"]
     zone = firewall.zone_of(interface)
@@ -81,6 +78,9 @@ def opener(firewall: Firewall, node: Node, address: str, port: int, protocol: st
                 f"{one.kind} {one.name} of firewalld on {host} opens it ({one.option}): "
                 f"firewall-cmd {options}, and the same with --permanent"
             )
+    wrong = _wrong(firewall)
+    if wrong and firewall.prepared:
+        return f"on {host}, {wrong}: {PREPARE}"
     if zone in firewall.zones and firewall.zones[zone].target == "ACCEPT":
         return (
             f"zone {zone} of firewalld on {host} accepts all packets: firewall-cmd --permanent "

@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
 from .._topology.model import Node, Topology
-from .findings import ERROR, INFO, WARNING, Finding
+from .findings import ERROR, INFO, WARNING, Finding, Level
 from .firewalls import Difference, Firewall
 
 PREPARE = "run the playbook prepare"
@@ -25,8 +25,11 @@ _DEVICES = {
     51821: ("flannel-wg-v6",),
 }
 _K3S = frozenset({"k3s", "k3s-agent", "k3s-server"})
-_MISSING = "is missing in"
-_STATES = {"missing": _MISSING, "unwanted": "is not wanted, and is still in"}
+# What a user opens or closes in a zone.
+_COPIED = frozenset(
+    {"forward_ports", "icmp_blocks", "ports", "protocols", "rules_str", "services", "source_ports"}
+)
+_STATES = {"missing": "is missing in", "unwanted": "is not wanted, and is still in"}
 
 
 def findings(topology: Topology, firewalls: Mapping[str, Firewall]) -> list[Finding]:
@@ -94,8 +97,20 @@ def _firewalld(name: str, firewall: Firewall) -> Iterator[Finding]:
             remedy=PREPARE,
         )
         return
-    for sentence in sentences(firewall.differences):
-        yield Finding(level=ERROR, hosts=hosts, cause=sentence, remedy=PREPARE)
+    for level in (ERROR, WARNING):
+        found = [one for one in firewall.differences if _level(one) == level]
+        for sentence in sentences(found):
+            yield Finding(level=level, hosts=hosts, cause=sentence, remedy=PREPARE)
+
+
+def _level(difference: Difference) -> Level:
+    """Return how bad a difference is.
+
+    A zone of this collection is a copy of the zone that held the packets before. It lacks what the
+    user has since opened in that zone, until prepare runs again.
+    """
+    copied = difference.kind == "zone" and difference.state == "different"
+    return WARNING if copied and set(difference.settings) <= _COPIED else ERROR
 
 
 def _overlay(node: Node, firewall: Firewall, topology: Topology) -> Iterator[Finding]:

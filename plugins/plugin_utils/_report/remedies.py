@@ -29,9 +29,8 @@ def remedy(
             f"no answer, so a firewall on {destination} or on the way drops it: {fix}{besides}"
         ),
         prober.OVERLAY_SILENT: (
-            f"no answer {said}: {source} drops what comes back, or the overlay's own state is "
-            f"wrong, on {source} or {destination} (ip -details link show type vxlan): "
-            f"{admits(topology, source, destination, seen)}"
+            f"no answer {said}: {_returns(topology, source, destination, seen)}; or the overlay's "
+            f"own state is wrong, on {source} or {destination} (ip -details link show type vxlan)"
             if said.endswith(prober.PORT_IS_OPEN)
             else f"no answer {said}, so a firewall on {destination} or on the way drops VXLAN, or "
             f"one on {source} what comes back: {_of_both(topology, source, destination, seen)}"
@@ -76,6 +75,13 @@ def admits(topology: Topology, host: str, peer: str, seen: Seen) -> str:
     if firewall is None:
         return f"{admission(topology, peer)} should admit it; run the playbook prepare"
     return _blocker(topology, host, peer, seen) or nothing_found(firewall, host)
+
+
+def _returns(topology: Topology, source: str, destination: str, seen: Seen) -> str:
+    """Say what at a source drops what comes back."""
+    return _blocker(topology, source, destination, seen) or (
+        f"on {source}, {admission(topology, destination)} should admit what comes back"
+    )
 
 
 def _of_both(topology: Topology, source: str, destination: str, seen: Seen) -> str:

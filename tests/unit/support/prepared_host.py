@@ -23,6 +23,7 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld imp
 )
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.apply import ensure
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.dbus import Firewalld
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.inspect import inspect
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.model import (
     Key,
     Settings,
@@ -154,6 +155,11 @@ class Host:
         options = ApplyOptions(connection=lambda: connection, **others)
         with self._system():
             return ensure(self._client, self.store, self.guard, what, options)
+
+    def inspect(self, what: Mapping[str, Any]) -> dict[str, Any]:
+        """Compare the host with what is wanted."""
+        with self._system():
+            return inspect(self._client(), self.store.load(), what)
 
     def expire(self) -> None:
         """Let the guardian roll back a change that nobody confirmed."""

@@ -142,13 +142,38 @@ def test_the_statistics_are_those_of_the_whole_run(printed):
 def found(monkeypatch):
     """Return the findings that the action evaluates."""
     findings = []
-    build = connectivity_report.evaluate.build
     monkeypatch.setattr(
-        connectivity_report.evaluate,
-        "build",
-        lambda *arguments: build(*arguments, findings=findings),
+        connectivity_report.firewall_findings, "findings", lambda _topology, _firewalls: findings
     )
     return findings
+
+
+def test_findings_come_from_what_nodes_registered(printed):
+    difference = {
+        "configuration": "runtime",
+        "kind": "policy",
+        "name": "k3s-from-nodes",
+        "state": "missing",
+    }
+    answer = {
+        "firewalld": {"running": True, "prepared": True, "differences": [difference]},
+        "overlay": {"interfaces": {"flannel.1": True}},
+    }
+    # What is not of the right form, or was skipped, counts as absent.
+    hostvars = {
+        "server1": {**GOOD["server1"], "firewall": answer},
+        "agent1": {**GOOD["agent1"], "firewall": {"skipped": True}},
+    }
+    result = run(hostvars, **ARGUMENTS, firewalls_variable="firewall")
+    assert result["report"]["findings"] == [
+        {
+            "level": "error",
+            "hosts": ["server1"],
+            "cause": "policy k3s-from-nodes is missing in the runtime configuration of firewalld",
+            "remedy": "run the playbook prepare",
+        }
+    ]
+    assert result["report"]["ok"] is False
 
 
 def test_findings_are_returned_and_printed(printed, found):

@@ -1,0 +1,87 @@
+# Copyright (c) 2026 The edgeops.k3s_network authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import os
+
+import pytest
+from ansible_collections.edgeops.k3s_network.tests.unit.support.fake_daemon import VERSIONS
+from ansible_collections.edgeops.k3s_network.tests.unit.support.prepared_host import (
+    MODES,
+    managed_host,
+    plain_host,
+    wanted,
+)
+
+
+@pytest.fixture(params=VERSIONS)
+def host(request):
+    return plain_host(request.param)
+
+
+def inspected(host, mode="shared"):
+    writes = list(host.writes)
+    found = host.inspect(wanted(mode))
+    assert host.writes == writes
+    return found
+
+
+def brief(found):
+    return {
+        (one["configuration"], one["kind"], one["name"], one["state"])
+        for one in found["differences"]
+    }
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_prepared_host_has_no_differences(host, mode):
+    host.run(wanted(mode))
+    found = inspected(host, mode)
+    assert found["differences"] == []
+    assert (found["running"], found["prepared"], found["refused"]) == (True, True, "")
+
+
+def test_host_that_was_never_prepared_lacks_every_object(host):
+    found = inspected(host)
+    assert found["prepared"] is False
+    assert {
+        ("runtime", "policy", "k3s-from-nodes", "missing"),
+        ("permanent", "policy", "k3s-from-nodes", "missing"),
+        ("runtime", "ipset", "k3s-nodes", "missing"),
+    } <= brief(found)
+
+
+def test_lost_state_file_is_no_difference(host):
+    host.run(wanted("shared"))
+    os.unlink(host.store.path)
+    assert inspected(host)["differences"] == []
+
+
+def test_rules_removed_at_runtime_are_a_difference_of_the_runtime(host):
+    host.run(wanted("shared"))
+    host.call(".policy", "setPolicySettings", "k3s-from-nodes", {"rich_rules": []})
+    found = inspected(host)
+    assert brief(found) == {("runtime", "policy", "k3s-from-nodes", "different")}
+    assert found["differences"][0]["settings"] == ["rich_rules"]
+
+
+def test_ports_that_the_user_opens_are_named_with_their_zone(host):
+    host.run(wanted("shared"))
+    host.call(".zone", "setZoneSettings2", "public", {"ports": [("2379", "tcp")]})
+    found = inspected(host)
+    assert {
+        "object": "zone",
+        "name": "public",
+        "option": "port=2379/tcp",
+        "ports": ["2379/tcp"],
+    } in found["openings"]
+    assert found["zones"]["public"]["target"] == "default"
+    # Zones of this collection open what the topology wants.
+    assert not any(one["name"].startswith("k3s-") for one in found["openings"])
+
+
+def test_services_are_named_with_their_ports():
+    found = inspected(managed_host("1.3.3"))
+    services = [one for one in found["openings"] if one["option"] == "service=ssh"]
+    assert services and all(one["ports"] == ["22/tcp"] for one in services)

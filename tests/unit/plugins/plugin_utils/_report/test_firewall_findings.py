@@ -1,0 +1,215 @@
+# Copyright (c) 2026 The edgeops.k3s_network authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._report import (
+    blockers,
+    firewall_findings,
+)
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._report.firewalls import (
+    Difference,
+    Firewall,
+    Opening,
+    PacketFilter,
+    Zone,
+)
+from ansible_collections.edgeops.k3s_network.tests.unit.support.factories import (
+    default_rules,
+    node,
+    topology,
+)
+
+MISSING = Difference("runtime", "policy", "k3s-from-nodes", "missing")
+SOUND = Firewall(
+    running=True,
+    prepared=True,
+    default_zone="public",
+    zones={"public": Zone(("eth0",))},
+    overlay_interfaces={"cni0": True, "flannel.1": True},
+    udp_ports=frozenset({8472}),
+    kubernetes=("k3s-server",),
+)
+FOREIGN = PacketFilter("nft", "inet", "other", "input", "input", "policy drop", True)
+NODES = [node("server1"), node("server2", address="192.0.2.12")]
+
+
+def found(**changes):
+    both = {"server1": replace(SOUND, **changes), "server2": SOUND}
+    return firewall_findings.findings(topology(NODES, default_rules()), both)
+
+
+def brief(findings):
+    return [(one["level"], one["hosts"], one["cause"], one["remedy"]) for one in findings]
+
+
+def test_findings_of_sound_nodes_are_none():
+    assert found() == []
+
+
+def test_findings_name_the_object_that_is_missing():
+    assert brief(found(differences=(MISSING,))) == [
+        (
+            "error",
+            ["server1"],
+            "policy k3s-from-nodes is missing in the runtime configuration of firewalld",
+            "run the playbook prepare",
+        )
+    ]
+
+
+def test_findings_name_both_configurations_in_one_sentence():
+    both = (replace(MISSING, configuration="permanent"), MISSING)
+    (finding,) = found(differences=both)
+    assert finding["cause"] == (
+        "policy k3s-from-nodes is missing in the permanent and the runtime configuration of "
+        "firewalld"
+    )
+
+
+@pytest.mark.parametrize(
+    ("difference", "level", "cause"),
+    [
+        (
+            Difference("runtime", "zone", "k3s-pods", "different", ("ports",)),
+            "warning",
+            "zone k3s-pods differs from the topology in the runtime configuration of firewalld "
+            "(ports)",
+        ),
+        (
+            Difference("runtime", "zone", "k3s-pods", "different", ("ports", "target")),
+            "error",
+            "zone k3s-pods differs from the topology in the runtime configuration of firewalld "
+            "(ports, target)",
+        ),
+        (
+            Difference("runtime", "policy", "k3s-from-nodes", "different", ("rich_rules",)),
+            "error",
+            "policy k3s-from-nodes differs from the topology in the runtime configuration of "
+            "firewalld (rich_rules)",
+        ),
+        (
+            Difference("runtime", "interface", "eth1", "different", ("zone",), "k3s-external"),
+            "error",
+            "interface eth1 is not in zone k3s-external in the runtime configuration of firewalld",
+        ),
+        (
+            Difference("permanent", "policy", "k3s-routed-pods", "unwanted"),
+            "error",
+            "policy k3s-routed-pods is not wanted, and is still in the permanent configuration of "
+            "firewalld",
+        ),
+    ],
+)
+def test_findings_describe_each_kind_of_difference(difference, level, cause):
+    assert brief(found(differences=(difference,))) == [
+        (level, ["server1"], cause, "run the playbook prepare")
+    ]
+
+
+def test_findings_of_a_node_that_was_never_prepared_are_one_warning():
+    findings = found(prepared=False, differences=(MISSING, replace(MISSING, name="k3s-overlay")))
+    assert brief(findings) == [
+        (
+            "warning",
+            ["server1"],
+            "firewalld is not prepared for K3s",
+            "run the playbook prepare",
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "level", "words"),
+    [
+        ({"problem": "not authorized"}, "warning", "firewalld could not be read: not authorized"),
+        ({"running": False}, "warning", "firewalld does not run"),
+        ({"refused": "a conflict"}, "warning", "prepare would fail here: a conflict"),
+        ({"overlay_interfaces": {"flannel.1": False}, "udp_ports": frozenset()}, "error",
+         "flannel.1 is down"),
+        ({"overlay_interfaces": {}, "udp_ports": frozenset()}, "error",
+         "nothing holds UDP port 8472"),
+    ],
+)  # fmt: skip
+def test_findings_name_what_else_is_wrong(changes, level, words):
+    (finding,) = found(**changes)
+    assert (finding["level"], finding["hosts"]) == (level, ["server1"])
+    assert words in finding["cause"]
+    assert finding["remedy"]
+
+
+def test_overlay_port_is_not_needed_before_k3s_runs():
+    assert found(kubernetes=("containerd-shim",), udp_ports=frozenset()) == []
+
+
+def test_cluster_without_overlay_is_told_that_pods_were_not_probed():
+    bare = replace(SOUND, overlay_interfaces={}, kubernetes=(), udp_ports=frozenset())
+    (finding,) = firewall_findings.findings(
+        topology(NODES, default_rules()), {"server1": bare, "server2": bare}
+    )
+    assert (finding["level"], finding["hosts"]) == ("info", ["server1", "server2"])
+    assert "not by packets" in finding["cause"]
+
+
+def test_blocker_names_the_object_before_other_causes():
+    firewall = replace(SOUND, differences=(MISSING,), packet_filters=(FOREIGN,))
+    assert blockers.blocker(firewall, "server1", None) == (
+        "on server1, policy k3s-from-nodes is missing in the runtime configuration of firewalld: "
+        "run the playbook prepare"
+    )
+
+
+def test_blocker_ignores_what_only_the_next_start_lacks():
+    firewall = replace(SOUND, differences=(replace(MISSING, configuration="permanent"),))
+    assert blockers.blocker(firewall, "server1", None) == ""
+
+
+def test_blocker_names_a_zone_that_drops_the_source():
+    zones = {**SOUND.zones, "drop": Zone((), ("192.0.2.0/24",), "DROP")}
+    text = blockers.blocker(replace(SOUND, zones=zones), "server1", "192.0.2.12")
+    assert text.startswith("zone drop of firewalld on server1 drops packets from 192.0.2.12")
+    assert "prepare" not in text
+
+
+def test_blocker_of_a_sound_node_is_empty_and_prepare_is_not_the_remedy():
+    assert blockers.blocker(SOUND, "server1", "192.0.2.12") == ""
+    assert "run the playbook prepare" not in blockers.nothing_found(SOUND, "server1")
+
+
+@pytest.mark.parametrize("option", ["port=2379/tcp", "service=etcd"])
+def test_opener_names_the_zone_and_the_command(option):
+    opening = Opening("zone", "public", option, ("2379/tcp",))
+    copied = Difference("runtime", "zone", "k3s-pods", "different", ("ports",))
+    firewall = replace(SOUND, openings=(opening,), differences=(copied,))
+    assert blockers.opener(firewall, NODES[0], "192.0.2.11", 2379, "tcp") == (
+        f"zone public of firewalld on server1 opens it ({option}): firewall-cmd --zone=public "
+        f"--remove-{option}, and the same with --permanent"
+    )
+
+
+def test_opener_does_not_name_a_zone_that_does_not_hold_the_interface():
+    firewall = replace(SOUND, openings=(Opening("zone", "home", "port=1/tcp", ("2379/tcp",)),))
+    assert blockers.opener(firewall, NODES[0], "192.0.2.11", 2379, "tcp") == ""
+
+
+def test_opener_names_a_policy_of_the_user():
+    firewall = replace(SOUND, openings=(Opening("policy", "mine", "port=80/tcp", ("80/tcp",)),))
+    assert "--policy=mine --remove-port=80/tcp" in blockers.opener(
+        firewall, NODES[0], "192.0.2.11", 80, "tcp"
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"running": False}, "systemctl enable --now firewalld"),
+        ({"zones": {"public": Zone(("eth0",), (), "ACCEPT")}}, "--set-target=default"),
+        ({"differences": (replace(MISSING, state="different"),)}, "run the playbook prepare"),
+    ],
+)
+def test_opener_names_what_admits_everything(changes, words):
+    text = blockers.opener(replace(SOUND, **changes), NODES[0], "192.0.2.11", 2379, "tcp")
+    assert words in text

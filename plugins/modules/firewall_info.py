@@ -114,6 +114,17 @@ firewalld:
           name: public
           option: service=ssh
           ports: [22/tcp]
+    rich_rules:
+      description:
+        - Rich rules of the active zones of the user, and of the user's policies for packets to this
+          host.
+      type: list
+      elements: dict
+      returned: always
+      sample:
+        - object: zone
+          name: public
+          rule: rule family="ipv4" source address="198.51.100.7" drop
 overlay:
   description: What Kubernetes and its overlay network have on this node.
   returned: success

@@ -10,7 +10,7 @@ import contextlib
 import copy
 import importlib.util
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, Optional
+from typing import Any, Optional, TypeVar
 
 from .._host.networkmanager import NetworkManager, Profile
 from .bus import CONFIG, DIRECT, Bus
@@ -39,6 +39,7 @@ _RUNNING = {
 # firewalld has this since 2.0, and older ones to which a distribution has given the change.
 _KEEPS_IPTABLES = b"may_skip_flush_direct_backends"
 PERMANENT, RUNTIME = "permanent", "runtime"
+_Answer = TypeVar("_Answer")
 
 
 class FirewalldReader:
@@ -190,11 +191,12 @@ class FirewalldReader:
         )
         return self._iptables.saved() if flushes else {}
 
-    def _once(self, which: str, question: object, read: Callable[[], Any]) -> Any:
+    def _once(self, which: str, question: object, read: Callable[[], _Answer]) -> _Answer:
         known = self._known[which]
         if question not in known:
             known[question] = read()
-        return copy.deepcopy(known[question])
+        answer: _Answer = copy.deepcopy(known[question])
+        return answer
 
     def _permanent_keys(self) -> set[Key]:
         return {

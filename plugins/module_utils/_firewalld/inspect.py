@@ -22,6 +22,7 @@ from .target import plan_target
 PERMANENT, RUNTIME = "permanent", "runtime"
 _MOST = 50
 _HOST = "HOST"
+_RULES = {ZONE: "rules_str", POLICY: "rich_rules"}
 
 
 def inspect(client: FirewalldBackend, record: Record, wanted: Wanted) -> dict[str, Any]:
@@ -36,7 +37,7 @@ def inspect(client: FirewalldBackend, record: Record, wanted: Wanted) -> dict[st
         ``running`` (bool); ``version``; ``prepared`` (whether the node has any object that is
         managed by this collection); ``refused`` (why firewalld_state would make no change, often
         empty); ``differences``, at most 50 dictionaries of describe(); ``default_zone``;
-        ``zones`` and ``openings`` as in opened().
+        ``zones``, ``openings`` and ``rich_rules`` as in opened().
 
     Raises:
         FirewalldError: firewalld cannot be read.
@@ -98,10 +99,12 @@ def opened(client: FirewalldBackend, managed: Collection[Key]) -> dict[str, Any]
     ``zones`` has ``interfaces``, ``sources`` and ``target`` by the name of each active zone and of
     the default zone. ``openings`` are dictionaries with ``object`` (zone or policy), ``name``,
     ``option`` (of firewall-cmd, without ``--remove-``), and ``ports`` such as ``9095/tcp``.
+    ``rich_rules`` are dictionaries with ``object``, ``name`` and ``rule``.
     """
     active = client.active_zones()
     names = {*active, client.default_zone()}
-    zones, openings = {}, []
+    zones: dict[str, Any] = {}
+    users: dict[Key, Settings] = {}
     services: dict[str, Optional[Settings]] = {}
     keys = client.runtime_keys()
     for key in sorted(keys):
@@ -109,7 +112,7 @@ def opened(client: FirewalldBackend, managed: Collection[Key]) -> dict[str, Any]
         if kind == POLICY and key not in managed:
             settings = client.runtime_settings(key)
             if not settings.get("disable") and _HOST in settings.get("egress_zones", ()):
-                openings += _openings(client, key, settings, services)
+                users[key] = settings
         elif kind == ZONE and name in names:
             settings = client.runtime_settings(key)
             held: Mapping[str, Sequence[str]] = active.get(name, {})
@@ -119,8 +122,20 @@ def opened(client: FirewalldBackend, managed: Collection[Key]) -> dict[str, Any]
                 "target": settings.get("target", "default"),
             }
             if key not in managed:
-                openings += _openings(client, key, settings, services)
-    return {"zones": zones, "openings": openings[: 4 * _MOST]}
+                users[key] = settings
+    openings = [
+        one for key, settings in users.items() for one in _openings(client, key, settings, services)
+    ]
+    rules = [
+        {"object": kind, "name": name, "rule": rule}
+        for (kind, name), settings in users.items()
+        for rule in settings.get(_RULES[kind], ())
+    ]
+    return {
+        "zones": zones,
+        "openings": openings[: 4 * _MOST],
+        "rich_rules": rules[: 4 * _MOST],
+    }
 
 
 def _openings(

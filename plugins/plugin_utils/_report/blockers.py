@@ -6,46 +6,76 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Optional
 
-from .._topology.model import Node
+from .._firewall_rules import (
+    IPSET_CLIENTS,
+    POLICY_CLIENTS,
+    POLICY_NODES,
+    POLICY_OVERLAY,
+    POLICY_PODS,
+    POLICY_ROUTED,
+    ZONE_PODS,
+)
 from .firewall_findings import PREPARE, sentences
-from .firewalls import RUNTIME, Firewall, PacketFilter
+from .firewalls import RUNTIME, Firewall, PacketFilter, RichRule
 
 _DROPPING = ("DROP", "REJECT", "%%REJECT%%")
 _NAMED = 3
 # Where a packet to the node itself passes.
 _HOOKS = ("ingress", "prerouting", "input")
+# These concern packets of pods only, which no check sends.
+_OF_PODS = frozenset({ZONE_PODS, POLICY_OVERLAY, POLICY_PODS, POLICY_ROUTED})
+_OF_CLIENTS = frozenset({POLICY_CLIENTS, IPSET_CLIENTS})
+_OF_NODES = frozenset({POLICY_NODES})
 
 
-def blocker(firewall: Firewall, host: str, source_address: Optional[str]) -> str:
-    """Return what on a host drops packets that should be admitted, and what to do.
+@dataclass(frozen=True)
+class Packet:
+    """A packet to a node."""
+
+    port: int
+    protocol: str
+    interface: Optional[str]
+    """The interface of the node on which it arrives, if it is known."""
+    from_node: bool
+    source_address: Optional[str] = None
+    """The address that it comes from, if it is known."""
+
+
+def blocker(firewall: Firewall, host: str, packet: Packet) -> str:
+    """Return what on a host drops a packet that should be admitted, and what to do.
 
     Args:
         firewall: What the host returned.
         host: Its inventory name.
-        source_address: The address that the packets come from, if it is known.
+        packet: The packet.
 
     Returns:
-        A cause and a remedy, or an empty text if nothing on the host is known to drop them. The
+        A cause and a remedy, or an empty text if nothing on the host is known to drop it. The
         playbook prepare is named only if it would change something.
     """
     if firewall.running and firewall.differences and not firewall.prepared:
         return f"firewalld on {host} is not prepared for K3s: {PREPARE}"
-    wrong = _wrong(firewall)
+    total, partial = _filters(firewall)
+    zone, by_source = _zone(firewall, packet)
+    if by_source and firewall.zones[zone].target in _DROPPING:
+        return (
+            f"zone {zone} of firewalld on {host} drops packets from {packet.source_address}: "
+            f"firewall-cmd --zone={zone} --remove-source=SOURCE, and the same with --permanent "
+            f"(firewall-cmd --zone={zone} --list-sources)"
+        )
+    for rule in _rules(firewall, zone, packet):
+        if not rule.accepts:
+            return _by_rule(rule, host, "drops")
+    wrong = _wrong(firewall, packet)
     if wrong:
         return f"on {host}, {wrong}: {PREPARE}"
-    total, partial = _filters(firewall)
-    if total:
-        return _dropped_by(total, host)
-    zone = firewall.zone_of_source(source_address) if source_address else ""
-    if zone and firewall.zones[zone].target in _DROPPING:
-        return (
-            f"zone {zone} of firewalld on {host} drops packets from {source_address}: firewall-cmd "
-            f"--zone={zone} --remove-source=SOURCE, and the same with --permanent (firewall-cmd "
-            f"--zone={zone} --list-sources)"
-        )
-    return _dropped_by(partial, host) if partial else ""
+    for filters in (total, partial):
+        if filters:
+            return _dropped_by(filters, host)
+    return ""
 
 
 def nothing_found(firewall: Firewall, host: str) -> str:
@@ -58,27 +88,28 @@ def nothing_found(firewall: Firewall, host: str) -> str:
     )
 
 
-def opener(firewall: Firewall, node: Node, address: str, port: int, protocol: str) -> str:
-    """Return what on a node admits packets that should not be, and what to do, if it is known."""
-    host = node["name"]
-    if firewall.problem:
-        return ""
+def opener(firewall: Firewall, host: str, packet: Packet) -> str:
+    """Return what on a host admits a packet that should not be, and what to do.
+
+    The text is empty if that is not known.
+    """
     if not firewall.running:
         return (
             f"firewalld does not run on {host}, so that it filters nothing: systemctl enable --now "
             "firewalld"
         )
-    inside = address == node["address"]
-    interface = node["cluster_interface"] if inside else node["external_interface"]
-    zone = firewall.zone_of(interface)
+    zone, _by_source = _zone(firewall, packet)
     for one in firewall.openings:
-        if one.opens(port, protocol) and (one.kind == "policy" or one.name == zone):
+        if one.opens(packet.port, packet.protocol) and (one.kind == "policy" or one.name == zone):
             options = f"--{one.kind}={one.name} --remove-{one.option}"
             return (
                 f"{one.kind} {one.name} of firewalld on {host} opens it ({one.option}): "
                 f"firewall-cmd {options}, and the same with --permanent"
             )
-    wrong = _wrong(firewall)
+    for rule in _rules(firewall, zone, packet):
+        if rule.accepts:
+            return _by_rule(rule, host, "opens")
+    wrong = _wrong(firewall, packet)
     if wrong and firewall.prepared:
         return f"on {host}, {wrong}: {PREPARE}"
     if zone in firewall.zones and firewall.zones[zone].target == "ACCEPT":
@@ -89,10 +120,39 @@ def opener(firewall: Firewall, node: Node, address: str, port: int, protocol: st
     return ""
 
 
-def _wrong(firewall: Firewall) -> str:
-    """Return which objects are not in force as the topology wants them, empty if all are."""
-    running = [one for one in firewall.differences if one.configuration == RUNTIME]
-    return _named(sentences(running)) if firewall.running else ""
+def _zone(firewall: Firewall, packet: Packet) -> tuple[str, bool]:
+    """Return the zone of a packet, and whether it has the packet by its source address."""
+    by_source = firewall.zone_of_source(packet.source_address) if packet.source_address else ""
+    return (by_source, True) if by_source else (firewall.zone_of(packet.interface), False)
+
+
+def _rules(firewall: Firewall, zone: str, packet: Packet) -> list[RichRule]:
+    return [
+        rule
+        for rule in firewall.rich_rules
+        if (rule.kind == "policy" or rule.name == zone)
+        and rule.matches(packet.port, packet.protocol, packet.source_address)
+    ]
+
+
+def _by_rule(rule: RichRule, host: str, verb: str) -> str:
+    options = f"--{rule.kind}={rule.name} --remove-rich-rule='{rule.text}'"
+    return (
+        f"a rich rule of {rule.kind} {rule.name} of firewalld on {host} {verb} it: firewall-cmd "
+        f"{options}, and the same with --permanent"
+    )
+
+
+def _wrong(firewall: Firewall, packet: Packet) -> str:
+    """Return which objects that concern a packet are not in force as the topology wants them."""
+    others = _OF_PODS | (_OF_CLIENTS if packet.from_node else _OF_NODES)
+    return _named(
+        sentences(
+            one
+            for one in firewall.differences
+            if one.configuration == RUNTIME and firewall.running and one.name not in others
+        )
+    )
 
 
 def _filters(firewall: Firewall) -> tuple[list[PacketFilter], list[PacketFilter]]:

@@ -21,9 +21,8 @@ from .._topology.model import (
     Topology,
     find_node,
 )
-from .blockers import opener
 from .findings import Finding, grouped, has_errors
-from .remedies import admits, remedy
+from .remedies import opened, remedy, returns
 from .seen import Seen
 
 # What port_probe tells more closely than the report.
@@ -233,7 +232,7 @@ def _evaluate(
         ):
             said = (
                 f"no answer {said}, since {source}'s own firewall rejects what comes back, as "
-                f"{destination} has found: {admits(topology, source, destination, seen)}"
+                f"{destination} has found: {returns(topology, expectation, port, seen)}"
             )
         elif observed == prober.REFUSED and seen.held_at(expectation, port):
             said = (
@@ -242,11 +241,11 @@ def _evaluate(
                 f"{expectation['address']}"
             )
         else:
-            said = remedy(topology, expectation, observed, said, seen)
+            said = remedy(topology, expectation, port, observed, said, seen)
         return _REPORTED.get(observed, observed), False, said
     observed = _REPORTED.get(observed, observed)
     if observed in (prober.OPEN, prober.WRONG_HOST):
-        return observed, False, _opened(topology, expectation, port, seen)
+        return observed, False, opened(topology, expectation, port, seen)
     if observed in (prober.TIMEOUT, prober.REJECTED, prober.UNREACHABLE):
         return observed, True, said
     if observed == prober.REFUSED:
@@ -255,18 +254,6 @@ def _evaluate(
         ok = guarded and not seen.held_at(expectation, port)
         return observed, ok, said if ok else "the path is open, though nobody listens"
     return observed, False, said
-
-
-def _opened(topology: Topology, expectation: Expectation, port: int, seen: Seen) -> str:
-    """Say what admits packets that no rule admits, and what to do."""
-    source, destination = expectation["source"], expectation["destination"]
-    firewall = seen.firewall(destination)
-    found = ""
-    if firewall is not None:
-        node = find_node(topology, destination)
-        found = opener(firewall, node, expectation["address"], port, expectation["protocol"])
-    found = found or (f"see what else admits it: firewall-cmd --list-all-zones on {destination}")
-    return f"open to {source}, which no rule admits; {found}"
 
 
 def _of_udp_service(destination: str, observed: str, said: str) -> tuple[str, str]:

@@ -10,6 +10,7 @@ A node may return anything: values of a wrong type count as absent, and texts ar
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Optional
@@ -26,6 +27,11 @@ RUNTIME = "runtime"
 _CONFIGURATIONS = ("permanent", RUNTIME)
 _KINDS = ("ipset", "zone", "policy", "interface", "ports")
 _STATES = ("missing", "unwanted", "different")
+# See firewalld.richlanguage(5).
+_ACTION = re.compile(r" (?:accept|drop|reject)\b")
+_PORT = re.compile(r'(?<!source-)port port="([0-9-]+)" protocol="(\w+)"')
+_PROTOCOL = re.compile(r'protocol value="(\w+)"')
+_SOURCE = re.compile(r'source (NOT )?address="([^"]+)"')
 
 
 @dataclass(frozen=True)
@@ -72,6 +78,37 @@ class Opening:
 
 
 @dataclass(frozen=True)
+class RichRule:
+    """A rich rule of a zone or policy of the user."""
+
+    kind: str
+    name: str
+    text: str
+
+    @property
+    def accepts(self) -> bool:
+        """Return whether it admits packets; it drops or rejects them otherwise."""
+        return " accept" in self.text
+
+    def matches(self, port: int, protocol: str, source_address: Optional[str]) -> bool:
+        """Return whether it may match a packet. Services and ipsets are taken to match."""
+        if _ACTION.search(self.text) is None:
+            return False
+        ports = _PORT.search(self.text)
+        if ports is not None:
+            opening = Opening(self.kind, self.name, "", (f"{ports[1]}/{ports[2]}",))
+            if not opening.opens(port, protocol):
+                return False
+        only = _PROTOCOL.search(self.text)
+        if only is not None and only[1] != protocol:
+            return False
+        source = _SOURCE.search(self.text)
+        if source is None or source_address is None:
+            return True
+        return _contains(source[2], source_address) is not bool(source[1])
+
+
+@dataclass(frozen=True)
 class PacketFilter:
     """A base chain of other software that can drop packets."""
 
@@ -98,6 +135,7 @@ class Firewall:
     default_zone: str = ""
     zones: Mapping[str, Zone] = field(default_factory=dict)
     openings: tuple[Opening, ...] = ()
+    rich_rules: tuple[RichRule, ...] = ()
     packet_filters: tuple[PacketFilter, ...] = ()
     kubernetes: tuple[str, ...] = ()
     overlay_interfaces: Mapping[str, bool] = field(default_factory=dict)
@@ -146,6 +184,10 @@ def read(result: Any) -> Optional[Firewall]:
                 _texts(one, "ports"),
             )
             for one in _dictionaries(firewalld, "openings")
+        ),
+        rich_rules=tuple(
+            RichRule(_text(one.get("object")), _text(one.get("name")), _text(one.get("rule")))
+            for one in _dictionaries(firewalld, "rich_rules")
         ),
         packet_filters=tuple(packet_filters(result)),
         kubernetes=_texts(overlay, "kubernetes"),

@@ -10,18 +10,19 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe import 
 
 from .._firewall_rules import POLICY_CLIENTS, POLICY_NODES
 from .._probe_plan.plan import Expectation
-from .._topology.model import Topology
-from .blockers import blocker, nothing_found
+from .._topology.model import Topology, find_node
+from .blockers import Packet, blocker, nothing_found, opener
 from .seen import Seen
 
 
 def remedy(
-    topology: Topology, expectation: Expectation, observed: str, said: str, seen: Seen
+    topology: Topology, expectation: Expectation, port: int, observed: str, said: str, seen: Seen
 ) -> str:
     """Say what a failure means and what to do, in a sentence."""
     source, destination = expectation["source"], expectation["destination"]
     address = expectation["address"]
-    fix = admits(topology, destination, source, seen)
+    there = _blocker(topology, expectation, port, seen)
+    fix = there or _unknown(topology, destination, source, seen)
     besides = f"; {said}" if said else ""
     texts = {
         prober.REJECTED: _rejected(topology, expectation, said, fix),
@@ -29,11 +30,12 @@ def remedy(
             f"no answer, so a firewall on {destination} or on the way drops it: {fix}{besides}"
         ),
         prober.OVERLAY_SILENT: (
-            f"no answer {said}: {_returns(topology, source, destination, seen)}; or the overlay's "
-            f"own state is wrong, on {source} or {destination} (ip -details link show type vxlan)"
+            f"no answer {said}: {returns(topology, expectation, port, seen)}; or the overlay's own "
+            f"state is wrong, on {source} or {destination} (ip -details link show type vxlan)"
             if said.endswith(prober.PORT_IS_OPEN)
             else f"no answer {said}, so a firewall on {destination} or on the way drops VXLAN, or "
-            f"one on {source} what comes back: {_of_both(topology, source, destination, seen)}"
+            f"one on {source} what comes back: "
+            f"{there or _blocker_of_answers(topology, expectation, port, seen) or fix}"
         ),
         prober.MTU_HOLE: (
             f"{said}; give the NICs of {source} and {destination}, and every switch port between "
@@ -49,7 +51,7 @@ def remedy(
             if seen.mode == "live"
             else f"the path is open, but {destination} refuses: a rule there resets the "
             f"connection{' (' + said + ')' if said else ''}, or nobody listens on {address} any "
-            "more; see firewall-cmd --list-all-policies and nft list ruleset"
+            f"more; {there or 'see firewall-cmd --list-all-policies and nft list ruleset'}"
         ),
         prober.ERROR: said.replace("on the source", f"on {source}"),
     }
@@ -69,34 +71,59 @@ def _rejected(topology: Topology, expectation: Expectation, said: str, fix: str)
     return f"{destination}'s firewall rejects it{f' ({said})' if said else ''}: {fix}"
 
 
-def admits(topology: Topology, host: str, peer: str, seen: Seen) -> str:
-    """Say why a host does not admit packets of a peer, and what to do."""
+def returns(topology: Topology, expectation: Expectation, port: int, seen: Seen) -> str:
+    """Say what at a source drops the answers of a destination, and what to do."""
+    source, destination = expectation["source"], expectation["destination"]
+    found = _blocker_of_answers(topology, expectation, port, seen)
+    return found or f"on {source}, {_unknown(topology, source, destination, seen)}"
+
+
+def opened(topology: Topology, expectation: Expectation, port: int, seen: Seen) -> str:
+    """Say what admits packets that no rule admits, and what to do."""
+    source, destination = expectation["source"], expectation["destination"]
+    firewall = seen.firewall(destination)
+    found = (
+        opener(firewall, destination, _packet(topology, expectation, port, seen))
+        if (firewall)
+        else ""
+    )
+    found = found or f"see what else admits it: firewall-cmd --list-all-zones on {destination}"
+    return f"open to {source}, which no rule admits; {found}"
+
+
+def _unknown(topology: Topology, host: str, peer: str, seen: Seen) -> str:
+    """Say what should admit packets of a peer if it is not known what drops them."""
     firewall = seen.firewall(host)
     if firewall is None:
         return f"{admission(topology, peer)} should admit it; run the playbook prepare"
-    return _blocker(topology, host, peer, seen) or nothing_found(firewall, host)
+    return nothing_found(firewall, host)
 
 
-def _returns(topology: Topology, source: str, destination: str, seen: Seen) -> str:
-    """Say what at a source drops what comes back."""
-    return _blocker(topology, source, destination, seen) or (
-        f"on {source}, {admission(topology, destination)} should admit what comes back"
-    )
-
-
-def _of_both(topology: Topology, source: str, destination: str, seen: Seen) -> str:
-    """Say what drops packets to a destination, or the answers at the source."""
-    there = _blocker(topology, destination, source, seen)
-    return (
-        there
-        or _blocker(topology, source, destination, seen)
-        or admits(topology, destination, source, seen)
-    )
-
-
-def _blocker(topology: Topology, host: str, peer: str, seen: Seen) -> str:
+def _blocker(topology: Topology, expectation: Expectation, port: int, seen: Seen) -> str:
+    host = expectation["destination"]
     firewall = seen.firewall(host)
-    return blocker(firewall, host, seen.address(topology, peer)) if firewall else ""
+    return blocker(firewall, host, _packet(topology, expectation, port, seen)) if firewall else ""
+
+
+def _blocker_of_answers(topology: Topology, expectation: Expectation, port: int, seen: Seen) -> str:
+    back = expectation.copy()
+    back["source"], back["destination"] = expectation["destination"], expectation["source"]
+    back["address"] = seen.address(topology, expectation["source"]) or ""
+    return _blocker(topology, back, port, seen)
+
+
+def _packet(topology: Topology, expectation: Expectation, port: int, seen: Seen) -> Packet:
+    """Return the packet of a check, as its destination sees it."""
+    node = find_node(topology, expectation["destination"])
+    inside = expectation["address"] == node["address"]
+    address = seen.address(topology, expectation["source"])
+    return Packet(
+        port=port,
+        protocol=expectation["protocol"],
+        interface=node["cluster_interface"] if inside else node["external_interface"],
+        from_node=address is not None,
+        source_address=seen.came_from(expectation) or address,
+    )
 
 
 def admission(topology: Topology, source: str) -> str:

@@ -7,13 +7,11 @@ from dataclasses import replace
 
 import pytest
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._report import (
-    blockers,
     firewall_findings,
 )
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._report.firewalls import (
     Difference,
     Firewall,
-    Opening,
     PacketFilter,
     Zone,
 )
@@ -152,64 +150,3 @@ def test_cluster_without_overlay_is_told_that_pods_were_not_probed():
     )
     assert (finding["level"], finding["hosts"]) == ("info", ["server1", "server2"])
     assert "not by packets" in finding["cause"]
-
-
-def test_blocker_names_the_object_before_other_causes():
-    firewall = replace(SOUND, differences=(MISSING,), packet_filters=(FOREIGN,))
-    assert blockers.blocker(firewall, "server1", None) == (
-        "on server1, policy k3s-from-nodes is missing in the runtime configuration of firewalld: "
-        "run the playbook prepare"
-    )
-
-
-def test_blocker_ignores_what_only_the_next_start_lacks():
-    firewall = replace(SOUND, differences=(replace(MISSING, configuration="permanent"),))
-    assert blockers.blocker(firewall, "server1", None) == ""
-
-
-def test_blocker_names_a_zone_that_drops_the_source():
-    zones = {**SOUND.zones, "drop": Zone((), ("192.0.2.0/24",), "DROP")}
-    text = blockers.blocker(replace(SOUND, zones=zones), "server1", "192.0.2.12")
-    assert text.startswith("zone drop of firewalld on server1 drops packets from 192.0.2.12")
-    assert "prepare" not in text
-
-
-def test_blocker_of_a_sound_node_is_empty_and_prepare_is_not_the_remedy():
-    assert blockers.blocker(SOUND, "server1", "192.0.2.12") == ""
-    assert "run the playbook prepare" not in blockers.nothing_found(SOUND, "server1")
-
-
-@pytest.mark.parametrize("option", ["port=2379/tcp", "service=etcd"])
-def test_opener_names_the_zone_and_the_command(option):
-    opening = Opening("zone", "public", option, ("2379/tcp",))
-    copied = Difference("runtime", "zone", "k3s-pods", "different", ("ports",))
-    firewall = replace(SOUND, openings=(opening,), differences=(copied,))
-    assert blockers.opener(firewall, NODES[0], "192.0.2.11", 2379, "tcp") == (
-        f"zone public of firewalld on server1 opens it ({option}): firewall-cmd --zone=public "
-        f"--remove-{option}, and the same with --permanent"
-    )
-
-
-def test_opener_does_not_name_a_zone_that_does_not_hold_the_interface():
-    firewall = replace(SOUND, openings=(Opening("zone", "home", "port=1/tcp", ("2379/tcp",)),))
-    assert blockers.opener(firewall, NODES[0], "192.0.2.11", 2379, "tcp") == ""
-
-
-def test_opener_names_a_policy_of_the_user():
-    firewall = replace(SOUND, openings=(Opening("policy", "mine", "port=80/tcp", ("80/tcp",)),))
-    assert "--policy=mine --remove-port=80/tcp" in blockers.opener(
-        firewall, NODES[0], "192.0.2.11", 80, "tcp"
-    )
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"running": False}, "systemctl enable --now firewalld"),
-        ({"zones": {"public": Zone(("eth0",), (), "ACCEPT")}}, "--set-target=default"),
-        ({"differences": (replace(MISSING, state="different"),)}, "run the playbook prepare"),
-    ],
-)
-def test_opener_names_what_admits_everything(changes, words):
-    text = blockers.opener(replace(SOUND, **changes), NODES[0], "192.0.2.11", 2379, "tcp")
-    assert words in text

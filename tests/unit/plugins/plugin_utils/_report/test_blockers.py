@@ -1,0 +1,155 @@
+# Copyright (c) 2026 The edgeops.k3s_network authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._report.blockers import (
+    Packet,
+    blocker,
+    nothing_found,
+    opener,
+)
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._report.firewalls import (
+    Difference,
+    Firewall,
+    Opening,
+    PacketFilter,
+    RichRule,
+    Zone,
+)
+
+MISSING = Difference("runtime", "policy", "k3s-from-nodes", "missing")
+SOUND = Firewall(
+    running=True, prepared=True, default_zone="public", zones={"public": Zone(("eth0",))}
+)
+FOREIGN = PacketFilter("nft", "inet", "other", "input", "input", "policy drop", True)
+FAIL2BAN = PacketFilter("nft", "inet", "f2b-table", "f2b-chain", "input", "reject", False)
+PACKET = Packet(6443, "tcp", "eth0", True, "192.0.2.12")
+CLIENT = replace(PACKET, from_node=False, source_address=None)
+DROP = 'rule family="ipv4" source address="192.0.2.0/24" port port="6443" protocol="tcp" drop'
+
+
+def test_blocker_names_the_object_and_prepare():
+    firewall = replace(SOUND, differences=(MISSING,), packet_filters=(FOREIGN,))
+    assert blocker(firewall, "server1", PACKET) == (
+        "on server1, policy k3s-from-nodes is missing in the runtime configuration of firewalld: "
+        "run the playbook prepare"
+    )
+
+
+@pytest.mark.parametrize(
+    "difference",
+    [
+        replace(MISSING, configuration="permanent"),
+        replace(MISSING, name="k3s-overlay"),
+        replace(MISSING, name="k3s-from-clients"),
+        Difference("runtime", "zone", "k3s-pods", "different", ("ports",)),
+    ],
+)
+def test_blocker_ignores_objects_that_do_not_concern_the_packet(difference):
+    assert blocker(replace(SOUND, differences=(difference,)), "server1", PACKET) == ""
+
+
+def test_blocker_of_a_client_ignores_the_policy_for_nodes():
+    firewall = replace(SOUND, differences=(MISSING,))
+    assert blocker(firewall, "server1", CLIENT) == ""
+    firewall = replace(SOUND, differences=(replace(MISSING, name="k3s-from-clients"),))
+    assert "k3s-from-clients is missing" in blocker(firewall, "server1", CLIENT)
+
+
+def test_blocker_names_a_zone_that_drops_the_source():
+    zones = {**SOUND.zones, "drop": Zone((), ("192.0.2.0/24",), "DROP")}
+    text = blocker(replace(SOUND, zones=zones), "server1", PACKET)
+    assert text.startswith("zone drop of firewalld on server1 drops packets from 192.0.2.12")
+    assert "prepare" not in text
+
+
+def test_blocker_names_a_rich_rule_of_the_user_and_the_command():
+    text = blocker(replace(SOUND, rich_rules=(RichRule("zone", "public", DROP),)), "n1", PACKET)
+    assert text == (
+        "a rich rule of zone public of firewalld on n1 drops it: firewall-cmd --zone=public "
+        f"--remove-rich-rule='{DROP}', and the same with --permanent"
+    )
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        RichRule("zone", "home", DROP),
+        RichRule("zone", "public", DROP.replace("6443", "80-443")),
+        RichRule("zone", "public", DROP.replace("tcp", "udp")),
+        RichRule("zone", "public", DROP.replace("192.0.2.0", "198.51.100.0")),
+        RichRule("zone", "public", DROP.replace("drop", "accept")),
+        RichRule("zone", "public", DROP.replace("drop", "mark set=1")),
+        RichRule("zone", "public", DROP.replace("source ", "source NOT ")),
+    ],
+)
+def test_blocker_ignores_rich_rules_that_do_not_drop_the_packet(rule):
+    assert blocker(replace(SOUND, rich_rules=(rule,)), "server1", PACKET) == ""
+
+
+def test_blocker_names_other_packet_filters_that_drop_everything_first():
+    text = blocker(replace(SOUND, packet_filters=(FAIL2BAN, FOREIGN)), "server1", PACKET)
+    assert text == "chain input of table inet other (nft: policy drop) on server1"
+    text = blocker(replace(SOUND, packet_filters=(FAIL2BAN,)), "server1", PACKET)
+    assert "f2b-chain" in text
+
+
+def test_blocker_ignores_packet_filters_of_forwarded_packets():
+    forward = replace(FOREIGN, hook="forward")
+    assert blocker(replace(SOUND, packet_filters=(forward,)), "server1", PACKET) == ""
+
+
+def test_blocker_of_a_node_that_was_never_prepared_is_prepare():
+    firewall = replace(SOUND, prepared=False, differences=(MISSING,))
+    assert blocker(firewall, "server1", PACKET) == (
+        "firewalld on server1 is not prepared for K3s: run the playbook prepare"
+    )
+
+
+def test_prepare_is_not_the_remedy_of_a_sound_node():
+    assert blocker(SOUND, "server1", PACKET) == ""
+    assert "run the playbook prepare" not in nothing_found(SOUND, "server1")
+
+
+@pytest.mark.parametrize("option", ["port=2379/tcp", "service=etcd"])
+def test_opener_names_the_zone_and_the_command(option):
+    opening = Opening("zone", "public", option, ("2379/tcp",))
+    firewall = replace(SOUND, openings=(opening,), differences=(MISSING,))
+    assert opener(firewall, "server1", replace(PACKET, port=2379)) == (
+        f"zone public of firewalld on server1 opens it ({option}): firewall-cmd --zone=public "
+        f"--remove-{option}, and the same with --permanent"
+    )
+
+
+def test_opener_ignores_zones_that_do_not_hold_the_interface():
+    firewall = replace(SOUND, openings=(Opening("zone", "home", "port=1/tcp", ("6443/tcp",)),))
+    assert opener(firewall, "server1", PACKET) == ""
+
+
+def test_opener_names_a_policy_of_the_user():
+    opening = Opening("policy", "mine", "port=6443/tcp", ("6443/tcp",))
+    text = opener(replace(SOUND, openings=(opening,)), "server1", PACKET)
+    assert "--policy=mine --remove-port=6443/tcp" in text
+
+
+def test_opener_names_a_rich_rule():
+    accept = RichRule("zone", "public", DROP.replace("drop", "accept"))
+    text = opener(replace(SOUND, rich_rules=(accept,)), "server1", PACKET)
+    assert f"--remove-rich-rule='{accept.text}'" in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"running": False}, "systemctl enable --now firewalld"),
+        ({"zones": {"public": Zone(("eth0",), (), "ACCEPT")}}, "--set-target=default"),
+        ({"differences": (replace(MISSING, state="different"),)}, "run the playbook prepare"),
+    ],
+)
+def test_opener_names_what_admits_everything(changes, words):
+    assert words in opener(replace(SOUND, **changes), "server1", PACKET)

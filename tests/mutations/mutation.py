@@ -33,6 +33,12 @@ class Mutation:
     variables: Mapping[str, Any] = field(default_factory=dict)
     # Connections from before the break would not survive it.
     fresh_connections: bool = False
+    # Nothing is broken, and a report must say so.
+    harmless: bool = False
+    # The model is compared with packets before the report is.
+    measured: bool = False
+    # The playbook prepare has to restore everything.
+    prepare_mends: bool = False
 
     @property
     def is_full(self) -> bool:
@@ -47,10 +53,12 @@ class Mutation:
         return after.observed
 
     def breaks_something(self) -> bool:
-        """Tell whether something is open that was closed, or the reverse.
+        """Tell whether something is open that was closed, or the reverse, or there is a finding.
 
-        Where a closed port answers in another way than before, a report has nothing to fail of.
+        If a closed port answers in another way than before, a report has nothing to fail of.
         """
+        if self.world.findings:
+            return True
         intact_world = intact(self.world.cluster)
         everywhere = {node.name for node in self.world.cluster.nodes}
         where = everywhere if LAB in self.breaks else everywhere & set(self.breaks)
@@ -84,11 +92,14 @@ def of_firewall(
     for change in changes:
         firewall = change.apply(firewall)
     back = [change.inverse() for change in reversed(changes)]
+    after = replace(world, firewalls={**world.firewalls, node.name: firewall})
     return Mutation(
         kind,
         f"{node.name}: {text}",
-        replace(world, firewalls={**world.firewalls, node.name: firewall}),
+        after,
         {node.name: [change.command(world.cluster) for change in changes]},
         {node.name: [change.command(world.cluster) for change in back]},
         variables or {},
+        measured=not variables,
+        prepare_mends=bool(after.findings),
     )

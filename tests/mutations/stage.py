@@ -18,6 +18,7 @@ from typing import Any
 
 from .cluster import CLUSTER, EXTERNAL, SEGREGATED, SHARED, Cluster, Machine, Nic
 from .mutation import LAB, Commands, Mutation
+from .packets import contradictions
 from .table import AGENT, CLIENT, SERVER
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,7 +37,9 @@ _GROUPS = {"server": SERVER, "agent": AGENT, "external_clients": CLIENT}
 _SNAPSHOT = (
     "firewall-cmd --list-all-policies; firewall-cmd --list-all-zones; "
     "for one in $(firewall-cmd --get-ipsets); do firewall-cmd --info-ipset=$one; done; "
-    "ip -o -4 address show scope global; sysctl net.ipv4.conf.eth0.arp_ignore"
+    "firewall-cmd --permanent --list-all-policies; ls /etc/firewalld/*; "
+    "ip -o -4 address show scope global; ip -o link | sed 's/.*: \\(.*\\)@.*/link \\1/; s/:.*//'; "
+    "nft list tables; ls /etc/systemd/system; sysctl net.ipv4.conf.eth0.arp_ignore"
 )
 
 
@@ -71,6 +74,12 @@ class Stage:
         """Run the commands that break the cluster; raises StageError where one fails."""
         self._run_all(mutation.breaks)
 
+    def measure(self, mutation: Mutation) -> None:
+        """Compare the model of a mutation with packets; raises StageError if it is wrong."""
+        wrong = contradictions(self._run, mutation) if mutation.measured else []
+        if wrong:
+            raise StageError("; ".join(wrong))
+
     def mend(self, mutation: Mutation) -> None:
         """Run all commands that mend it, also where the break had not come to its end."""
         errors = self._failures(mutation.mends)
@@ -100,10 +109,18 @@ class Stage:
 
     def prepare(self) -> None:
         """Prepare the cluster, and take that for how it has to be."""
+        self._prepare()
+        self._before = self._snapshots()
+
+    def prepare_again(self) -> None:
+        """Run the playbook prepare as a remedy; raises StageError if it does not restore all."""
+        self._prepare()
+        self.check_mended()
+
+    def _prepare(self) -> None:
         done = self.playbook("prepare", {})
         if done.returncode:
             raise StageError(f"prepare failed:\n{done.stdout}{done.stderr}")
-        self._before = self._snapshots()
 
     def validate(self, mutation: Mutation | None = None) -> dict[str, Any]:
         """Validate and return the report."""

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What nodes returned about their firewalls (firewall_info), validated. Pure functions.
+"""What nodes returned about their firewalls, validated. Pure functions.
 
 A node may return anything: values of a wrong type count as absent, and texts are cut and cleaned.
 """
@@ -157,8 +157,9 @@ class Firewall:
 
 
 def read(result: Any) -> Optional[Firewall]:
-    """Return what a node returned, None if its result has nothing of firewall_info."""
-    if not isinstance(result, Mapping) or not isinstance(result.get("overlay"), Mapping):
+    """Return what a node's port_listener returned, None if it did not read the firewall."""
+    result = _mapping(result, "firewall") if isinstance(result, Mapping) else {}
+    if not isinstance(result.get("overlay"), Mapping):
         return None
     firewalld = _mapping(result, "firewalld")
     overlay = _mapping(result, "overlay")

@@ -211,8 +211,8 @@ firewall:
     firewalld:
       description:
         - What was read of firewalld. Empty if RV(firewall.problem) is not.
-        - C(running) is whether it runs; the permanent configuration is read otherwise. C(prepared) is
-          whether the node's state file lists any object. C(refused) is why
+        - C(running) is whether it runs; the permanent configuration is read otherwise. C(prepared)
+          is whether the node's state file lists any object. C(refused) is why
           M(edgeops.k3s_network.firewalld_state) would fail.
         - C(differences) are the objects that it would change, at most 50. Their C(configuration) is
           V(permanent) or V(runtime), their C(kind) is V(ipset), V(zone), V(policy), V(interface),

@@ -10,9 +10,11 @@ from typing import Any
 
 from ._firewalld.connect import open_firewalld
 from ._firewalld.errors import FirewalldError
+from ._firewalld.files import CONFIGURATION, strict_forward_ports
 from ._firewalld.inspect import inspect
 from ._firewalld.read import Wanted
 from ._firewalld.record_store import RecordStore
+from ._host import packet_filter
 from ._host.commands import RunCommand
 from ._host.networkmanager import NetworkManagerError
 from ._k3s import overlay
@@ -41,4 +43,6 @@ def read(run_command: RunCommand, wanted: Wanted, missing: str = "") -> dict[str
         "problem": problem,
         "firewalld": firewalld,
         "overlay": overlay.read(interfaces),
+        "packet_filters": packet_filter.read(run_command)["chains"],
+        "strict_forward_ports": strict_forward_ports(packet_filter.read_text(CONFIGURATION)),
     }

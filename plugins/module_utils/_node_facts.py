@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ._firewalld import connect
+from ._firewalld.files import CONFIGURATION, strict_forward_ports
 from ._host import held_ports, iproute, packet_filter
 from ._host.commands import RunCommand
 from ._host.files import unwritable
@@ -35,7 +36,6 @@ UNITS = (
     "nm-cloud-setup.timer",
     "ufw.service",
 )
-_FIREWALLD = "/etc/firewalld/firewalld.conf"
 _NFTABLES = ("/etc/nftables.conf", "/etc/sysconfig/nftables.conf")
 _UFW = "/etc/ufw/ufw.conf"
 # Where prepare, remove and K3s write.
@@ -93,7 +93,7 @@ def gather(
             )
         ],
         "units": parse_units(run_command([*SHOW, *UNITS])),
-        "strict_forward_ports": strict_forward_ports(read_file(_FIREWALLD)),
+        "strict_forward_ports": strict_forward_ports(read_file(CONFIGURATION)),
         "default_zone": default_zone,
         "default_zone_target": target,
         "packet_filters": filters["chains"],
@@ -163,12 +163,6 @@ def ufw_enabled(text: str) -> bool:
     """Tell whether ufw loads its rules. Its unit is active on Ubuntu even if it does not."""
     found = re.findall(r"^\s*ENABLED\s*=\s*[\"']?(\w+)", text, re.MULTILINE)
     return bool(found) and found[-1].lower() == "yes"
-
-
-def strict_forward_ports(text: str) -> bool:
-    """Tell whether firewalld rejects DNAT of other software (since 2.3)."""
-    found = re.findall(r"^\s*StrictForwardPorts\s*=\s*(\w+)", text, re.MULTILINE)
-    return bool(found) and found[-1].lower() in ("yes", "true")
 
 
 def spares_cni(text: str) -> bool:

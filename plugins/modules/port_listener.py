@@ -251,6 +251,18 @@ firewall:
       returned: always
       type: dict
       sample: {kubernetes: [k3s-server], interfaces: {flannel.1: true}, udp_ports: [8472]}
+    packet_filters:
+      description: Base chains of other software that can drop packets, with the rules that they
+        reach, at most 50.
+      returned: always
+      type: list
+      elements: dict
+      sample: []
+    strict_forward_ports:
+      description: Whether firewalld rejects the ports that K3s publishes (C(StrictForwardPorts)).
+      returned: always
+      type: bool
+      sample: false
 stopped:
   description: How many processes were still there to be stopped.
   returned: when O(state=stopped)

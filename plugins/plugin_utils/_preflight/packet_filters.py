@@ -65,10 +65,18 @@ def findings(node: Node, facts: Facts, topology: Topology) -> Iterator[Finding]:
             f"not all packet filters are known: {text}",
             "look for rules that drop the cluster's packets: nft list ruleset; iptables-save",
         )
-    for chain in read_chains(facts.get("packet_filters")):
-        # Another finding names ufw.
-        known = chain["policy_owner"] == UFW and ufw_starts(facts)
-        if _concerns(chain, node) and not known:
+    # Another finding names ufw.
+    known = UFW if ufw_starts(facts) else None
+    chains = read_chains(facts.get("packet_filters"))
+    yield from of_chains(
+        node, [chain for chain in chains if chain["policy_owner"] != known], topology
+    )
+
+
+def of_chains(node: Node, chains: Sequence[Chain], topology: Topology) -> Iterator[Finding]:
+    """Yield what base chains drop of the packets that the cluster needs."""
+    for chain in chains:
+        if _concerns(chain, node):
             yield from _of_chain(node, chain, topology)
 
 

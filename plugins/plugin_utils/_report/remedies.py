@@ -144,6 +144,7 @@ def _packet(topology: Topology, expectation: Expectation, port: int, seen: Seen)
     inside = expectation["address"] == node["address"]
     address = seen.address(topology, expectation["source"])
     return Packet(
+        address=expectation["address"],
         port=port,
         protocol=expectation["protocol"],
         interface=node["cluster_interface"] if inside else node["external_interface"],

@@ -9,7 +9,6 @@ from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._report.firewa
     Difference,
     Firewall,
     Opening,
-    PacketFilter,
     Zone,
 )
 from hypothesis import given
@@ -52,10 +51,16 @@ RESULT = {
             "hook": "input",
             "priority": 0,
             "policy": "drop",
+            "devices": [],
             "drops": "all",
             "rule": "policy drop",
+            "rule_chain": "input",
+            "handle": 0,
             "owner": "",
-        }
+            "policy_owner": "",
+            "rules": {"input": []},
+        },
+        {"tool": "lie"},
     ],
 }
 
@@ -73,9 +78,7 @@ def test_read_returns_what_a_node_returned():
             "drop": Zone((), ("192.0.2.0/24",), "DROP"),
         },
         openings=(Opening("zone", "public", "service=ssh", ("22/tcp",)),),
-        packet_filters=(
-            PacketFilter("nft", "inet", "other", "input", "input", "policy drop", True),
-        ),
+        packet_filters=(RESULT["packet_filters"][0],),
         kubernetes=("k3s-server",),
         overlay_interfaces={"cni0": True},
         udp_ports=frozenset({8472}),

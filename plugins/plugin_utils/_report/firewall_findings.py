@@ -107,7 +107,7 @@ def _firewalld(name: str, firewall: Firewall) -> Iterator[Finding]:
             remedy=PREPARE,
         )
         return
-    for level in (ERROR, WARNING):
+    for level in (ERROR, INFO):
         found = [one for one in firewall.differences if _level(one) == level]
         for sentence in sentences(found):
             yield Finding(level=level, hosts=hosts, cause=sentence, remedy=PREPARE)
@@ -120,7 +120,7 @@ def _level(difference: Difference) -> Level:
     user has since opened in that zone, until prepare runs again.
     """
     copied = difference.kind == "zone" and difference.state == "different"
-    return WARNING if copied and set(difference.settings) <= _COPIED else ERROR
+    return INFO if copied and set(difference.settings) <= _COPIED else ERROR
 
 
 def _overlay(node: Node, firewall: Firewall, topology: Topology) -> Iterator[Finding]:

@@ -71,7 +71,7 @@ def test_findings_name_both_configurations_in_one_sentence():
     [
         (
             Difference("runtime", "zone", "k3s-pods", "different", ("ports",)),
-            "warning",
+            "info",
             "zone k3s-pods differs from the topology in the runtime configuration of firewalld "
             "(ports)",
         ),

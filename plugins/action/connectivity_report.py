@@ -37,7 +37,6 @@ ARGUMENT_SPEC = {
     "plan": {"type": "str", "required": True},
     "listeners_variable": {"type": "str", "required": True},
     "probes_variable": {"type": "str", "required": True},
-    "firewalls_variable": {"type": "str"},
     "controller_probes": {"type": "dict"},
     "report_dir": {"type": "path"},
 }
@@ -80,11 +79,10 @@ def _evaluate(plan: Plan, arguments: Mapping[str, Any], hostvars: Any) -> evalua
 
     sources = plan.sources()
     firewalls = {}
-    if arguments["firewalls_variable"]:
-        for name in sorted(nodes):
-            firewall = read_firewall(registered(name, "firewalls_variable"))
-            if firewall is not None:
-                firewalls[name] = firewall
+    for name in sorted(nodes):
+        firewall = read_firewall(registered(name, "listeners_variable"))
+        if firewall is not None:
+            firewalls[name] = firewall
     seen = Seen(
         {
             name: rounds.joined(

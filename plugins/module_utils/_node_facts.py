@@ -15,7 +15,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ._host import held_ports, iproute
+from ._firewalld import connect
+from ._firewalld.files import CONFIGURATION, strict_forward_ports
+from ._host import held_ports, iproute, packet_filter
+from ._host.commands import RunCommand
 from ._host.files import unwritable
 from ._host.kernel_driver import driver_package
 from ._host.units import SHOW, parse_units
@@ -33,8 +36,8 @@ UNITS = (
     "nm-cloud-setup.timer",
     "ufw.service",
 )
-_FIREWALLD = "/etc/firewalld/firewalld.conf"
 _NFTABLES = ("/etc/nftables.conf", "/etc/sysconfig/nftables.conf")
+_UFW = "/etc/ufw/ufw.conf"
 # Where prepare, remove and K3s write.
 _WRITTEN = (
     "/etc/firewalld",
@@ -70,9 +73,12 @@ def gather(
     read_file: Read = read,
     run_command: Run = run,
     ask: iproute.Ask = iproute.ask,
+    run_program: RunCommand = connect.run,
 ) -> dict[str, Any]:
     """Return the facts of this host."""
     release = os.uname().release
+    filters = packet_filter.read(run_program, read_file)
+    default_zone, target = connect.default_zone(run_program)
     return {
         "clock": clock(),
         "hostname": socket.gethostname(),
@@ -87,7 +93,12 @@ def gather(
             )
         ],
         "units": parse_units(run_command([*SHOW, *UNITS])),
-        "strict_forward_ports": strict_forward_ports(read_file(_FIREWALLD)),
+        "strict_forward_ports": strict_forward_ports(read_file(CONFIGURATION)),
+        "default_zone": default_zone,
+        "default_zone_target": target,
+        "packet_filters": filters["chains"],
+        "packet_filters_unknown": filters["unknown"],
+        "ufw_enabled": ufw_enabled(read_file(_UFW)),
         "flushes_ruleset": any(flushes(read_file(path)) for path in _NFTABLES),
         "networkmanager_spares_cni": spares_cni("\n".join(map(read_file, _nm_files()))),
         "missing_drivers": missing_drivers(release, read_file, os.path.exists),
@@ -148,10 +159,10 @@ def flushes(text: str) -> bool:
     return re.search(r"^\s*flush\s+ruleset\b", text, re.MULTILINE) is not None
 
 
-def strict_forward_ports(text: str) -> bool:
-    """Tell whether firewalld rejects DNAT of other software (since 2.3)."""
-    found = re.findall(r"^\s*StrictForwardPorts\s*=\s*(\w+)", text, re.MULTILINE)
-    return bool(found) and found[-1].lower() in ("yes", "true")
+def ufw_enabled(text: str) -> bool:
+    """Tell whether ufw loads its rules. Its unit is active on Ubuntu even if it does not."""
+    found = re.findall(r"^\s*ENABLED\s*=\s*[\"']?(\w+)", text, re.MULTILINE)
+    return bool(found) and found[-1].lower() == "yes"
 
 
 def spares_cni(text: str) -> bool:

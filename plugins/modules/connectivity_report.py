@@ -26,8 +26,10 @@ options:
     type: str
     required: true
   listeners_variable:
-    description: The host variable in which each node's result of
-      M(edgeops.k3s_network.port_listener) was registered.
+    description:
+      - The host variable in which each node's result of M(edgeops.k3s_network.port_listener) was
+        registered. The report has findings, and names the object that drops or admits a packet, if
+        the listeners were started with O(edgeops.k3s_network.port_listener#module:firewall).
     type: str
     required: true
   probes_variable:
@@ -35,12 +37,6 @@ options:
       M(edgeops.k3s_network.port_probe) was registered, in a loop over rounds.
     type: str
     required: true
-  firewalls_variable:
-    description:
-      - Name of the variable in which each node has registered the result of
-        M(edgeops.k3s_network.firewall_info). The report has findings if it is set, and names the
-        object that drops or admits a packet.
-    type: str
   controller_probes:
     description: What M(edgeops.k3s_network.port_probe) on the controller registered in such a loop,
       if it probed.

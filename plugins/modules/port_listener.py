@@ -16,6 +16,7 @@ description:
   - The listeners are processes of their own (C(k3s-listener)). They end when they are stopped, or
     by themselves after O(lease), unless M(edgeops.k3s_network.port_probe) on the same host renews
     that. They touch nothing of the firewall and leave no file behind.
+  - If O(firewall) is set, reads whether the node's firewall is as wanted.
   - The first of them asks by ARP who else has an address of this node, and notes the answers, for
     M(edgeops.k3s_network.port_probe) on the same host.
 author: The edgeops.k3s_network authors (@edgeops)
@@ -89,6 +90,15 @@ options:
       each time that it is renewed.
     type: float
     default: 300
+  firewall:
+    description:
+      - The objects that the node's firewalld should have, as the filter
+        P(edgeops.k3s_network.firewalld_wanted#filter) returns them.
+      - If set, the module compares the running and the permanent configuration of firewalld with
+        them, as M(edgeops.k3s_network.firewalld_state) does in check mode, and reads what else
+        opens ports or drops packets. It changes nothing, and does not fail if firewalld cannot be
+        read.
+    type: dict
   processes:
     description: What RV(processes) named. Required with O(state=stopped).
     type: list
@@ -188,6 +198,71 @@ errors:
       type: str
       returned: always
       sample: "it does not have the address 192.0.2.11: see k3s_topology_node_ip"
+firewall:
+  description: What on the node decides about the cluster's packets.
+  returned: when O(firewall) is set
+  type: dict
+  contains:
+    problem:
+      description: Why firewalld could not be read. Empty if it could.
+      returned: always
+      type: str
+      sample: ""
+    firewalld:
+      description:
+        - What was read of firewalld. Empty if RV(firewall.problem) is not.
+        - C(running) is whether it runs; the permanent configuration is read otherwise. C(prepared)
+          is whether the node's state file lists any object. C(refused) is why
+          M(edgeops.k3s_network.firewalld_state) would fail.
+        - C(differences) are the objects that it would change, at most 50. Their C(configuration) is
+          V(permanent) or V(runtime), their C(kind) is V(ipset), V(zone), V(policy), V(interface),
+          or V(ports) of a zone of the user, and their C(state) is V(missing), V(unwanted) or
+          V(different). C(settings) names the settings that differ, and C(zone) the zone that an
+          interface should be in.
+        - C(zones) has the C(interfaces), C(sources) and C(target) of each active zone and of
+          C(default_zone). C(openings) and C(rich_rules) are those of the zones and policies of the
+          user; C(option) is the option of C(firewall-cmd) that opens C(ports), without C(--add-).
+      returned: always
+      type: dict
+      sample:
+        running: true
+        version: 1.3.4
+        prepared: true
+        refused: ""
+        differences:
+          - configuration: runtime
+            kind: policy
+            name: k3s-from-nodes
+            state: missing
+            settings: []
+            zone: ""
+        default_zone: public
+        zones:
+          public: {interfaces: [eth0], sources: [], target: default}
+        openings:
+          - {object: zone, name: public, option: service=ssh, ports: [22/tcp]}
+        rich_rules:
+          - {object: zone, name: public, rule: rule protocol value="icmp" drop}
+    overlay:
+      description:
+        - What Kubernetes and its overlay network have on this node. C(kubernetes) names processes
+          that run, C(interfaces) tells whether each interface of the overlay that exists is up, and
+          C(udp_ports) are held by a process or by the kernel.
+      returned: always
+      type: dict
+      sample: {kubernetes: [k3s-server], interfaces: {flannel.1: true}, udp_ports: [8472]}
+    packet_filters:
+      description: Base chains of other software that can drop packets, with the rules that they
+        reach, at most 50.
+      returned: always
+      type: list
+      elements: dict
+      sample: []
+    strict_forward_ports:
+      description: Whether firewalld rejects the ports that K3s publishes (C(StrictForwardPorts)).
+      returned: always
+      type: bool
+      sample: false
 stopped:
   description: How many processes were still there to be stopped.
   returned: when O(state=stopped)
@@ -196,8 +271,14 @@ stopped:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.edgeops.k3s_network.plugins.module_utils import _ports
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible_collections.edgeops.k3s_network.plugins.module_utils import _firewall_facts, _ports
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.wanted_spec import (
+    wanted_spec,
+)
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._host import held_ports, iproute
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._host.commands import runner
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._host.python import need_library
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe import (
     arp,
     listener,
@@ -226,6 +307,8 @@ def argument_spec() -> dict:
         "token": {"type": "str", "no_log": False},
         "name": {"type": "str"},
         "lease": {"type": "float", "default": 300},
+        # wanted_spec() is documented with firewalld_state.
+        "firewall": {"type": "dict"},
         "processes": {
             "type": "list",
             "elements": "dict",
@@ -305,8 +388,19 @@ def main() -> None:
         required_if=[("state", "started", ["token", "name"])],
         supports_check_mode=True,
     )
+    module.run_command_environ_update = {"LANG": "C", "LC_ALL": "C"}
+    facts = {}
+    if module.params["firewall"] is not None and module.params["state"] == "started":
+        validated = ArgumentSpecValidator(wanted_spec()).validate(module.params["firewall"])
+        if validated.error_messages:
+            module.fail_json(msg=f"firewall: {'; '.join(validated.error_messages)}")
+        # Before a listener starts, since the module may be run again by another Python.
+        missing = need_library(*_firewall_facts.LIBRARY)
+        facts["firewall"] = _firewall_facts.read(
+            runner(module), validated.validated_parameters, missing
+        )
     try:
-        module.exit_json(**run(module.params))
+        module.exit_json(**facts, **run(module.params))
     except (OSError, ValueError) as error:
         module.fail_json(msg=str(error))
 

@@ -7,12 +7,14 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 
 from .._host.networkmanager import NetworkManager, Profile
 from .model import BINDING, IPSET, POLICY, PORTS, ZONE, Key
 
 ETC = "/etc/firewalld"
+CONFIGURATION = f"{ETC}/firewalld.conf"
 _DIRECTORIES = {IPSET: "ipsets", ZONE: "zones", PORTS: "zones", POLICY: "policies"}
 
 
@@ -47,3 +49,9 @@ def written_files(
 def is_customized(key: Key) -> bool:
     """Tell whether somebody has given an object a file under /etc."""
     return os.path.exists(files_of(*key)[0])
+
+
+def strict_forward_ports(text: str) -> bool:
+    """Tell whether firewalld rejects DNAT of other software (since 2.3)."""
+    found = re.findall(r"^\s*StrictForwardPorts\s*=\s*(\w+)", text, re.MULTILINE)
+    return bool(found) and found[-1].lower() in ("yes", "true")

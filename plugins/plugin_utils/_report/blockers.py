@@ -6,8 +6,11 @@
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass
 from typing import Optional
+
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._packet_filter import rules
 
 from .._firewall_rules import (
     IPSET_CLIENTS,
@@ -18,13 +21,17 @@ from .._firewall_rules import (
     POLICY_ROUTED,
     ZONE_PODS,
 )
+from .._packet_filter import remedy, title, with_hit
 from .firewall_findings import PREPARE, sentences
-from .firewalls import RUNTIME, Firewall, PacketFilter, RichRule
+from .firewalls import RUNTIME, Firewall, RichRule
 
 _DROPPING = ("DROP", "REJECT", "%%REJECT%%")
 _NAMED = 3
 # Where a packet to the node itself passes.
 _HOOKS = ("ingress", "prerouting", "input")
+_ANY = {4: "0.0.0.0/0", 6: "::/0"}
+# The family of tables that packets of an IP version do not meet.
+_OTHER = {4: "ip6", 6: "ip"}
 # These concern packets of pods only, which no check sends.
 _OF_PODS = frozenset({ZONE_PODS, POLICY_OVERLAY, POLICY_PODS, POLICY_ROUTED})
 _OF_CLIENTS = frozenset({POLICY_CLIENTS, IPSET_CLIENTS})
@@ -35,6 +42,8 @@ _OF_NODES = frozenset({POLICY_NODES})
 class Packet:
     """A packet to a node."""
 
+    address: str
+    """The address of the node that it is for."""
     port: int
     protocol: str
     interface: Optional[str]
@@ -58,7 +67,6 @@ def blocker(firewall: Firewall, host: str, packet: Packet) -> str:
     """
     if firewall.running and firewall.differences and not firewall.prepared:
         return f"firewalld on {host} is not prepared for K3s: {PREPARE}"
-    total, partial = _filters(firewall)
     zone, by_source = _zone(firewall, packet)
     if by_source and firewall.zones[zone].target in _DROPPING:
         return (
@@ -72,9 +80,10 @@ def blocker(firewall: Firewall, host: str, packet: Packet) -> str:
     wrong = _wrong(firewall, packet)
     if wrong:
         return f"on {host}, {wrong}: {PREPARE}"
-    for filters in (total, partial):
-        if filters:
-            return _dropped_by(filters, host)
+    for certain in (True, False):
+        found = _filtered(firewall, packet, certain)
+        if found:
+            return f"on {host}, {found}"
     return ""
 
 
@@ -155,24 +164,34 @@ def _wrong(firewall: Firewall, packet: Packet) -> str:
     )
 
 
-def _filters(firewall: Firewall) -> tuple[list[PacketFilter], list[PacketFilter]]:
-    """Return the packet filters that drop everything, and those that drop something."""
-    filters = [one for one in firewall.packet_filters if one.hook in _HOOKS]
-    return (
-        [one for one in filters if one.drops_all],
-        [one for one in filters if not one.drops_all],
+def _filtered(firewall: Firewall, packet: Packet, certain: bool) -> str:
+    """Return which packet filter of other software drops a packet, and what to do."""
+    version = ipaddress.ip_address(packet.address).version
+    for chain in firewall.packet_filters:
+        elsewhere = chain["devices"] and packet.interface not in (None, *chain["devices"])
+        if chain["hook"] not in _HOOKS or chain["family"] == _OTHER[version] or elsewhere:
+            continue
+        found = rules.fate(chain["rules"], chain["chain"], chain["policy"], _of_filter(packet))
+        hits = [found.dropped] if found.dropped else [] if certain else found.possible
+        for hit in hits[:1]:
+            named = with_hit(chain, hit)
+            verb = "drops" if certain else "may drop"
+            return f"{title(named)} {verb} it: {named['rule']}: {remedy(named)}"
+    return ""
+
+
+def _of_filter(packet: Packet) -> rules.Packet:
+    return rules.Packet(
+        packet.source_address or _ANY[ipaddress.ip_address(packet.address).version],
+        packet.address,
+        packet.protocol,
+        packet.port,
+        packet.port,
+        inputs=(packet.interface,) if packet.interface else (),
+        local=True,
     )
-
-
-def _dropped_by(filters: list[PacketFilter], host: str) -> str:
-    return _named([describe(one) for one in filters]) + f" on {host}"
 
 
 def _named(texts: list[str]) -> str:
     more = f" and {len(texts) - _NAMED} more" if len(texts) > _NAMED else ""
     return "; ".join(texts[:_NAMED]) + more
-
-
-def describe(one: PacketFilter) -> str:
-    """Return a name of a packet filter by which a person finds it."""
-    return f"chain {one.chain} of table {one.family} {one.table} ({one.tool}: {one.rule})"

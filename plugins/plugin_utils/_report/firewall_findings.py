@@ -13,8 +13,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
+from .._preflight import packet_filters
 from .._topology.model import Node, Topology
-from .findings import ERROR, INFO, WARNING, Finding, Level
+from .findings import ERROR, INFO, LEVELS, WARNING, Finding, Level
 from .firewalls import Difference, Firewall
 
 PREPARE = "run the playbook prepare"
@@ -40,6 +41,7 @@ def findings(topology: Topology, firewalls: Mapping[str, Firewall]) -> list[Find
         if firewall is not None:
             found += _firewalld(node["name"], firewall)
             found += _overlay(node, firewall, topology)
+            found += _filters(node, firewall, topology)
     found += _pods(firewalls)
     return found
 
@@ -82,6 +84,14 @@ def _firewalld(name: str, firewall: Firewall) -> Iterator[Finding]:
             cause="firewalld does not run, so that it filters nothing",
             remedy="systemctl enable --now firewalld",
         )
+    elif firewall.strict_forward_ports:
+        yield Finding(
+            level=ERROR,
+            hosts=hosts,
+            cause="StrictForwardPorts=yes in /etc/firewalld/firewalld.conf rejects the ports that "
+            "K3s publishes (ServiceLB, NodePort, hostPort)",
+            remedy="set StrictForwardPorts=no there, and run: firewall-cmd --reload",
+        )
     if firewall.refused:
         yield Finding(
             level=WARNING,
@@ -97,7 +107,7 @@ def _firewalld(name: str, firewall: Firewall) -> Iterator[Finding]:
             remedy=PREPARE,
         )
         return
-    for level in (ERROR, WARNING):
+    for level in (ERROR, INFO):
         found = [one for one in firewall.differences if _level(one) == level]
         for sentence in sentences(found):
             yield Finding(level=level, hosts=hosts, cause=sentence, remedy=PREPARE)
@@ -110,7 +120,7 @@ def _level(difference: Difference) -> Level:
     user has since opened in that zone, until prepare runs again.
     """
     copied = difference.kind == "zone" and difference.state == "different"
-    return WARNING if copied and set(difference.settings) <= _COPIED else ERROR
+    return INFO if copied and set(difference.settings) <= _COPIED else ERROR
 
 
 def _overlay(node: Node, firewall: Firewall, topology: Topology) -> Iterator[Finding]:
@@ -145,6 +155,13 @@ def _overlay(node: Node, firewall: Firewall, topology: Topology) -> Iterator[Fin
                 "k3s-agent), and restart K3s; if K3s uses another Flannel backend, set "
                 "flannel-backend in its configuration or in the inventory",
             )
+
+
+def _filters(node: Node, firewall: Firewall, topology: Topology) -> Iterator[Finding]:
+    """Yield what packet filters of other software drop, of pods' packets as well."""
+    for one in packet_filters.of_chains(node, firewall.packet_filters, topology):
+        level = next(level for level in LEVELS if level == one.severity)
+        yield Finding(level=level, hosts=[node["name"]], cause=one.problem, remedy=one.remedy)
 
 
 def _pods(firewalls: Mapping[str, Firewall]) -> Iterator[Finding]:

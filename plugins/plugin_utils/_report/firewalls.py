@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What nodes returned about their firewalls (firewall_info), validated. Pure functions.
+"""What nodes returned about their firewalls, validated. Pure functions.
 
 A node may return anything: values of a wrong type count as absent, and texts are cut and cleaned.
 """
@@ -16,7 +16,9 @@ from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from ansible_collections.edgeops.k3s_network.plugins.module_utils import _ports
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._packet_filter.chains import Chain
 
+from .._packet_filter import read_chains
 from .text import clean
 
 _MOST = 200
@@ -109,20 +111,6 @@ class RichRule:
 
 
 @dataclass(frozen=True)
-class PacketFilter:
-    """A base chain of other software that can drop packets."""
-
-    tool: str
-    family: str
-    table: str
-    chain: str
-    hook: str
-    rule: str
-    drops_all: bool
-    owner: str = ""
-
-
-@dataclass(frozen=True)
 class Firewall:
     """What one node returned."""
 
@@ -136,7 +124,10 @@ class Firewall:
     zones: Mapping[str, Zone] = field(default_factory=dict)
     openings: tuple[Opening, ...] = ()
     rich_rules: tuple[RichRule, ...] = ()
-    packet_filters: tuple[PacketFilter, ...] = ()
+    packet_filters: tuple[Chain, ...] = ()
+    """Base chains of other software that can drop packets."""
+    strict_forward_ports: bool = False
+    """Whether firewalld rejects the ports that K3s publishes."""
     kubernetes: tuple[str, ...] = ()
     overlay_interfaces: Mapping[str, bool] = field(default_factory=dict)
     udp_ports: frozenset[int] = frozenset()
@@ -157,8 +148,9 @@ class Firewall:
 
 
 def read(result: Any) -> Optional[Firewall]:
-    """Return what a node returned, None if its result has nothing of firewall_info."""
-    if not isinstance(result, Mapping) or not isinstance(result.get("overlay"), Mapping):
+    """Return what a node's port_listener returned, None if it did not read the firewall."""
+    result = _mapping(result, "firewall") if isinstance(result, Mapping) else {}
+    if not isinstance(result.get("overlay"), Mapping):
         return None
     firewalld = _mapping(result, "firewalld")
     overlay = _mapping(result, "overlay")
@@ -189,7 +181,8 @@ def read(result: Any) -> Optional[Firewall]:
             RichRule(_text(one.get("object")), _text(one.get("name")), _text(one.get("rule")))
             for one in _dictionaries(firewalld, "rich_rules")
         ),
-        packet_filters=tuple(packet_filters(result)),
+        packet_filters=tuple(read_chains(result.get("packet_filters"))),
+        strict_forward_ports=result.get("strict_forward_ports") is True,
         kubernetes=_texts(overlay, "kubernetes"),
         overlay_interfaces={
             _text(name): up is True
@@ -201,21 +194,6 @@ def read(result: Any) -> Optional[Firewall]:
             if isinstance(port, int) and not isinstance(port, bool)
         ),
     )
-
-
-def packet_filters(result: Mapping[str, Any]) -> Iterator[PacketFilter]:
-    """Return the packet filters that _host/packet_filter.py found on a node."""
-    for one in _dictionaries(result, "packet_filters"):
-        yield PacketFilter(
-            tool=_text(one.get("tool")),
-            family=_text(one.get("family")),
-            table=_text(one.get("table")),
-            chain=_text(one.get("chain")),
-            hook=_text(one.get("hook")),
-            rule=_text(one.get("rule")),
-            drops_all=one.get("drops") == "all",
-            owner=_text(one.get("owner")),
-        )
 
 
 def _differences(firewalld: Mapping[str, Any]) -> Iterator[Difference]:

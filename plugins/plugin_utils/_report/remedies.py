@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe import prober
 
 from .._firewall_rules import POLICY_CLIENTS, POLICY_NODES
@@ -102,7 +104,31 @@ def _unknown(topology: Topology, host: str, peer: str, seen: Seen) -> str:
 def _blocker(topology: Topology, expectation: Expectation, port: int, seen: Seen) -> str:
     host = expectation["destination"]
     firewall = seen.firewall(host)
-    return blocker(firewall, host, _packet(topology, expectation, port, seen)) if firewall else ""
+    if firewall is None:
+        return ""
+    wrong = _wrong_source(topology, expectation, seen)
+    return wrong or blocker(firewall, host, _packet(topology, expectation, port, seen))
+
+
+def _wrong_source(topology: Topology, expectation: Expectation, seen: Seen) -> str:
+    """Say that a node sends from another address than the one that rules admit."""
+    source, destination = expectation["source"], expectation["destination"]
+    own, used = seen.address(topology, source), seen.came_from(expectation)
+    node = find_node(topology, destination)
+    if (
+        not topology["restrict_sources"]
+        or expectation["address"] != node["address"]
+        or own is None
+        or used is None
+        or ipaddress.ip_address(own) == ipaddress.ip_address(used)
+    ):
+        return ""
+    return (
+        f"{source} sends from {used}, and {destination} admits {own} of {source} only: give the "
+        f"route on {source} that address (ip route replace ... src {own}; see ip route get "
+        f"{expectation['address']}), or set k3s_topology_node_ip of {source} to {used} and run the "
+        "playbook prepare"
+    )
 
 
 def _blocker_of_answers(topology: Topology, expectation: Expectation, port: int, seen: Seen) -> str:
@@ -118,6 +144,7 @@ def _packet(topology: Topology, expectation: Expectation, port: int, seen: Seen)
     inside = expectation["address"] == node["address"]
     address = seen.address(topology, expectation["source"])
     return Packet(
+        address=expectation["address"],
         port=port,
         protocol=expectation["protocol"],
         interface=node["cluster_interface"] if inside else node["external_interface"],

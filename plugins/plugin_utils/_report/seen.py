@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -70,7 +71,7 @@ class Seen:
                     (one["first"], one["last"], one["observed"], one["detail"])
                 )
             self._runs[source] = {key: sorted(value) for key, value in runs.items()}
-            self._sources[source] = result.get("sources", {})
+            self._sources[source] = _addresses(result.get("sources"))
 
     def outcome(self, expectation: Expectation, port: int) -> tuple[str, str]:
         """Return what a source observed of a port, and the detail that goes with it."""
@@ -174,6 +175,17 @@ class Seen:
     def came_from(self, expectation: Expectation) -> Optional[str]:
         """Return the address that a source reached a destination from, if it is known."""
         return self._sources.get(expectation["source"], {}).get(expectation["address"])
+
+
+def _addresses(sources: Any) -> dict[str, str]:
+    """Return the addresses that a source returned, without what is not an address."""
+    found = {}
+    for destination, address in sources.items() if isinstance(sources, Mapping) else ():
+        try:
+            found[str(destination)] = str(ipaddress.ip_address(str(address)))
+        except ValueError:
+            continue
+    return found
 
 
 def _places(

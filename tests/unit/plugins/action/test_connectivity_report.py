@@ -161,10 +161,16 @@ def test_findings_come_from_what_nodes_registered(printed):
     }
     # What is not of the right form, or was skipped, counts as absent.
     hostvars = {
-        "server1": {**GOOD["server1"], "firewall": answer},
-        "agent1": {**GOOD["agent1"], "firewall": {"skipped": True}},
+        "server1": {
+            **GOOD["server1"],
+            "listeners": {**GOOD["server1"]["listeners"], "firewall": answer},
+        },
+        "agent1": {
+            **GOOD["agent1"],
+            "listeners": {**GOOD["agent1"]["listeners"], "firewall": "lie"},
+        },
     }
-    result = run(hostvars, **ARGUMENTS, firewalls_variable="firewall")
+    result = run(hostvars, **ARGUMENTS)
     assert result["report"]["findings"] == [
         {
             "level": "error",

@@ -17,7 +17,6 @@ from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._report.firewa
     Difference,
     Firewall,
     Opening,
-    PacketFilter,
     RichRule,
     Zone,
 )
@@ -26,9 +25,37 @@ MISSING = Difference("runtime", "policy", "k3s-from-nodes", "missing")
 SOUND = Firewall(
     running=True, prepared=True, default_zone="public", zones={"public": Zone(("eth0",))}
 )
-FOREIGN = PacketFilter("nft", "inet", "other", "input", "input", "policy drop", True)
-FAIL2BAN = PacketFilter("nft", "inet", "f2b-table", "f2b-chain", "input", "reject", False)
-PACKET = Packet(6443, "tcp", "eth0", True, "192.0.2.12")
+PACKET = Packet("192.0.2.11", 6443, "tcp", "eth0", True, "192.0.2.12")
+
+
+def chain(policy="drop", rules=(), **others):
+    """Return a base chain of a table that other software has made."""
+    made = {
+        "tool": "nft",
+        "family": "inet",
+        "table": "other",
+        "chain": "input",
+        "hook": "input",
+        "priority": 0,
+        "policy": policy,
+        "devices": [],
+        "drops": "all",
+        "rule": f"policy {policy}",
+        "rule_chain": "input",
+        "handle": 0,
+        "owner": "",
+        "policy_owner": "",
+        **others,
+    }
+    return {**made, "rules": {made["chain"]: list(rules)}}
+
+
+FOREIGN = chain()
+BAN = chain(
+    "accept",
+    [{"verdict": "drop", "partial": True, "text": "ip saddr @banned drop", "handle": 4}],
+    table="bans",
+)
 CLIENT = replace(PACKET, from_node=False, source_address=None)
 DROP = 'rule family="ipv4" source address="192.0.2.0/24" port port="6443" protocol="tcp" drop'
 
@@ -92,16 +119,30 @@ def test_blocker_ignores_rich_rules_that_do_not_drop_the_packet(rule):
     assert blocker(replace(SOUND, rich_rules=(rule,)), "server1", PACKET) == ""
 
 
-def test_blocker_names_other_packet_filters_that_drop_everything_first():
-    text = blocker(replace(SOUND, packet_filters=(FAIL2BAN, FOREIGN)), "server1", PACKET)
-    assert text == "chain input of table inet other (nft: policy drop) on server1"
-    text = blocker(replace(SOUND, packet_filters=(FAIL2BAN,)), "server1", PACKET)
-    assert "f2b-chain" in text
+def test_blocker_names_a_packet_filter_that_drops_the_packet_for_certain_first():
+    text = blocker(replace(SOUND, packet_filters=(BAN, FOREIGN)), "server1", PACKET)
+    assert text.startswith(
+        "on server1, chain input of table inet other (nft, hook input) drops it: policy drop: "
+    )
+    assert "nft 'chain inet other input { policy accept; }'" in text
+    text = blocker(replace(SOUND, packet_filters=(BAN,)), "server1", PACKET)
+    assert "table inet bans (nft, hook input) may drop it: ip saddr @banned drop" in text
+    assert "nft delete rule inet bans input handle 4" in text
 
 
-def test_blocker_ignores_packet_filters_of_forwarded_packets():
-    forward = replace(FOREIGN, hook="forward")
-    assert blocker(replace(SOUND, packet_filters=(forward,)), "server1", PACKET) == ""
+@pytest.mark.parametrize(
+    "others",
+    [
+        {"hook": "forward"},
+        {"family": "ip6"},
+        {"hook": "ingress", "family": "netdev", "devices": ["eth1"]},
+        {"rules": {"input": [{"verdict": "accept", "sources": ["192.0.2.0/24"]}]}},
+        {"policy": "accept"},
+    ],
+)
+def test_blocker_ignores_packet_filters_that_do_not_drop_the_packet(others):
+    firewall = replace(SOUND, packet_filters=({**FOREIGN, **others},))
+    assert blocker(firewall, "server1", PACKET) == ""
 
 
 def test_blocker_of_a_node_that_was_never_prepared_is_prepare():

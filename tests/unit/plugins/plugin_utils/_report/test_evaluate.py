@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._probe_plan.plan import (
@@ -14,6 +15,12 @@ from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._probe_plan.pl
     Expectation,
 )
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._report.evaluate import build
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._report.firewalls import (
+    Difference,
+    Firewall,
+    Opening,
+    Zone,
+)
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._report.seen import Seen
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._report.terminal import headline
 from ansible_collections.edgeops.k3s_network.tests.unit.support.factories import (
@@ -311,6 +318,57 @@ def test_a_silent_overlay_behind_an_open_port_is_told_apart():
     check = evaluated("overlay_silent", said, busy=[("udp", 8472)], protocol="udp", witnessed=True)
     assert (check["observed"], check["ok"]) == ("timeout", False)
     assert f"no answer {said}: on agent1, its firewalld policy k3s-from-nodes" in check["detail"]
+
+
+SOUND = Firewall(
+    running=True, prepared=True, default_zone="public", zones={"public": Zone(("eth0",))}
+)
+
+
+def with_firewall(observed, firewall, sources=None, expected=OPEN):
+    """Return the check of one port of a destination whose firewall was read."""
+    probes = {"agent1": probed((6443, 6443, observed, ""), sources=sources)}
+    seen = Seen(probes, {"server1": listening()}, "auto", {"server1": firewall})
+    (check,) = build(CLUSTER, [expectation([6443], expected)], seen)["checks"]
+    return check
+
+
+@pytest.mark.parametrize("observed", ["timeout", "rejected"])
+def test_prepare_is_the_remedy_only_if_it_would_change_something(observed):
+    missing = Difference("runtime", "policy", "k3s-from-nodes", "missing")
+    detail = with_firewall(observed, replace(SOUND, differences=(missing,)))["detail"]
+    assert "on server1, policy k3s-from-nodes is missing" in detail
+    assert detail.endswith("run the playbook prepare")
+    detail = with_firewall(observed, SOUND)["detail"]
+    assert "firewalld on server1 is as prepare configures it" in detail
+    assert "run the playbook prepare" not in detail
+
+
+def test_a_node_that_sends_from_another_address_is_named():
+    sources = {SERVER: "198.51.100.21"}
+    detail = with_firewall("rejected", SOUND, sources)["detail"]
+    assert "agent1 sends from 198.51.100.21, and server1 admits 192.0.2.21 of agent1 only" in detail
+    assert "ip route get 192.0.2.11" in detail
+
+
+@pytest.mark.parametrize("sources", [{SERVER: "192.0.2.21"}, {SERVER: "nonsense"}, "lie", None])
+def test_a_source_address_that_is_right_or_unknown_is_not_named(sources):
+    assert "sends from" not in with_firewall("rejected", SOUND, sources)["detail"]
+
+
+def test_what_opens_a_port_is_named_with_the_command():
+    opening = Opening("zone", "public", "port=6443/tcp", ("6443/tcp",))
+    detail = with_firewall("open", replace(SOUND, openings=(opening,)), expected=CLOSED)["detail"]
+    assert detail == (
+        "open to agent1, which no rule admits; zone public of firewalld on server1 opens it "
+        "(port=6443/tcp): firewall-cmd --zone=public --remove-port=6443/tcp, and the same with "
+        "--permanent"
+    )
+
+
+def test_a_firewall_that_could_not_be_read_is_not_evidence():
+    detail = with_firewall("rejected", Firewall(problem="not authorized"))["detail"]
+    assert "k3s-from-nodes" in detail and "should admit it" in detail
 
 
 # Trouble with the listeners

@@ -12,7 +12,6 @@ from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._report import
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._report.firewalls import (
     Difference,
     Firewall,
-    PacketFilter,
     Zone,
 )
 from ansible_collections.edgeops.k3s_network.tests.unit.support.factories import (
@@ -31,7 +30,6 @@ SOUND = Firewall(
     udp_ports=frozenset({8472}),
     kubernetes=("k3s-server",),
 )
-FOREIGN = PacketFilter("nft", "inet", "other", "input", "input", "policy drop", True)
 NODES = [node("server1"), node("server2", address="192.0.2.12")]
 
 
@@ -73,7 +71,7 @@ def test_findings_name_both_configurations_in_one_sentence():
     [
         (
             Difference("runtime", "zone", "k3s-pods", "different", ("ports",)),
-            "warning",
+            "info",
             "zone k3s-pods differs from the topology in the runtime configuration of firewalld "
             "(ports)",
         ),
@@ -125,6 +123,7 @@ def test_findings_of_a_node_that_was_never_prepared_are_one_warning():
     [
         ({"problem": "not authorized"}, "warning", "firewalld could not be read: not authorized"),
         ({"running": False}, "warning", "firewalld does not run"),
+        ({"strict_forward_ports": True}, "error", "StrictForwardPorts=yes"),
         ({"refused": "a conflict"}, "warning", "prepare would fail here: a conflict"),
         ({"overlay_interfaces": {"flannel.1": False}, "udp_ports": frozenset()}, "error",
          "flannel.1 is down"),
@@ -150,3 +149,28 @@ def test_cluster_without_overlay_is_told_that_pods_were_not_probed():
     )
     assert (finding["level"], finding["hosts"]) == ("info", ["server1", "server2"])
     assert "not by packets" in finding["cause"]
+
+
+@pytest.mark.parametrize(("hook", "what"), [("input", "etcd"), ("forward", "between pods")])
+def test_packet_filters_of_other_software_are_errors(hook, what):
+    chain = {
+        "tool": "nft",
+        "family": "inet",
+        "table": "other",
+        "chain": hook,
+        "hook": hook,
+        "priority": 0,
+        "policy": "drop",
+        "devices": [],
+        "drops": "all",
+        "rule": "policy drop",
+        "rule_chain": hook,
+        "handle": 0,
+        "owner": "",
+        "policy_owner": "",
+        "rules": {hook: []},
+    }
+    findings = found(packet_filters=(chain,))
+    assert {(one["level"], *one["hosts"]) for one in findings} == {("error", "server1")}
+    assert any(f"chain {hook} of table inet other" in one["cause"] for one in findings)
+    assert any(what in one["cause"] for one in findings)

@@ -9,7 +9,6 @@ from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._report.firewa
     Difference,
     Firewall,
     Opening,
-    PacketFilter,
     Zone,
 )
 from hypothesis import given
@@ -52,16 +51,22 @@ RESULT = {
             "hook": "input",
             "priority": 0,
             "policy": "drop",
+            "devices": [],
             "drops": "all",
             "rule": "policy drop",
+            "rule_chain": "input",
+            "handle": 0,
             "owner": "",
-        }
+            "policy_owner": "",
+            "rules": {"input": []},
+        },
+        {"tool": "lie"},
     ],
 }
 
 
 def test_read_returns_what_a_node_returned():
-    assert firewalls.read(RESULT) == Firewall(
+    assert firewalls.read({"firewall": RESULT}) == Firewall(
         running=True,
         prepared=True,
         differences=(
@@ -73,16 +78,16 @@ def test_read_returns_what_a_node_returned():
             "drop": Zone((), ("192.0.2.0/24",), "DROP"),
         },
         openings=(Opening("zone", "public", "service=ssh", ("22/tcp",)),),
-        packet_filters=(
-            PacketFilter("nft", "inet", "other", "input", "input", "policy drop", True),
-        ),
+        packet_filters=(RESULT["packet_filters"][0],),
         kubernetes=("k3s-server",),
         overlay_interfaces={"cni0": True},
         udp_ports=frozenset({8472}),
     )
 
 
-@pytest.mark.parametrize("result", [None, "", [], {}, {"skipped": True}, {"overlay": "x"}])
+@pytest.mark.parametrize(
+    "result", [None, "", [], {}, {"skipped": True}, {"firewall": {"overlay": "x"}}]
+)
 def test_read_without_a_result_returns_none(result):
     assert firewalls.read(result) is None
 
@@ -93,7 +98,7 @@ def test_read_cleans_and_cuts_texts():
         "problem": "\x1b[31m" + "x" * 10_000_000,
         "firewalld": {**RESULT["firewalld"], "default_zone": "a\nb\ud800"},
     }
-    read = firewalls.read(lie)
+    read = firewalls.read({"firewall": lie})
     assert read.problem.startswith("?[31mx")
     assert len(read.problem) <= 1500
     assert read.default_zone == "a?b?"
@@ -101,13 +106,17 @@ def test_read_cleans_and_cuts_texts():
 
 def test_read_bounds_the_number_of_entries():
     many = [RESULT["firewalld"]["openings"][0]] * 100_000
-    read = firewalls.read({**RESULT, "firewalld": {**RESULT["firewalld"], "openings": many}})
+    read = firewalls.read(
+        {"firewall": {**RESULT, "firewalld": {**RESULT["firewalld"], "openings": many}}}
+    )
     assert len(read.openings) == 200
 
 
 def test_read_leaves_unknown_words_out():
     wrong = {**RESULT["firewalld"]["differences"][0], "state": "ok"}
-    read = firewalls.read({**RESULT, "firewalld": {**RESULT["firewalld"], "differences": [wrong]}})
+    read = firewalls.read(
+        {"firewall": {**RESULT, "firewalld": {**RESULT["firewalld"], "differences": [wrong]}}}
+    )
     assert read.differences == ()
 
 
@@ -124,7 +133,14 @@ _ANY = st.recursive(
 @given(_ANY, _ANY, _ANY)
 def test_read_of_any_answer_raises_nothing(firewalld, overlay, filters):
     read = firewalls.read(
-        {"firewalld": firewalld, "overlay": overlay, "packet_filters": filters, "problem": filters}
+        {
+            "firewall": {
+                "firewalld": firewalld,
+                "overlay": overlay,
+                "packet_filters": filters,
+                "problem": filters,
+            }
+        }
     )
     assert read is None or all(one.opens(80, "tcp") in (True, False) for one in read.openings)
 
@@ -139,12 +155,12 @@ def test_opening_opens_its_ports_only(port, protocol, is_open):
 
 
 def test_zone_of_an_interface_that_no_zone_lists_is_the_default_zone():
-    read = firewalls.read(RESULT)
+    read = firewalls.read({"firewall": RESULT})
     assert read.zone_of("eth0") == "public"
     assert read.zone_of("eth7") == read.zone_of(None) == "public"
 
 
 def test_zone_of_source_returns_the_zone_of_an_address():
-    read = firewalls.read(RESULT)
+    read = firewalls.read({"firewall": RESULT})
     assert read.zone_of_source("192.0.2.12") == "drop"
     assert read.zone_of_source("198.51.100.1") == ""

@@ -17,7 +17,7 @@ from .firewall import (
     Decision,
     Firewall,
 )
-from .outcome import ERROR, PREPARE, WARNING, Cause, Finding
+from .outcome import ERROR, PREPARE, Cause, Finding
 
 _POLICIES = (FROM_NODES, FROM_CLIENTS)
 _ZONES = (ZONE_CLUSTER, ZONE_EXTERNAL)
@@ -27,22 +27,25 @@ _RUNTIME = "runtime configuration"
 def findings(name: str, before: Firewall, after: Firewall) -> Iterator[Finding]:
     """Yield what a report must say of a node whose runtime configuration has changed.
 
-    `before` is the firewall as the playbook prepare leaves it.
+    `before` is the firewall as the playbook prepare leaves it. That rules of a zone differ is
+    information, since the user may open ports in it.
     """
+    for text in changed(before, after):
+        if not text.startswith("zone "):
+            yield Finding(ERROR, name, Cause((text, _RUNTIME, PREPARE)))
+
+
+def changed(before: Firewall, after: Firewall) -> Iterator[str]:
+    """Yield which objects of the collection differ, in words of a report."""
     for place in (*_POLICIES, *_ZONES):
         if before.rules.get(place) != after.rules.get(place):
-            kind, level = ("policy", ERROR) if place in _POLICIES else ("zone", WARNING)
-            yield _finding(level, name, f"{kind} {place} differs")
+            yield f"{'policy' if place in _POLICIES else 'zone'} {place} differs"
     for ipset, members in before.ipsets.items():
         if after.ipsets.get(ipset) != members:
-            yield _finding(ERROR, name, f"ipset {ipset} differs")
+            yield f"ipset {ipset} differs"
     for interface, zone in before.zones.items():
         if zone in _ZONES and after.zones[interface] != zone:
-            yield _finding(ERROR, name, f"interface {interface} is not in zone {zone}")
-
-
-def _finding(level: str, name: str, text: str) -> Finding:
-    return Finding(level, name, Cause((text, _RUNTIME, PREPARE)))
+            yield f"interface {interface} is not in zone {zone}"
 
 
 def cause(
@@ -52,14 +55,12 @@ def cause(
     forbidden = (PREPARE,)
     rule, place = decision.rule, decision.place
     if decision.by_source:
-        option = f"--zone={decision.zone} --remove-source"
-        return Cause(
-            (name, f"zone {decision.zone}", address_of(cluster, source), option), forbidden
-        )
+        option = f"--zone={decision.zone} --remove-source={address_of(cluster, source)}"
+        return Cause((name, f"zone {decision.zone}", option), forbidden)
     if rule is not None and place not in (*_POLICIES, *_ZONES):
         option = f"--zone={place} --remove-{rule.option or 'rich-rule='}"
         return Cause((name, f"zone {place}", option), forbidden)
-    texts = [one.cause.words[0] for one in findings(name, before, after)]
+    texts = list(changed(before, after))
     if texts:
         return Cause((name, *texts, PREPARE))
-    return Cause((name, f"zone {decision.zone}"), forbidden)
+    return Cause((name, f"zone {decision.zone}", "--change-interface="), forbidden)

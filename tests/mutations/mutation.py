@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Optional
 
+from . import causes
 from .changes import Change
 from .cluster import Machine, Packet
 from .world import World, differs, intact
@@ -88,7 +89,7 @@ def of_firewall(
     variables: Mapping[str, Any] | None = None,
 ) -> Mutation:
     """Return the mutation that makes these changes of a node's firewall, one after the other."""
-    firewall = world.firewalls[node.name]
+    before = firewall = world.firewalls[node.name]
     for change in changes:
         firewall = change.apply(firewall)
     back = [change.inverse() for change in reversed(changes)]
@@ -101,5 +102,5 @@ def of_firewall(
         {node.name: [change.command(world.cluster) for change in back]},
         variables or {},
         measured=not variables,
-        prepare_mends=bool(after.findings),
+        prepare_mends=any(causes.changed(before, firewall)),
     )

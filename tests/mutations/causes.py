@@ -10,8 +10,10 @@ from collections.abc import Iterator
 from .changes import address_of
 from .cluster import Cluster
 from .firewall import (
+    ALL_NODES,
     FROM_CLIENTS,
     FROM_NODES,
+    WORK,
     ZONE_CLUSTER,
     ZONE_EXTERNAL,
     Decision,
@@ -43,6 +45,10 @@ def changed(before: Firewall, after: Firewall) -> Iterator[str]:
     for ipset, members in before.ipsets.items():
         if after.ipsets.get(ipset) != members:
             yield f"ipset {ipset} differs"
+    for machine, zone in after.sources.items():
+        # prepare makes the zone one of the policy's, unless its target decides on all packets.
+        if ZONE_CLUSTER in after.rules and zone == WORK and machine in after.ipsets[ALL_NODES]:
+            yield f"policy {FROM_NODES} differs"
     for interface, zone in before.zones.items():
         if zone in _ZONES and after.zones[interface] != zone:
             yield f"interface {interface} is not in zone {zone}"
@@ -54,13 +60,13 @@ def cause(
     """Return why a node does something else with a packet than the prepared firewall."""
     forbidden = (PREPARE,)
     rule, place = decision.rule, decision.place
-    if decision.by_source:
+    texts = list(changed(before, after))
+    if decision.by_source and not texts:
         option = f"--zone={decision.zone} --remove-source={address_of(cluster, source)}"
         return Cause((name, f"zone {decision.zone}", option), forbidden)
     if rule is not None and place not in (*_POLICIES, *_ZONES):
         option = f"--zone={place} --remove-{rule.option or 'rich-rule='}"
         return Cause((name, f"zone {place}", option), forbidden)
-    texts = list(changed(before, after))
     if texts:
         return Cause((name, *texts, PREPARE))
     return Cause((name, f"zone {decision.zone}", "--change-interface="), forbidden)

@@ -68,7 +68,8 @@ def foreign_reject(rng: random.Random, world: World) -> Mutation | None:
         node,
         PacketFilter(("filter", "INPUT"), REJECT, frozenset({CLUSTER})),
         [f"iptables -A {rule}" for rule in rules],
-        [*(f"iptables -D {rule}" for rule in rules), "nft delete table ip filter"],
+        # In this order, so that SSH is admitted at any time.
+        [*(f"iptables -D {rule}" for rule in reversed(rules)), "nft delete table ip filter"],
         ERROR,
     )
 

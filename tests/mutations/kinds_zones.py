@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 from .changes import RuleChange, SourceChange, ZoneChange
 from .cluster import CLUSTER, SEGREGATED
@@ -45,13 +46,15 @@ def source_zone(rng: random.Random, world: World) -> Mutation | None:
     zone = rng.choice((TRUSTED, WORK, DROP_ZONE))
     clients = [one for one in world.cluster.clients if one.on(world.cluster.outside)]
     source = rng.choice([one for one in (*world.cluster.nodes, *clients) if one != node])
-    return of_firewall(
+    mutation = of_firewall(
         "source-zone",
         f"zone {zone} has {source.name} as a source",
         world,
         node,
         [SourceChange(zone, source.name, add=True)],
     )
+    # prepare keeps the user's source.
+    return replace(mutation, prepare_mends=False)
 
 
 def trusted_interface(rng: random.Random, world: World) -> Mutation | None:

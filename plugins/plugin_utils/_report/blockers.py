@@ -28,6 +28,7 @@ from .firewall_findings import PREPARE, sentences
 from .firewalls import RUNTIME, Firewall, RichRule
 
 _SEGREGATED = frozenset({ZONE_CLUSTER, ZONE_EXTERNAL})
+_DROPPING = ("DROP", "REJECT", "%%REJECT%%")
 # A zone of firewalld itself that is meant to accept everything.
 _TRUSTED = "trusted"
 _NAMED = 3
@@ -78,7 +79,8 @@ def blocker(firewall: Firewall, host: str, packet: Packet) -> str:
         return f"firewalld on {host} is not prepared for K3s: {PREPARE}"
     zone, source = _zone(firewall, packet)
     accepts_all = _accepts_all(firewall, zone)
-    if source and _is_shut(firewall, zone) and not accepts_all:
+    shut = bool(source) and not accepts_all and _is_shut(firewall, zone)
+    if shut and firewall.zones[zone].target in _DROPPING:
         return _by_source(zone, source, host, "drops")
     denying = [rule for rule in _rules(firewall, zone, packet) if not rule.accepts]
     for rule in denying:
@@ -87,6 +89,8 @@ def blocker(firewall: Firewall, host: str, packet: Packet) -> str:
     wrong = _wrong(firewall, packet)
     if wrong:
         return f"on {host}, {wrong}: {PREPARE}"
+    if shut:
+        return _by_source(zone, source, host, "drops")
     found = _filtered(firewall, packet, certain=True)
     if found:
         return f"on {host}, {found}"

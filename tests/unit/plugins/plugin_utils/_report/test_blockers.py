@@ -98,6 +98,13 @@ def test_blocker_names_a_zone_that_drops_the_source(target):
     )
 
 
+def test_prepare_adds_policies_to_a_zone_of_the_source():
+    difference = replace(MISSING, state="different", settings=("ingress_zones",))
+    zones = {"k3s-cluster": Zone(("eth0",)), "office": Zone((), ("192.0.2.0/24",))}
+    firewall = replace(SOUND, zones=zones, differences=(difference,))
+    assert "run the playbook prepare" in blocker(firewall, "server1", PACKET)
+
+
 def test_blocker_names_a_zone_of_the_source_that_policies_reach_last():
     zones = {**SOUND.zones, "drop": Zone((), ("192.0.2.0/24",), "DROP")}
     firewall = replace(SOUND, zones=zones)

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from .cluster import SHARED
 from .firewall import ACCEPT, PUBLIC, Rule
-from .mutation import Mutation
+from .mutation import Commands, Mutation
 from .world import World
 
 _BANNED = "203.0.113.5"
@@ -110,6 +110,24 @@ def k3s_ansible(world: World) -> Mutation:
 
 
 CONFIGURATIONS: tuple[Callable[[World], Mutation], ...] = (docker, fail2ban, banned, k3s_ansible)
+BESIDE = (fail2ban, banned)
+"""Those that any mutation may have besides."""
+
+
+def beside(mutation: Mutation, configuration: Mutation) -> Mutation:
+    """Return a mutation with a configuration that breaks nothing besides."""
+    names = {*mutation.breaks, *configuration.breaks}
+
+    def merged(first: Commands, second: Commands) -> Commands:
+        return {name: [*first.get(name, ()), *second.get(name, ())] for name in names}
+
+    return replace(
+        mutation,
+        text=f"{mutation.text}; with {configuration.kind}",
+        breaks=merged(configuration.breaks, mutation.breaks),
+        mends=merged(mutation.mends, configuration.mends),
+        remedy=None,
+    )
 
 
 def _on_all_nodes(kind: str, world: World, breaks: list[str], mends: list[str]) -> Mutation:

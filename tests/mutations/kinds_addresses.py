@@ -1,14 +1,18 @@
 # Copyright (c) 2026 The edgeops.k3s_network authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""More addresses and NICs on a node. They break nothing, and the node's address stays the same."""
+"""More addresses and NICs on a node. The node's address stays the same.
+
+They break nothing, unless the node sends from another address.
+"""
 
 from __future__ import annotations
 
 import ipaddress
 import random
+from dataclasses import replace
 
-from .cluster import Cluster, Machine, Nic
+from .cluster import CLUSTER, Cluster, Machine, Nic
 from .firewall import TRUSTED
 from .mutation import Mutation
 from .world import World
@@ -31,6 +35,30 @@ def second_address(rng: random.Random, world: World) -> Mutation | None:
     node, nic = _any_nic(rng, world.cluster)
     address = f"{_neighbour(nic, _SECOND)}/{_PREFIX}"
     return _with_address("second-address", world, node, nic, address)
+
+
+def first_address(rng: random.Random, world: World) -> Mutation | None:
+    """A NIC has a second address in its subnet, from which the node sends."""
+    node = rng.choice(world.cluster.nodes)
+    nic = world.cluster.nic(node, CLUSTER)
+    address = _neighbour(nic, _SECOND)
+    of_nic = f"dev {nic.interface}"
+    promote = f"sysctl -qw net.ipv4.conf.{nic.interface}.promote_secondaries"
+    own = f"{nic.address}/{_PREFIX} {of_nic}"
+    return Mutation(
+        "first-address",
+        f"{node.name}: {nic.interface} has {address} first",
+        replace(world, sent_from={node.name: address}),
+        {
+            node.name: [
+                f"ip address add {address}/{_PREFIX} {of_nic}",
+                f"{promote}=1",
+                f"ip address delete {own}; ip address add {own}",
+            ]
+        },
+        {node.name: [f"ip address delete {address}/{_PREFIX} {of_nic}", f"{promote}=0"]},
+        measured=True,
+    )
 
 
 def spare_nic(rng: random.Random, world: World) -> Mutation | None:

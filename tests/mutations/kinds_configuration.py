@@ -11,6 +11,7 @@ from dataclasses import replace
 from .changes import PolicyChange, rich_rule
 from .cluster import CLUSTER
 from .firewall import FROM_CLIENTS, FROM_NODES
+from .mutation import PREPARE as PREPARE_MENDS
 from .mutation import Mutation, of_firewall
 from .outcome import ERROR, PREPARE, Cause, Finding
 from .world import World
@@ -52,7 +53,7 @@ def _emptied_overlay(name: str, world: World) -> Mutation:
         replace(world, other_findings=(Finding(ERROR, name, cause),)),
         {name: [command("remove")]},
         {name: [command("add")]},
-        prepare_mends=True,
+        remedy=PREPARE_MENDS,
     )
 
 
@@ -76,7 +77,7 @@ def permanent(rng: random.Random, world: World) -> Mutation | None:
         {node.name: [f"cp {file} {_KEPT}", command]},
         # firewalld keeps the former file beside the new one.
         {node.name: [_restored(policy), f"rm -f {_KEPT} {file}.old"]},
-        prepare_mends=True,
+        remedy=PREPARE_MENDS,
     )
 
 

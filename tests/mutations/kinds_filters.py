@@ -12,8 +12,8 @@ from dataclasses import replace
 from .cluster import CLUSTER, EXTERNAL, Machine
 from .filters import PacketFilter, Ports
 from .firewall import DROP, REJECT
-from .mutation import Mutation
-from .outcome import ERROR, PREPARE, WARNING, Cause, Finding
+from .mutation import FILTER_COMMANDS, Mutation
+from .outcome import ERROR, PREPARE, Cause, Finding
 from .table import PortRule, port_rules_of
 from .world import World
 
@@ -47,7 +47,6 @@ def foreign_drop(rng: random.Random, world: World) -> Mutation | None:
         PacketFilter((_TABLE, chain), DROP, _EVERYWHERE, None, spared, priority > 10),
         [f"nft '{ruleset}'"],
         [f"nft delete table {family} {_TABLE}"],
-        ERROR,
     )
 
 
@@ -68,9 +67,7 @@ def foreign_reject(rng: random.Random, world: World) -> Mutation | None:
         node,
         PacketFilter(("filter", "INPUT"), REJECT, frozenset({CLUSTER})),
         [f"iptables -A {rule}" for rule in rules],
-        # In this order, so that SSH is admitted at any time.
-        [*(f"iptables -D {rule}" for rule in reversed(rules)), "nft delete table ip filter"],
-        ERROR,
+        ["nft delete table ip filter"],
     )
 
 
@@ -98,7 +95,6 @@ def foreign_port(rng: random.Random, world: World) -> Mutation | None:
         PacketFilter((_TABLE, chain), DROP, networks, _ports(rule)),
         [f"nft '{ruleset}'"],
         [f"nft delete table {family} {_TABLE}"],
-        WARNING,
     )
 
 
@@ -110,17 +106,21 @@ def _filtered(
     packet_filter: PacketFilter,
     breaks: list[str],
     mends: list[str],
-    level: str,
 ) -> Mutation:
-    finding = Finding(level, node.name, Cause(packet_filter.names, (PREPARE,)))
-    return Mutation(
+    mutation = Mutation(
         kind,
         f"{node.name}: {text}",
-        replace(world, filters={node.name: packet_filter}, other_findings=(finding,)),
+        replace(world, filters={node.name: packet_filter}),
         {node.name: breaks},
         {node.name: mends},
         measured=True,
+        remedy=FILTER_COMMANDS,
     )
+    if not mutation.breaks_something():
+        # It drops at a NIC what no rule admits there.
+        return replace(mutation, harmless=True, remedy=None)
+    finding = Finding(ERROR, node.name, Cause(packet_filter.names, (PREPARE,)))
+    return replace(mutation, world=replace(mutation.world, other_findings=(finding,)))
 
 
 def _small_rule(rng: random.Random, node: Machine) -> PortRule:

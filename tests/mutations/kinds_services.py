@@ -38,8 +38,12 @@ def _service(rng: random.Random, world: World, kind: str, runs: bool) -> Mutatio
     ports = {443: {80, 443}}.get(port, {port})
     path = f"/etc/systemd/system/{unit}"
     program = SERVICE.format(address="0.0.0.0", port=port).replace('"', '\\"')
-    lines = ("[Service]", f'ExecStart=/usr/bin/python3 -c "{program}"')
-    lines += ("[Install]", "WantedBy=multi-user.target")
+    lines = [
+        "[Service]",
+        f'ExecStart=/usr/bin/python3 -c "{program}"',
+        "[Install]",
+        "WantedBy=multi-user.target",
+    ]
     texts = " ".join(f"'{line}'" for line in lines)
     start = f"systemctl start {unit}; timeout 60 sh -c 'until ss -Hltn sport = {port} | grep -q .;"
     start += " do sleep 0.1; done'"

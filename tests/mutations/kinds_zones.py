@@ -11,7 +11,7 @@ from dataclasses import replace
 from .changes import RuleChange, SourceChange, ZoneChange
 from .cluster import CLUSTER, SEGREGATED
 from .firewall import ACCEPT, DROP_ZONE, PUBLIC, TRUSTED, WORK, Rule
-from .mutation import Mutation, of_firewall
+from .mutation import COMMANDS, Mutation, of_firewall
 from .table import NODES, port_rules_of
 from .world import World
 
@@ -54,7 +54,7 @@ def source_zone(rng: random.Random, world: World) -> Mutation | None:
         [SourceChange(zone, source.name, add=True)],
     )
     # prepare keeps the user's source.
-    return replace(mutation, prepare_mends=False)
+    return replace(mutation, remedy=COMMANDS if mutation.remedy == COMMANDS else None)
 
 
 def trusted_interface(rng: random.Random, world: World) -> Mutation | None:

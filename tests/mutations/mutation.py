@@ -18,6 +18,13 @@ from .world import World, differs, intact
 # In the place of a machine's name: commands for the network that the machines are on.
 LAB = "(lab)"
 
+PREPARE = "prepare"
+"""The playbook."""
+COMMANDS = "commands"
+"""Those of firewall-cmd that the report names."""
+FILTER_COMMANDS = "filter commands"
+"""Those of nft and iptables that the report names. What they leave drops nothing."""
+
 Commands = Mapping[str, Sequence[str]]
 
 
@@ -38,8 +45,8 @@ class Mutation:
     harmless: bool = False
     # The model is compared with packets before the report is.
     measured: bool = False
-    # The playbook prepare has to restore everything.
-    prepare_mends: bool = False
+    # What restores everything: PREPARE, COMMANDS or FILTER_COMMANDS.
+    remedy: Optional[str] = None
 
     @property
     def is_full(self) -> bool:
@@ -102,5 +109,5 @@ def of_firewall(
         {node.name: [change.command(world.cluster) for change in back]},
         variables or {},
         measured=not variables,
-        prepare_mends=any(causes.changed(before, firewall)),
+        remedy=PREPARE if any(causes.changed(before, firewall)) else COMMANDS,
     )

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 
 from .cluster import Packet
 from .mutation import Mutation
+from .world import World
 
 Run = Callable[[str, str], str]
 """Runs a script on a machine and returns its output; raises StageError."""
@@ -34,14 +35,14 @@ for text in sys.argv[1:]:
 """
 
 
-def contradictions(run: Run, mutation: Mutation) -> list[str]:
-    """Return what packets say otherwise than the model, for a few packets of each kind."""
+def contradictions(run: Run, mutation: Mutation, world: World) -> list[str]:
+    """Return what packets say otherwise than a world, for a few packets of each kind."""
     chosen = _chosen(mutation)
     opened = _opened(run, chosen)
     return [
         f"the model is wrong: {packet} is {'open' if packet in opened else 'closed'}"
         for packet in chosen
-        if ("open" in _observed(mutation, packet)) != (packet in opened)
+        if ("open" in _observed(world, packet)) != (packet in opened)
     ]
 
 
@@ -61,8 +62,8 @@ def _chosen(mutation: Mutation) -> list[Packet]:
     ]
 
 
-def _observed(mutation: Mutation, packet: Packet) -> frozenset[str]:
-    outcome = mutation.world.outcome(packet)
+def _observed(world: World, packet: Packet) -> frozenset[str]:
+    outcome = world.outcome(packet)
     assert outcome is not None
     return outcome.observed
 

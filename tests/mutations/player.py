@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 from .draw import draw
-from .healthy import CONFIGURATIONS
+from .healthy import BESIDE, CONFIGURATIONS, beside
 from .judge import Verdict, judge
 from .mutation import Mutation
 from .stage import Stage, StageError
@@ -23,8 +23,10 @@ from .world import intact
 
 UNBROKEN = "unbroken"
 UNBROKEN_EVERY = 25
-PREPARE_EVERY = 3
-"""Of mutations that the playbook prepare mends."""
+REMEDY_EVERY = 3
+"""Of mutations that a report names a remedy for that restores everything."""
+BESIDE_SHARE = 0.25
+"""How many mutations are played beside configuration of other software."""
 
 
 class Player:
@@ -54,7 +56,11 @@ class Player:
     def _play(self, count: int) -> None:
         self._unbroken()
         for number in range(1, count + 1):
-            self._mutation(number, draw(self._rng, self._stage.cluster, self._kinds))
+            mutation = draw(self._rng, self._stage.cluster, self._kinds)
+            if self._rng.random() < BESIDE_SHARE:
+                configuration = self._rng.choice(BESIDE)
+                mutation = beside(mutation, configuration(intact(self._stage.cluster)))
+            self._mutation(number, mutation)
             if number % UNBROKEN_EVERY == 0 and number < count:
                 self._unbroken()
         if count:
@@ -79,11 +85,11 @@ class Player:
             self._stage.measure(mutation)
             report = self._stage.validate(mutation)
             verdict = judge(report, mutation.world, mutation)
-            if mutation.prepare_mends:
+            if mutation.remedy is not None and verdict.is_right:
                 self._mendable += 1
-                if self._mendable % PREPARE_EVERY == 0:
-                    self._stage.prepare_again()
-                    mutation = replace(mutation, text=f"{mutation.text}; mended by prepare")
+                if self._mendable % REMEDY_EVERY == 0:
+                    mutation = replace(mutation, text=f"{mutation.text}; then the remedy")
+                    self._stage.follow(mutation, report)
         except StageError as error:
             verdict = Verdict(missed=[str(error)])
         finally:

@@ -57,6 +57,8 @@ class World:
     duplicate: Duplicate | None = None
     # Of the links by which nodes are on the cluster's network, where it is not 1500.
     mtus: Mapping[str, int] = field(default_factory=dict)
+    # Addresses from which nodes send instead of their own.
+    sent_from: Mapping[str, str] = field(default_factory=dict)
     # Of other software, by node.
     filters: Mapping[str, PacketFilter] = field(default_factory=dict)
     # Units of services that do not run, by port, of nodes.
@@ -118,13 +120,14 @@ class World:
         nic = self.cluster.nic_of(packet)
         is_client = self.cluster.machine(packet.source).kind == CLIENT
         home = self.cluster.outside if is_client else CLUSTER
+        own = packet.source not in self.sent_from
         return self.firewalls[packet.destination].decide(
             nic.interface,
             packet.source,
             packet.protocol,
             packet.port,
-            in_sets=nic.network == CLUSTER,
-            in_rules=nic.network == home,
+            in_sets=own and nic.network == CLUSTER,
+            in_rules=own and nic.network == home,
         )
 
     def _cause(self, packet: Packet) -> Cause:
@@ -134,6 +137,9 @@ class World:
         if self is before or is_open == (before.action(packet) == ACCEPT):
             return Cause()
         name = packet.destination
+        address = self.sent_from.get(packet.source)
+        if address is not None:
+            return Cause((f"{packet.source} sends from {address}",))
         decision = self._decision(packet)
         packet_filter = self.filters.get(name)
         if packet_filter is not None and decision.action == ACCEPT:

@@ -69,7 +69,8 @@ class Mutation:
             return True
         intact_world = intact(self.world.cluster)
         everywhere = {node.name for node in self.world.cluster.nodes}
-        where = everywhere if LAB in self.breaks else everywhere & set(self.breaks)
+        all_nodes = LAB in self.breaks or self.world.sent_from
+        where = everywhere if all_nodes else everywhere & set(self.breaks)
         packets = self.world.cluster.packets(self.is_full, where)
         for packet in packets:
             before, after = intact_world.outcome(packet), self.world.outcome(packet)

@@ -104,7 +104,8 @@ class Firewall:
         by_source = in_rules and source in self.sources
         zone = self.sources[source] if by_source else self.zones[interface]
         for place in (zone, FROM_NODES, FROM_CLIENTS):
-            if place == zone or self._is_asked(place, zone):
+            # A policy is asked by the zone of the NIC, if a zone has the source as well.
+            if place == zone or self._is_asked(place, self.zones[interface]):
                 for rule in self._ordered.get(place, ()):
                     if rule.ipset is not None and not in_sets:
                         continue

@@ -48,7 +48,7 @@ _SNAPSHOT = (
 # As a report names them: "firewall-cmd --zone=public --remove-port=80/tcp, and the same with".
 _COMMAND = re.compile(
     r"firewall-cmd --(?:zone|policy)=[\w-]+ --[a-z-]+=(?:'[^']*'|[^\s',]+)(?=, and the same with)"
-    r"|(?<=or remove it: )(?:nft|iptables) .*?(?=; then )"
+    r"|(?<=or remove it: )(?:nft|iptables(?:-nft)?) .*?(?=; then )"
 )
 
 

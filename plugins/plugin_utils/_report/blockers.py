@@ -19,16 +19,12 @@ from .._firewall_rules import (
     POLICY_OVERLAY,
     POLICY_PODS,
     POLICY_ROUTED,
-    ZONE_CLUSTER,
-    ZONE_EXTERNAL,
     ZONE_PODS,
 )
 from .._packet_filter import remedy, title, with_hit
 from .firewall_findings import PREPARE, sentences
 from .firewalls import RUNTIME, Firewall, RichRule
 
-_SEGREGATED = frozenset({ZONE_CLUSTER, ZONE_EXTERNAL})
-_DROPPING = ("DROP", "REJECT", "%%REJECT%%")
 # A zone of firewalld itself that is meant to accept everything.
 _TRUSTED = "trusted"
 _NAMED = 3
@@ -78,10 +74,6 @@ def blocker(firewall: Firewall, host: str, packet: Packet) -> str:
     if firewall.running and firewall.differences and not firewall.prepared:
         return f"firewalld on {host} is not prepared for K3s: {PREPARE}"
     zone, source = _zone(firewall, packet)
-    accepts_all = _accepts_all(firewall, zone)
-    shut = bool(source) and not accepts_all and _is_shut(firewall, zone)
-    if shut and firewall.zones[zone].target in _DROPPING:
-        return _by_source(zone, source, host, "drops")
     denying = [rule for rule in _rules(firewall, zone, packet) if not rule.accepts]
     for rule in denying:
         if rule.is_certain:
@@ -89,8 +81,6 @@ def blocker(firewall: Firewall, host: str, packet: Packet) -> str:
     wrong = _wrong(firewall, packet)
     if wrong:
         return f"on {host}, {wrong}: {PREPARE}"
-    if shut:
-        return _by_source(zone, source, host, "drops")
     found = _filtered(firewall, packet, certain=True)
     if found:
         return f"on {host}, {found}"
@@ -99,7 +89,10 @@ def blocker(firewall: Firewall, host: str, packet: Packet) -> str:
     found = _filtered(firewall, packet, certain=False)
     if found:
         return f"on {host}, {found}"
-    return _by_source(zone, source, host, "may drop") if source and not accepts_all else ""
+    # firewalld asks the policies of the interface's zone for such packets as well, at least 1.3.
+    if source and not _accepts_all(firewall, zone):
+        return _by_source(zone, source, host, "may drop")
+    return ""
 
 
 def nothing_found(firewall: Firewall, host: str) -> str:
@@ -167,15 +160,6 @@ def _rules(firewall: Firewall, zone: str, packet: Packet) -> list[RichRule]:
 
 def _accepts_all(firewall: Firewall, zone: str) -> bool:
     return zone in firewall.zones and firewall.zones[zone].target == "ACCEPT"
-
-
-def _is_shut(firewall: Firewall, zone: str) -> bool:
-    """Return whether no policy for nodes or clients is for the packets of a zone of the user.
-
-    In a segregated topology these policies are for the zones of the NICs only. Otherwise they are
-    for all zones, those with the target DROP as well.
-    """
-    return zone not in _SEGREGATED and bool(_SEGREGATED & set(firewall.zones))
 
 
 def _by_source(zone: str, source: str, host: str, verb: str) -> str:

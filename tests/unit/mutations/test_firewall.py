@@ -64,15 +64,15 @@ def test_rule_holds_for_its_source_alone():
 
 
 @pytest.mark.parametrize(
-    ("zone", "shared", "segregated"),
+    ("zone", "admitted", "other"),
     [(TRUSTED, ACCEPT, ACCEPT), (WORK, ACCEPT, REJECT), (DROP_ZONE, ACCEPT, DROP)],
 )
-def test_zone_of_a_source_comes_before_that_of_its_interface(zone, shared, segregated):
-    """Policies for nodes are for all zones in a shared topology only."""
-    for firewall, action in ((SHARED, shared), (SEGREGATED, segregated)):
+def test_zone_of_a_source_decides_after_policies_of_the_interface(zone, admitted, other):
+    for firewall in (SHARED, SEGREGATED):
         taken = replace(firewall, sources={"agent1": zone})
-        assert redis(taken, "agent1") == action
-        assert redis(taken, "agent2") == ACCEPT
+        assert redis(taken, "agent1") == admitted
+        assert taken.action("eth0", "agent1", "tcp", 2379) == other
+        assert taken.action("eth0", "agent2", "tcp", 2379) == REJECT
 
 
 def test_policies_are_asked_for_the_zones_that_they_name():

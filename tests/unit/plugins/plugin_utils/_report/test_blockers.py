@@ -88,16 +88,6 @@ def test_blocker_of_a_client_ignores_the_policy_for_nodes():
     assert "k3s-from-clients is missing" in blocker(firewall, "server1", CLIENT)
 
 
-@pytest.mark.parametrize("target", ["DROP", "default"])
-def test_blocker_names_a_zone_that_drops_the_source(target):
-    zones = {"k3s-cluster": Zone(("eth0",)), "block": Zone((), ("192.0.2.0/24",), target)}
-    text = blocker(replace(SOUND, zones=zones), "server1", PACKET)
-    assert text == (
-        "zone block of firewalld on server1 drops packets from 192.0.2.0/24: firewall-cmd "
-        "--zone=block --remove-source=192.0.2.0/24, and the same with --permanent"
-    )
-
-
 def test_prepare_adds_policies_to_a_zone_of_the_source():
     difference = replace(MISSING, state="different", settings=("ingress_zones",))
     zones = {"k3s-cluster": Zone(("eth0",)), "office": Zone((), ("192.0.2.0/24",))}
@@ -105,10 +95,16 @@ def test_prepare_adds_policies_to_a_zone_of_the_source():
     assert "run the playbook prepare" in blocker(firewall, "server1", PACKET)
 
 
-def test_blocker_names_a_zone_of_the_source_that_policies_reach_last():
-    zones = {**SOUND.zones, "drop": Zone((), ("192.0.2.0/24",), "DROP")}
+@pytest.mark.parametrize("nics", ["public", "k3s-cluster"])
+@pytest.mark.parametrize("target", ["DROP", "default"])
+def test_blocker_names_a_zone_of_the_source_last(nics, target):
+    """The policies of the interface's zone admit its packets as well."""
+    zones = {nics: Zone(("eth0",)), "block": Zone((), ("192.0.2.0/24",), target)}
     firewall = replace(SOUND, zones=zones)
-    assert "zone drop of firewalld on server1 may drop" in blocker(firewall, "server1", PACKET)
+    assert blocker(firewall, "server1", PACKET) == (
+        "zone block of firewalld on server1 may drop packets from 192.0.2.0/24: firewall-cmd "
+        "--zone=block --remove-source=192.0.2.0/24, and the same with --permanent"
+    )
     text = blocker(replace(firewall, differences=(MISSING,)), "server1", PACKET)
     assert "policy k3s-from-nodes is missing" in text
 

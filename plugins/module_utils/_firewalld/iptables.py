@@ -6,12 +6,9 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Mapping
-from typing import Optional
 
-from .._host.commands import RunCommand
+from .._host.commands import RunCommand, find_program
 from .iptables_rules import missing
 
 _COMMANDS = {"iptables-save": "iptables-restore", "ip6tables-save": "ip6tables-restore"}
@@ -34,7 +31,7 @@ class Iptables:
         """Return what iptables-save and ip6tables-save print, by their names, where it is rules."""
         found = {}
         for command in _COMMANDS:
-            path = _path(command)
+            path = find_program(command)
             if path is None:
                 continue
             code, out, _err = self._run_command([path])
@@ -51,12 +48,11 @@ class Iptables:
         for command, text in before.items():
             lost = missing(text, after.get(command, ""))
             if lost:
-                restore = [_path(_COMMANDS[command]) or _COMMANDS[command], _WAIT, "--noflush"]
+                restore = [
+                    find_program(_COMMANDS[command]) or _COMMANDS[command],
+                    _WAIT,
+                    "--noflush",
+                ]
                 code, out, err = self._run_command(restore, data=lost)
                 if code != 0:
                     raise IptablesError(f"{' '.join(restore)}: {(err or out).strip()}")
-
-
-def _path(command: str) -> Optional[str]:
-    # A user who became root may not have its directories of programs.
-    return shutil.which(command, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Sequence
 from typing import Any, Optional, Protocol
 
@@ -37,3 +39,11 @@ def runner(module: Any) -> RunCommand:
         return code, out, err
 
     return run
+
+
+def find_program(name: str) -> Optional[str]:
+    """Return the path of a program, None if it is not installed.
+
+    A user who became root may not have the directories of root's programs in PATH.
+    """
+    return shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")

@@ -13,7 +13,11 @@ from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._action import
     ControllerAction,
     print_lines,
 )
-from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._preflight import checks, table
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._preflight import (
+    checks,
+    finding,
+    table,
+)
 
 ARGUMENT_SPEC = {
     "topology": {"type": "dict", "required": True},
@@ -61,7 +65,7 @@ class ActionModule(ControllerAction):
 
 def collect(
     arguments: Mapping[str, Any], hostvars: Any, played: list[str]
-) -> tuple[list[checks.Finding], list[str]]:
+) -> tuple[list[finding.Finding], list[str]]:
     """Return the findings of all nodes, and a line for each role that would change some."""
     answers = {}
     predictions = []
@@ -83,4 +87,4 @@ def collect(
         for what, names in changing.items()
         if names
     ]
-    return checks.grouped([*findings, *predictions]), lines
+    return finding.grouped([*findings, *predictions]), lines

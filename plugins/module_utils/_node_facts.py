@@ -15,7 +15,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ._host import held_ports, iproute
+from ._firewalld import connect
+from ._host import held_ports, iproute, packet_filter
+from ._host.commands import RunCommand
 from ._host.files import unwritable
 from ._host.kernel_driver import driver_package
 from ._host.units import SHOW, parse_units
@@ -35,6 +37,7 @@ UNITS = (
 )
 _FIREWALLD = "/etc/firewalld/firewalld.conf"
 _NFTABLES = ("/etc/nftables.conf", "/etc/sysconfig/nftables.conf")
+_UFW = "/etc/ufw/ufw.conf"
 # Where prepare, remove and K3s write.
 _WRITTEN = (
     "/etc/firewalld",
@@ -70,9 +73,12 @@ def gather(
     read_file: Read = read,
     run_command: Run = run,
     ask: iproute.Ask = iproute.ask,
+    run_program: RunCommand = connect.run,
 ) -> dict[str, Any]:
     """Return the facts of this host."""
     release = os.uname().release
+    filters = packet_filter.read(run_program, read_file)
+    default_zone, target = connect.default_zone(run_program)
     return {
         "clock": clock(),
         "hostname": socket.gethostname(),
@@ -88,6 +94,11 @@ def gather(
         ],
         "units": parse_units(run_command([*SHOW, *UNITS])),
         "strict_forward_ports": strict_forward_ports(read_file(_FIREWALLD)),
+        "default_zone": default_zone,
+        "default_zone_target": target,
+        "packet_filters": filters["chains"],
+        "packet_filters_unknown": filters["unknown"],
+        "ufw_enabled": ufw_enabled(read_file(_UFW)),
         "flushes_ruleset": any(flushes(read_file(path)) for path in _NFTABLES),
         "networkmanager_spares_cni": spares_cni("\n".join(map(read_file, _nm_files()))),
         "missing_drivers": missing_drivers(release, read_file, os.path.exists),
@@ -146,6 +157,12 @@ def parse_routes(routes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 def flushes(text: str) -> bool:
     """Tell whether a file of nft takes away the rules of everybody."""
     return re.search(r"^\s*flush\s+ruleset\b", text, re.MULTILINE) is not None
+
+
+def ufw_enabled(text: str) -> bool:
+    """Tell whether ufw loads its rules. Its unit is active on Ubuntu even if it does not."""
+    found = re.findall(r"^\s*ENABLED\s*=\s*[\"']?(\w+)", text, re.MULTILINE)
+    return bool(found) and found[-1].lower() == "yes"
 
 
 def strict_forward_ports(text: str) -> bool:

@@ -10,8 +10,9 @@ module: preflight_facts
 short_description: Gather what the preflight evaluates of a node
 version_added: 0.1.0
 description:
-  - Reads interfaces, routes, units of systemd, kernel drivers, held ports, names and the clock of a
-    node, which M(edgeops.k3s_network.preflight_report) evaluates. Changes nothing.
+  - Reads interfaces, routes, packet filters, units of systemd, kernel drivers, held ports, names
+    and the clock of a node, which M(edgeops.k3s_network.preflight_report) evaluates. Changes
+    nothing.
   - Does what M(edgeops.k3s_network.default_route) and M(edgeops.k3s_network.firewalld_state) do in
     check mode, and returns what they would do. The task succeeds even if they would refuse.
 author: The edgeops.k3s_network authors (@edgeops)
@@ -52,6 +53,10 @@ facts:
     machine_id: 0123456789abcdef0123456789abcdef
     clock: 1767225600.5
     missing_drivers: []
+    default_zone: public
+    default_zone_target: default
+    packet_filters: []
+    packet_filters_unknown: []
 asked:
   description: The controller's time before and after, in seconds since 1970. An action plugin of
     this name adds it, so that the nodes' clocks can be compared.
@@ -122,8 +127,8 @@ def main() -> None:
     module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
     module.run_command_environ_update = {"LANG": "C", "LC_ALL": "C"}
     missing = need_library(*firewall_options.LIBRARY)
-    facts = _node_facts.gather()
     run_command = runner(module)
+    facts = _node_facts.gather(run_program=run_command)
 
     def firewall(params: Any) -> dict:
         if missing:

@@ -13,9 +13,26 @@ import pytest
 NODES = ("server1", "server2", "agent1")
 SNAPSHOT = (Path(__file__).parents[2] / "snapshot.sh").read_text()
 STATE = "/var/lib/k3s-network/firewalld.json"
+GUARD = (
+    "table inet guard { chain input { type filter hook input priority 0; policy drop; "
+    "ct state established,related accept; tcp dport 22 accept; }; }"
+)
+REJECTING = (
+    "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+    "-p tcp -m tcp --dport 22 -j ACCEPT",
+    "-j REJECT --reject-with icmp-host-prohibited",
+)
+
+
+def _each(command: str) -> str:
+    """Return a command for each rule of iptables."""
+    return "\n".join(command.format(rule=rule) for rule in REJECTING)
+
+
 TIMER = "/etc/systemd/system/nm-cloud-setup.timer"
 BREAK = {
-    "server1": """
+    "server1": f"""
+{_each("iptables -A INPUT {rule}")}
 systemctl stop firewalld.service
 mount --bind /etc/systemd/system /etc/systemd/system
 mount -o remount,bind,ro /etc/systemd/system
@@ -30,13 +47,15 @@ ip route add 10.42.7.0/24 dev eth1
 cp /etc/machine-id ~/machine-id
 """,
     "agent1": f"""
+nft '{GUARD}'
 systemctl mask -q firewalld.service
 printf '[Timer]\\nOnBootSec=1d\\n[Install]\\nWantedBy=timers.target\\n' >{TIMER}
 systemctl enable -q nm-cloud-setup.timer
 """,
 }
 MEND = {
-    "server1": """
+    "server1": f"""
+{_each("iptables -D INPUT {rule}")}
 umount /etc/systemd/system
 systemctl start firewalld.service
 """,
@@ -51,6 +70,7 @@ cp ~/machine-id /etc/machine-id
 rm ~/machine-id
 """,
     "agent1": f"""
+nft delete table inet guard
 systemctl unmask -q firewalld.service
 systemctl disable -q nm-cloud-setup.timer
 rm {TIMER}
@@ -103,6 +123,10 @@ def test_faults_are_reported_in_one_run_without_changes(machine, playbook, broke
         "server1: prepare would warn about the firewall: firewalld is not running",
         "server1: /etc/systemd/system is read-only",
         "would create, but did not: ipset k3s-servers",
+        "server1: chain INPUT of table ip filter (iptables-nft, hook input) drops kubernetes-api",
+        "iptables-nft -t filter -D INPUT -j REJECT --reject-with icmp-host-prohibited",
+        "agent1: chain input of table inet guard (nft, hook input) drops ",
+        "nft 'chain inet guard input { policy accept; }'",
     ):
         assert words in told, done.output
 

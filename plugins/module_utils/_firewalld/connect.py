@@ -14,8 +14,10 @@ from typing import Optional, Union
 from .._host.commands import RunCommand
 from .._host.networkmanager import NetworkManager
 from .dbus import Firewalld
+from .dbus_read import FirewalldReader
 from .errors import FirewalldError, NotRunningError
 from .iptables import Iptables
+from .model import ZONE
 from .offline import OfflineFirewalld
 
 # A firewalld that is being started again takes seconds.
@@ -44,6 +46,19 @@ def open_firewalld(run_command: RunCommand) -> Union[Firewalld, OfflineFirewalld
                     "systemctl status firewalld dbus"
                 ) from None
             time.sleep(_STEP)
+
+
+def default_zone(run_command: RunCommand) -> tuple[str, str]:
+    """Return the default zone and its target, such as C(ACCEPT); empty if firewalld does not run.
+
+    The target is that of the runtime configuration.
+    """
+    try:
+        firewalld = FirewalldReader(NetworkManager(run_command), Iptables(run_command))
+        zone = firewalld.default_zone()
+        return zone, str(firewalld.runtime_settings((ZONE, zone)).get("target", ""))
+    except (FirewalldError, ImportError):
+        return "", ""
 
 
 def _restart(run_command: RunCommand) -> None:

@@ -17,11 +17,8 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._host import h
 
 from .._k3s.settings import NODE_NAME
 from .._topology.model import SERVER, Node, Topology
-
-ERROR = "error"
-WARNING = "warning"
-INFO = "info"
-SEVERITIES = (ERROR, WARNING, INFO)
+from . import packet_filters
+from .finding import ERROR, INFO, WARNING, Facts, Finding, grouped
 
 SKEW_WARNING = 1.0
 SKEW_ERROR = 30.0
@@ -30,17 +27,6 @@ _WIDE = 100
 _HOSTNAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 # Made by K3s: what these carry is the overlay itself.
 _OVERLAY = ("cni", "flannel", "kube-", "veth")
-
-Facts = Mapping[str, Any]
-
-
-class Finding(NamedTuple):
-    """Something that would go wrong on these nodes, and what to do."""
-
-    severity: str
-    nodes: tuple[str, ...]
-    problem: str
-    remedy: str
 
 
 class Answer(NamedTuple):
@@ -70,18 +56,6 @@ def evaluate(
     found += _shared(nodes, {name: answer.facts for name, answer in known.items()})
     found += skews(known)
     return grouped(found)
-
-
-def grouped(findings: Iterable[Finding]) -> list[Finding]:
-    """Return each problem once, with all nodes that have it, the worst first."""
-    names: dict[tuple[str, str, str], set[str]] = defaultdict(set)
-    for severity, nodes, problem, remedy in findings:
-        names[severity, problem, remedy].update(nodes)
-    merged = [
-        Finding(severity, tuple(sorted(nodes)), problem, remedy)
-        for (severity, problem, remedy), nodes in names.items()
-    ]
-    return sorted(merged, key=lambda one: (SEVERITIES.index(one.severity), one.nodes))
 
 
 def predicted(name: str, what: str, refusal: str, warnings: Iterable[str]) -> Iterator[Finding]:
@@ -151,6 +125,7 @@ def _node(node: Node, facts: Facts, topology: Topology) -> Iterator[Finding]:
             "hostnamectl set-hostname NAME, of letters, digits, '-' and '.'; or K3s's node-name",
         )
     yield from _units(where, facts)
+    yield from packet_filters.findings(node, facts, topology)
     if facts["missing_drivers"]:
         yield Finding(
             ERROR,
@@ -245,7 +220,7 @@ def _units(where: tuple[str, ...], facts: Facts) -> Iterator[Finding]:
             "nftables.service wipes everybody's rules with 'flush ruleset' when it starts",
             "systemctl disable nftables, or let its file delete only tables of its own",
         )
-    if starts("ufw.service"):
+    if packet_filters.ufw_starts(facts):
         yield Finding(
             ERROR,
             where,

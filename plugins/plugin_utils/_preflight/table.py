@@ -9,7 +9,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
-from .checks import (
+from .finding import (
     ERROR,
     SEVERITIES,
     WARNING,

@@ -9,6 +9,9 @@ import socket
 
 import pytest
 from ansible_collections.edgeops.k3s_network.plugins.module_utils import _node_facts as host
+from ansible_collections.edgeops.k3s_network.tests.unit.support.recorded_filters import (
+    Recorded,
+)
 from ansible_collections.edgeops.k3s_network.tests.unit.support.recorded_ip import (
     as_recorded,
 )
@@ -58,6 +61,22 @@ def test_a_driver_may_be_loaded_built_in_or_a_module():
     assert host.missing_drivers("6.2", read, lambda path: False) == []
 
 
+def nothing(_args, data=None):
+    return 127, "", ""
+
+
+def test_packet_filters_are_among_the_facts(monkeypatch):
+    machine = Recorded("1.0.6", "nft-drop")
+    monkeypatch.setattr(host.packet_filter, "find_program", machine.find_program)
+    monkeypatch.setattr(host.connect, "default_zone", lambda _run: ("trusted", "ACCEPT"))
+    found = host.gather(
+        lambda path: machine.files.get(path, ""), lambda argv: "", lambda *_: [], machine.run
+    )
+    assert [one["chain"] for one in found["packet_filters"]] == ["input", "forward"]
+    assert found["packet_filters_unknown"] == []
+    assert (found["default_zone"], found["default_zone_target"]) == ("trusted", "ACCEPT")
+
+
 def test_facts_of_a_host():
     def ask(argv, stdin):
         if "address" in argv:
@@ -93,7 +112,7 @@ def test_facts_of_a_host():
         return as_recorded(argv, routes)
 
     files = {"/etc/machine-id": "abc\n"}
-    found = host.gather(lambda path: files.get(path, ""), lambda argv: "", ask)
+    found = host.gather(lambda path: files.get(path, ""), lambda argv: "", ask, nothing)
     assert found["hostname"] == socket.gethostname()
     assert found["machine_id"] == "abc"
     assert found["interfaces"] == {
@@ -140,3 +159,16 @@ def test_the_hardwares_addresses_of_this_very_host_are_found():
 )
 def test_strict_forward_ports_are_read_from_the_configuration(text, strict):
     assert host.strict_forward_ports(text) is strict
+
+
+@pytest.mark.parametrize(
+    ("text", "enabled"),
+    [
+        ("", False),
+        ("# ENABLED=yes\nENABLED=no\n", False),
+        ("ENABLED=yes\nLOGLEVEL=low\n", True),
+        ('ENABLED="yes"\n', True),
+    ],
+)
+def test_ufw_is_enabled_by_its_configuration(text, enabled):
+    assert host.ufw_enabled(text) is enabled

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld import connect
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.connect import (
+    default_zone,
     open_firewalld,
     run,
 )
@@ -122,3 +123,30 @@ def test_a_command_is_run_with_its_input_and_all_that_comes_of_it_is_returned():
 
 def test_a_command_may_print_what_is_no_text():
     assert run(["printf", r"a\377b"]) == (0, "a\N{REPLACEMENT CHARACTER}b", "")
+
+
+class Reader:
+    """A firewalld whose default zone has a target."""
+
+    def __init__(self, _network_manager, _iptables):
+        pass
+
+    def default_zone(self):
+        return "trusted"
+
+    def runtime_settings(self, key):
+        return {("zone", "trusted"): {"target": "ACCEPT"}}[key]
+
+
+def test_default_zone_is_read_with_its_target(monkeypatch):
+    monkeypatch.setattr(connect, "FirewalldReader", Reader)
+    assert default_zone(ScriptedCommands()) == ("trusted", "ACCEPT")
+
+
+@pytest.mark.parametrize("error", [NotRunningError, FirewalldError, ImportError])
+def test_default_zone_is_empty_without_a_firewalld(monkeypatch, error):
+    def fail(_network_manager, _iptables):
+        raise error("no")
+
+    monkeypatch.setattr(connect, "FirewalldReader", fail)
+    assert default_zone(ScriptedCommands()) == ("", "")

@@ -5,11 +5,13 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._preflight import checks, table
-from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._preflight.checks import (
-    Answer,
-    Finding,
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._preflight import (
+    checks,
+    finding,
+    table,
 )
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._preflight.checks import Answer
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._preflight.finding import Finding
 from ansible_collections.edgeops.k3s_network.tests.unit.support.sound_nodes import (
     CLUSTER,
     LOADED,
@@ -28,6 +30,25 @@ def evaluated(first=None, **both):
         for name in NAMES
     }
     return checks.evaluate(CLUSTER, answers, NAMES)
+
+
+DROPPING = {
+    "tool": "nft",
+    "family": "inet",
+    "table": "guard",
+    "chain": "input",
+    "hook": "input",
+    "priority": 0,
+    "policy": "drop",
+    "devices": [],
+    "drops": "all",
+    "rule": "policy drop",
+    "rule_chain": "input",
+    "handle": 0,
+    "owner": "",
+    "policy_owner": "",
+    "rules": {"input": []},
+}
 
 
 def nic(name=NAMES[0], **others):
@@ -76,6 +97,9 @@ def test_nodes_without_a_fault_have_no_finding():
             "neither running nor enabled",
         ),
         ({"units": {"firewalld.service": {**LOADED, "load": "masked"}}}, "error", "masked"),
+        ({"default_zone_target": "ACCEPT"}, "warning", "has the target ACCEPT"),
+        ({"packet_filters": [DROPPING]}, "error", "chain input of table inet guard"),
+        ({"packet_filters_unknown": ["nft is not installed"]}, "info", "nft is not installed"),
         ({"missing_drivers": ["vxlan"]}, "error", "no driver vxlan"),
         ({"strict_forward_ports": True}, "error", "StrictForwardPorts=yes"),
         ({"read_only": ["/etc/firewalld", "/var"]}, "error", "/etc/firewalld, /var is read-only"),
@@ -115,6 +139,7 @@ def test_a_fault_of_one_node_is_named(fault, severity, words):
     "harmless",
     [
         {**units("nftables.service"), "flushes_ruleset": False},
+        {**units("ufw.service"), "ufw_enabled": False},
         {"flushes_ruleset": True},
         {**units("NetworkManager.service"), "networkmanager_spares_cni": True},
         {"held": [{"protocol": "tcp", "port": 6443, "addresses": ["127.0.0.1"]}]},
@@ -228,7 +253,7 @@ def test_a_skew_is_never_told_larger_than_it_is(nodes):
 FINDINGS = st.lists(
     st.builds(
         Finding,
-        st.sampled_from(checks.SEVERITIES),
+        st.sampled_from(finding.SEVERITIES),
         st.tuples(st.sampled_from(["a", "b", "c"])),
         st.sampled_from(["p", "q"]),
         st.just("r"),
@@ -238,12 +263,12 @@ FINDINGS = st.lists(
 
 @given(FINDINGS)
 def test_grouping_loses_nothing_and_tells_the_worst_first(findings):
-    merged = checks.grouped(findings)
+    merged = finding.grouped(findings)
     apart = {(one.severity, name, one.problem) for one in merged for name in one.nodes}
     assert apart == {(one.severity, one.nodes[0], one.problem) for one in findings}
-    ranks = [checks.SEVERITIES.index(one.severity) for one in merged]
+    ranks = [finding.SEVERITIES.index(one.severity) for one in merged]
     assert ranks == sorted(ranks)
-    assert checks.grouped(merged) == merged
+    assert finding.grouped(merged) == merged
 
 
 @pytest.mark.parametrize(

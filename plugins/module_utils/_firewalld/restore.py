@@ -36,6 +36,7 @@ PARTS = (
     "_host.files",
     "_host.lock",
     "_host.networkmanager",
+    "_packet_filter.iptables_save",
     "_ports",
     "_rollback.checkpoint",
     "_rollback.guardian",

@@ -14,6 +14,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
 from .._preflight import packet_filters
+from .._preflight.finding import SEVERITIES
 from .._topology.model import Node, Topology
 from .findings import ERROR, INFO, LEVELS, WARNING, Finding, Level
 from .firewalls import Difference, Firewall
@@ -160,7 +161,7 @@ def _overlay(node: Node, firewall: Firewall, topology: Topology) -> Iterator[Fin
 def _filters(node: Node, firewall: Firewall, topology: Topology) -> Iterator[Finding]:
     """Yield what packet filters of other software drop, of pods' packets as well."""
     for one in packet_filters.of_chains(node, firewall.packet_filters, topology):
-        level = next(level for level in LEVELS if level == one.severity)
+        level = LEVELS[SEVERITIES.index(one.severity)]
         yield Finding(level=level, hosts=[node["name"]], cause=one.problem, remedy=one.remedy)
 
 

@@ -27,6 +27,7 @@ PARTS = (
     "_firewalld.model",
     "_firewalld.offline",
     "_firewalld.plan",
+    "_firewalld.profiles",
     "_firewalld.read",
     "_firewalld.reload",
     "_firewalld.restore",

@@ -49,6 +49,7 @@ def check(opened: Stage, mutation: Mutation, report) -> None:
     """Play a mutation with the fixture `report`, and compare what it returns with the truth."""
     try:
         opened.break_(mutation)
+        opened.measure(mutation)
         _run, found = report(**opened.variables, **mutation.variables)
     finally:
         opened.mend(mutation)

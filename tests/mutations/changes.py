@@ -14,7 +14,7 @@ from .firewall import FROM_CLIENTS, FROM_NODES, Firewall, Rule
 
 @dataclass(frozen=True)
 class RuleChange:
-    """A rich rule comes into a policy or zone, or leaves it."""
+    """A rule comes into a policy or zone, or leaves it."""
 
     place: str
     rule: Rule
@@ -34,19 +34,58 @@ class RuleChange:
         """Return the command for the node."""
         kind = "policy" if self.place in (FROM_NODES, FROM_CLIENTS) else "zone"
         verb = "add" if self.add else "remove"
-        text = rich_rule(cluster, self.rule)
-        return f"firewall-cmd --{kind}={self.place} --{verb}-rich-rule='{text}'"
+        option = self.rule.option or f"rich-rule='{rich_rule(cluster, self.rule)}'"
+        return f"firewall-cmd --{kind}={self.place} --{verb}-{option}"
 
 
 @dataclass(frozen=True)
-class PortChange(RuleChange):
-    """A plain port is added to a zone or removed from it."""
+class PolicyChange:
+    """All rich rules leave a policy, or come back."""
 
-    def command(self, _cluster: Cluster) -> str:
+    policy: str
+    rules: frozenset[Rule]
+    add: bool
+
+    def apply(self, firewall: Firewall) -> Firewall:
+        """Return the firewall after the change."""
+        after = self.rules if self.add else frozenset()
+        return replace(firewall, rules={**firewall.rules, self.policy: after})
+
+    def inverse(self) -> PolicyChange:
+        """Return what takes the change back."""
+        return replace(self, add=not self.add)
+
+    def command(self, cluster: Cluster) -> str:
         """Return the command for the node."""
         verb = "add" if self.add else "remove"
-        port = f"{self.rule.ports}/{self.rule.protocol}"
-        return f"firewall-cmd --zone={self.place} --{verb}-port={port}"
+        texts = sorted(rich_rule(cluster, rule) for rule in self.rules)
+        options = " ".join(f"--{verb}-rich-rule='{text}'" for text in texts)
+        return f"firewall-cmd --policy={self.policy} {options}"
+
+
+@dataclass(frozen=True)
+class SourceChange:
+    """A zone takes the packets of a machine by its address, or no longer does."""
+
+    zone: str
+    machine: str
+    add: bool
+
+    def apply(self, firewall: Firewall) -> Firewall:
+        """Return the firewall after the change."""
+        others = {name: zone for name, zone in firewall.sources.items() if name != self.machine}
+        after = {**others, self.machine: self.zone} if self.add else others
+        return replace(firewall, sources=after)
+
+    def inverse(self) -> SourceChange:
+        """Return what takes the change back."""
+        return replace(self, add=not self.add)
+
+    def command(self, cluster: Cluster) -> str:
+        """Return the command for the node."""
+        verb = "add" if self.add else "remove"
+        address = address_of(cluster, self.machine)
+        return f"firewall-cmd --zone={self.zone} --{verb}-source={address}"
 
 
 @dataclass(frozen=True)
@@ -95,7 +134,7 @@ class ZoneChange:
         return f"firewall-cmd --zone={self.after} --change-interface={self.interface}"
 
 
-Change = Union[RuleChange, PortChange, EntryChange, ZoneChange]
+Change = Union[RuleChange, PolicyChange, SourceChange, EntryChange, ZoneChange]
 
 
 def rich_rule(cluster: Cluster, rule: Rule) -> str:
@@ -104,7 +143,7 @@ def rich_rule(cluster: Cluster, rule: Rule) -> str:
     if rule.ipset is not None:
         source = f'source ipset="{rule.ipset}"'
     elif rule.machine is not None:
-        source = f'source address="{_address(cluster, rule.machine)}"'
+        source = f'source address="{address_of(cluster, rule.machine)}"'
     # A kind of reject belongs to a family; the collection's rules for anyone have none.
     family = 'family="ipv4"' if source or "type=" in rule.action else ""
     priority = f'priority="{rule.priority}"' if rule.priority else ""
@@ -113,8 +152,8 @@ def rich_rule(cluster: Cluster, rule: Rule) -> str:
     return " ".join(part for part in parts if part)
 
 
-def _address(cluster: Cluster, name: str) -> str:
-    """The address by which a machine comes to the nodes."""
+def address_of(cluster: Cluster, name: str) -> str:
+    """Return the address by which a machine comes to the nodes."""
     machine = cluster.machine(name)
     nic = machine.on(CLUSTER) if machine in cluster.nodes else machine.on(cluster.outside)
     assert nic is not None

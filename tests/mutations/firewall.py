@@ -24,15 +24,17 @@ ALL_SERVERS = "k3s-servers"
 
 # The zone that the lab's NICs are in, and those of the collection where networks are segregated.
 PUBLIC = "public"
-# Admits SSH as public does, and is none of those that a policy of ours may name.
+# Admits SSH as public does; no policy of the collection names it.
 WORK = "work"
+TRUSTED = "trusted"
+DROP_ZONE = "drop"
 ZONE_CLUSTER = "k3s-cluster"
 ZONE_EXTERNAL = "k3s-external"
 
 
 @dataclass(frozen=True)
 class Rule:
-    """A rich rule for ports, from an ipset, from one machine, or from anyone."""
+    """A rule for ports, from an ipset, from one machine, or from anyone."""
 
     action: str
     protocol: str
@@ -41,11 +43,26 @@ class Rule:
     ipset: str | None = None
     machine: str | None = None
     priority: int = 0
+    option: str = ""
+    """The option of firewall-cmd for it, such as C(port=80/tcp), if it is not a rich rule."""
 
     @property
     def ports(self) -> str:
         """The ports as firewalld writes them."""
         return str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What is done with a packet, and why."""
+
+    action: str
+    zone: str
+    by_source: bool = False
+    """Whether the zone has the packet by its source address."""
+    place: str = ""
+    """The zone or policy with the rule that decided, empty if no rule did."""
+    rule: Rule | None = None
 
 
 @dataclass(frozen=True)
@@ -55,6 +72,8 @@ class Firewall:
     zones: Mapping[str, str]
     rules: Mapping[str, frozenset[Rule]] = field(default_factory=dict)
     ipsets: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    sources: Mapping[str, str] = field(default_factory=dict)
+    """Zones that have a machine by its address."""
 
     def action(
         self,
@@ -65,12 +84,25 @@ class Firewall:
         in_sets: bool = True,
         in_rules: bool = True,
     ) -> str:
+        """Return what is done with a packet; see decide()."""
+        return self.decide(interface, source, protocol, port, in_sets, in_rules).action
+
+    def decide(
+        self,
+        interface: str,
+        source: str,
+        protocol: str,
+        port: int,
+        in_sets: bool = True,
+        in_rules: bool = True,
+    ) -> Decision:
         """Return what is done with a packet: the rules of the zone come first, then policies.
 
         The last two tell whether the packet comes from the address of its source that ipsets hold,
         and from the one that rules for one machine name.
         """
-        zone = self.zones[interface]
+        by_source = in_rules and source in self.sources
+        zone = self.sources[source] if by_source else self.zones[interface]
         for place in (zone, FROM_NODES, FROM_CLIENTS):
             if place == zone or self._is_asked(place, zone):
                 for rule in self._ordered.get(place, ()):
@@ -79,8 +111,8 @@ class Firewall:
                     if rule.machine is not None and not in_rules:
                         continue
                     if self._matches(rule, source, protocol, port):
-                        return rule.action
-        return REJECT
+                        return Decision(rule.action, zone, by_source, place, rule)
+        return Decision(_TARGETS.get(zone, REJECT), zone, by_source)
 
     @cached_property
     def _ordered(self) -> dict[str, list[Rule]]:
@@ -99,6 +131,7 @@ class Firewall:
         )
 
 
+_TARGETS = {TRUSTED: ACCEPT, DROP_ZONE: DROP}
 _INGRESS = {FROM_NODES: ZONE_CLUSTER, FROM_CLIENTS: ZONE_EXTERNAL}
 
 

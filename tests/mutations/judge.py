@@ -13,6 +13,7 @@ from typing import Any
 from .cluster import Packet
 from .firewall import ACCEPT
 from .mutation import Mutation
+from .outcome import LEVELS, Finding
 from .table import SMALL
 from .world import World, intact
 
@@ -55,6 +56,7 @@ def judge(report: Mapping[str, Any], world: World, mutation: Mutation | None = N
             verdict.inexact.append(f"{_name(check)}: says not how many ports were probed")
     silent = [packet for packet in world.cluster.packets(is_full) if packet not in told]
     verdict.missed += [f"no word of {_text(packet)}" for packet in silent]
+    _judge_findings(report["findings"], world, verdict)
     failed = any(not check["ok"] for check in report["checks"]) or any(
         finding["level"] == "error" for finding in report["findings"]
     )
@@ -63,6 +65,21 @@ def judge(report: Mapping[str, Any], world: World, mutation: Mutation | None = N
             f"the report says ok: {report['ok']}, its checks and findings say otherwise"
         )
     return verdict
+
+
+def _judge_findings(findings: Iterable[Mapping[str, Any]], world: World, verdict: Verdict) -> None:
+    """Compare findings of level error or warning with those that are true."""
+    told: set[Finding] = set()
+    for finding in findings:
+        if finding["level"] not in LEVELS:
+            continue
+        for host in finding["hosts"] or [""]:
+            true = [one for one in world.findings if one.is_told_by(finding, host)]
+            told.update(true)
+            if not true:
+                text = f"{finding['level']} of {host}: {finding['cause']}; {finding['remedy']}"
+                verdict.false_alarms.append(f"finding: {text}")
+    verdict.missed += [f"no finding: {one}" for one in world.findings if one not in told]
 
 
 def _packets(check: Mapping[str, Any], is_full: bool) -> Iterable[Packet]:
@@ -102,8 +119,8 @@ def _judge_check(
             verdict.inexact.append(
                 f"{name}; port {packet.port} is {_either(outcome.observed)}, expected {expected}"
             )
-        elif not check["ok"] and not all(word in check["detail"] for word in outcome.words):
-            verdict.inexact.append(f"{name}; it does not name {', '.join(outcome.words)}")
+        elif not check["ok"] and not outcome.cause.is_in(check["detail"]):
+            verdict.inexact.append(f"{name}; it does not name {outcome.cause}")
         else:
             continue
         return

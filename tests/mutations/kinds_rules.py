@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
-from .changes import Change, EntryChange, PortChange, RuleChange, rich_rule
+from .changes import Change, EntryChange, RuleChange, rich_rule
 from .cluster import CLUSTER, SEGREGATED, Machine
 from .firewall import (
     ACCEPT,
@@ -126,6 +126,7 @@ def too_wide(rng: random.Random, world: World) -> Mutation | None:
         # One port of a large range might not be in the sample.
         first = last = rng.randint(first, last)
     rule = Rule(ACCEPT, port_rule.protocol, first, last)
+    rule = replace(rule, option=f"port={rule.ports}/{rule.protocol}")
     zone = PUBLIC
     if world.cluster.mode == SEGREGATED:
         zone = rng.choice([ZONE_CLUSTER, ZONE_EXTERNAL])
@@ -134,7 +135,7 @@ def too_wide(rng: random.Random, world: World) -> Mutation | None:
         f"zone {zone} has port {rule.ports}/{rule.protocol}",
         world,
         node,
-        [PortChange(zone, rule, add=True)],
+        [RuleChange(zone, rule, add=True)],
     )
 
 

@@ -10,12 +10,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Optional
 
+from . import causes
 from .changes import Change
 from .cluster import Machine, Packet
 from .world import World, differs, intact
 
 # In the place of a machine's name: commands for the network that the machines are on.
 LAB = "(lab)"
+
+PREPARE = "prepare"
+"""The playbook."""
+COMMANDS = "commands"
+"""Those of firewall-cmd that the report names."""
+FILTER_COMMANDS = "filter commands"
+"""Those of nft and iptables that the report names. What they leave drops nothing."""
 
 Commands = Mapping[str, Sequence[str]]
 
@@ -33,6 +41,12 @@ class Mutation:
     variables: Mapping[str, Any] = field(default_factory=dict)
     # Connections from before the break would not survive it.
     fresh_connections: bool = False
+    # Nothing is broken, and a report must say so.
+    harmless: bool = False
+    # The model is compared with packets before the report is.
+    measured: bool = False
+    # What restores everything: PREPARE, COMMANDS or FILTER_COMMANDS.
+    remedy: Optional[str] = None
 
     @property
     def is_full(self) -> bool:
@@ -47,13 +61,16 @@ class Mutation:
         return after.observed
 
     def breaks_something(self) -> bool:
-        """Tell whether something is open that was closed, or the reverse.
+        """Tell whether something is open that was closed, or the reverse, or there is a finding.
 
-        Where a closed port answers in another way than before, a report has nothing to fail of.
+        If a closed port answers in another way than before, a report has nothing to fail of.
         """
+        if self.world.findings:
+            return True
         intact_world = intact(self.world.cluster)
         everywhere = {node.name for node in self.world.cluster.nodes}
-        where = everywhere if LAB in self.breaks else everywhere & set(self.breaks)
+        all_nodes = LAB in self.breaks or self.world.sent_from
+        where = everywhere if all_nodes else everywhere & set(self.breaks)
         packets = self.world.cluster.packets(self.is_full, where)
         for packet in packets:
             before, after = intact_world.outcome(packet), self.world.outcome(packet)
@@ -80,15 +97,18 @@ def of_firewall(
     variables: Mapping[str, Any] | None = None,
 ) -> Mutation:
     """Return the mutation that makes these changes of a node's firewall, one after the other."""
-    firewall = world.firewalls[node.name]
+    before = firewall = world.firewalls[node.name]
     for change in changes:
         firewall = change.apply(firewall)
     back = [change.inverse() for change in reversed(changes)]
+    after = replace(world, firewalls={**world.firewalls, node.name: firewall})
     return Mutation(
         kind,
         f"{node.name}: {text}",
-        replace(world, firewalls={**world.firewalls, node.name: firewall}),
+        after,
         {node.name: [change.command(world.cluster) for change in changes]},
         {node.name: [change.command(world.cluster) for change in back]},
         variables or {},
+        measured=not variables,
+        remedy=PREPARE if any(causes.changed(before, firewall)) else COMMANDS,
     )

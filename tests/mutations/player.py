@@ -5,13 +5,16 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from .draw import draw
+from .healthy import BESIDE, CONFIGURATIONS, beside
 from .judge import Verdict, judge
 from .mutation import Mutation
 from .stage import Stage, StageError
@@ -20,6 +23,10 @@ from .world import intact
 
 UNBROKEN = "unbroken"
 UNBROKEN_EVERY = 25
+REMEDY_EVERY = 3
+"""Of mutations that a report names a remedy for that restores everything."""
+BESIDE_SHARE = 0.25
+"""How many mutations are played beside configuration of other software."""
 
 
 class Player:
@@ -29,13 +36,18 @@ class Player:
         self._stage = stage
         self._rng = rng
         self._kinds = kinds
+        self._mendable = 0
         self.tally = Tally()
         self.failures: list[dict[str, Any]] = []
 
-    def play(self, count: int) -> None:
-        """Play so many mutations; raises StageError where the lab is not what it was any more."""
+    def play(self, count: int, healthy: int = 0) -> None:
+        """Play so many mutations, and the unbroken cluster so many times.
+
+        Raises StageError if the lab is not what it was any more.
+        """
         try:
             self._play(count)
+            self._play_healthy(healthy)
         except StageError as error:
             # Nothing more can be found out on it.
             self.tally.add(UNBROKEN, Verdict(missed=[str(error)]))
@@ -45,23 +57,46 @@ class Player:
         self._unbroken()
         for number in range(1, count + 1):
             mutation = draw(self._rng, self._stage.cluster, self._kinds)
-            start = time.monotonic()
-            report: dict[str, Any] = {"checks": []}
-            try:
-                self._stage.break_(mutation)
-                report = self._stage.validate(mutation)
-                verdict = judge(report, mutation.world, mutation)
-            except StageError as error:
-                verdict = Verdict(missed=[str(error)])
-            finally:
-                self._stage.mend(mutation)
-            self._note(f"{number:3}", mutation.kind, mutation.text, start, verdict)
-            if not verdict.is_right:
-                self._keep(number, mutation, verdict, report)
+            if self._rng.random() < BESIDE_SHARE:
+                configuration = self._rng.choice(BESIDE)
+                mutation = beside(mutation, configuration(intact(self._stage.cluster)))
+            self._mutation(number, mutation)
             if number % UNBROKEN_EVERY == 0 and number < count:
                 self._unbroken()
         if count:
             self._unbroken()
+
+    def _play_healthy(self, count: int) -> None:
+        """Play the unbroken cluster, each second time with configuration of other software."""
+        configurations = itertools.cycle(self._rng.sample(CONFIGURATIONS, len(CONFIGURATIONS)))
+        for number in range(count):
+            if number % 2:
+                self._unbroken()
+            else:
+                self._mutation(number, next(configurations)(intact(self._stage.cluster)))
+        if count:
+            self._unbroken()
+
+    def _mutation(self, number: int, mutation: Mutation) -> None:
+        start = time.monotonic()
+        report: dict[str, Any] = {"checks": [], "findings": []}
+        try:
+            self._stage.break_(mutation)
+            self._stage.measure(mutation)
+            report = self._stage.validate(mutation)
+            verdict = judge(report, mutation.world, mutation)
+            if mutation.remedy is not None and verdict.is_right:
+                self._mendable += 1
+                if self._mendable % REMEDY_EVERY == 0:
+                    mutation = replace(mutation, text=f"{mutation.text}; then the remedy")
+                    self._stage.follow(mutation, report)
+        except StageError as error:
+            verdict = Verdict(missed=[str(error)])
+        finally:
+            self._stage.mend(mutation)
+        self._note(f"{number:3}", mutation.kind, mutation.text, start, verdict)
+        if not verdict.is_right:
+            self._keep(number, mutation, verdict, report)
 
     def _unbroken(self) -> None:
         self._stage.check_mended()
@@ -91,5 +126,6 @@ class Player:
                 "breaks": dict(mutation.breaks) if mutation else {},
                 "verdict": verdict.lines(),
                 "failed_checks": [check for check in report["checks"] if not check["ok"]],
+                "findings": report["findings"],
             }
         )

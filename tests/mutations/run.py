@@ -34,6 +34,13 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--lab", default="mutations", help="name of a lab, which is prepared")
     parser.add_argument("--create", action="store_true", help="start that lab, and end it")
     parser.add_argument("--count", type=int, default=200)
+    parser.add_argument(
+        "--healthy",
+        type=int,
+        default=0,
+        help="how often to validate the unbroken cluster besides, half of these times with "
+        "configuration of other software",
+    )
     parser.add_argument("--seed", default="random", help="the same seed draws the same mutations")
     parser.add_argument("--kinds", default="", help=f"of {', '.join(KINDS)}; by default all")
     parser.add_argument("--suite", default="bookworm")
@@ -65,7 +72,7 @@ def main() -> int:
             stage.prepare()
             player = Player(stage, random.Random(args.seed), args.kinds)
             stack.callback(sum_up, player, args.lab)
-            player.play(args.count)
+            player.play(args.count, args.healthy)
         except StageError as error:
             print(f"mutations: {error}", file=sys.stderr)
             return 2

@@ -9,6 +9,7 @@ import contextlib
 import ipaddress
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -17,8 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from .cluster import CLUSTER, EXTERNAL, SEGREGATED, SHARED, Cluster, Machine, Nic
-from .mutation import LAB, Commands, Mutation
+from .mutation import FILTER_COMMANDS, LAB, PREPARE, Commands, Mutation
+from .packets import contradictions
 from .table import AGENT, CLIENT, SERVER
+from .world import World, intact
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / ".build"
@@ -36,7 +39,16 @@ _GROUPS = {"server": SERVER, "agent": AGENT, "external_clients": CLIENT}
 _SNAPSHOT = (
     "firewall-cmd --list-all-policies; firewall-cmd --list-all-zones; "
     "for one in $(firewall-cmd --get-ipsets); do firewall-cmd --info-ipset=$one; done; "
-    "ip -o -4 address show scope global; sysctl net.ipv4.conf.eth0.arp_ignore"
+    "firewall-cmd --permanent --list-all-policies; ls /etc/firewalld/*; "
+    "ip -o -4 address show scope global; ip -o link | sed 's/.*: \\(.*\\)@.*/link \\1/; s/:.*//'; "
+    "nft list tables; ls /etc/systemd/system; sysctl net.ipv4.conf.eth0.arp_ignore"
+)
+
+
+# As a report names them: "firewall-cmd --zone=public --remove-port=80/tcp, and the same with".
+_COMMAND = re.compile(
+    r"firewall-cmd --(?:zone|policy)=[\w-]+ --[a-z-]+=(?:'[^']*'|[^\s',]+)(?=, and the same with)"
+    r"|(?<=or remove it: )(?:nft|iptables) .*?(?=; then )"
 )
 
 
@@ -71,6 +83,16 @@ class Stage:
         """Run the commands that break the cluster; raises StageError where one fails."""
         self._run_all(mutation.breaks)
 
+    def measure(self, mutation: Mutation) -> None:
+        """Compare the model of a mutation with packets; raises StageError if it is wrong."""
+        if mutation.measured:
+            self._measure(mutation, mutation.world)
+
+    def _measure(self, mutation: Mutation, world: World) -> None:
+        wrong = contradictions(self._run, mutation, world)
+        if wrong:
+            raise StageError("; ".join(wrong))
+
     def mend(self, mutation: Mutation) -> None:
         """Run all commands that mend it, also where the break had not come to its end."""
         errors = self._failures(mutation.mends)
@@ -100,10 +122,25 @@ class Stage:
 
     def prepare(self) -> None:
         """Prepare the cluster, and take that for how it has to be."""
+        self._prepare()
+        self._before = self._snapshots()
+
+    def follow(self, mutation: Mutation, report: Mapping[str, Any]) -> None:
+        """Do what a report says; raises StageError if that does not restore everything."""
+        if mutation.remedy == PREPARE:
+            self._prepare()
+        else:
+            for name, command in sorted(commands_of(report)):
+                self._run(name, command)
+        if mutation.remedy == FILTER_COMMANDS:
+            self._measure(mutation, intact(self.cluster))
+        else:
+            self.check_mended()
+
+    def _prepare(self) -> None:
         done = self.playbook("prepare", {})
         if done.returncode:
             raise StageError(f"prepare failed:\n{done.stdout}{done.stderr}")
-        self._before = self._snapshots()
 
     def validate(self, mutation: Mutation | None = None) -> dict[str, Any]:
         """Validate and return the report."""
@@ -191,6 +228,16 @@ class Stage:
             for one in link.get("addr_info", [])
             if one["family"] == "inet"
         ]
+
+
+def commands_of(report: Mapping[str, Any]) -> set[tuple[str, str]]:
+    """Return the commands that failed checks name, each with its host."""
+    return {
+        (check["destination"], command)
+        for check in report["checks"]
+        if not check["ok"]
+        for command in _COMMAND.findall(check["detail"])
+    }
 
 
 def snapshot_lines(text: str) -> set[str]:

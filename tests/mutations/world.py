@@ -10,8 +10,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 
+from . import causes
 from .cluster import CLUSTER, Cluster, Packet
-from .firewall import ACCEPT, DROP, FROM_CLIENTS, FROM_NODES, REJECT, RESET, Firewall, prepared
+from .filters import PacketFilter
+from .firewall import ACCEPT, DROP, REJECT, RESET, Decision, Firewall, prepared
+from .outcome import (
+    NOT_DETERMINED,
+    OPEN,
+    PREPARE,
+    REFUSED,
+    REJECTED,
+    TIMEOUT,
+    UNREACHABLE,
+    WRONG_HOST,
+    Cause,
+    Finding,
+    Outcome,
+)
 from .table import CLIENT, PORT_RULES, SMALL
 
 MTU = 1500
@@ -21,21 +36,6 @@ LOOPBACK = "127.0.0.1"
 ICMP_BURST = 5
 # From the first port of a range that is sampled to one in its middle.
 _SAMPLED = {rule.first: (rule.first + rule.last) // 2 for rule in PORT_RULES if not rule.is_small}
-
-OPEN = frozenset({"open"})
-REFUSED = frozenset({"refused"})
-REJECTED = frozenset({"rejected"})
-TIMEOUT = frozenset({"timeout"})
-UNREACHABLE = frozenset({"unreachable", "timeout", "rejected"})
-WRONG_HOST = frozenset({"wrong_host"})
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a report may say of a port; a failure must have all words in its detail."""
-
-    observed: frozenset[str]
-    words: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,26 @@ class World:
     duplicate: Duplicate | None = None
     # Of the links by which nodes are on the cluster's network, where it is not 1500.
     mtus: Mapping[str, int] = field(default_factory=dict)
+    # Addresses from which nodes send instead of their own.
+    sent_from: Mapping[str, str] = field(default_factory=dict)
+    # Of other software, by node.
+    filters: Mapping[str, PacketFilter] = field(default_factory=dict)
+    # Units of services that do not run, by port, of nodes.
+    stopped_services: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
+    # That do not follow from the firewalls' runtime configuration.
+    other_findings: tuple[Finding, ...] = ()
+
+    @cached_property
+    def findings(self) -> tuple[Finding, ...]:
+        """All findings of level error or warning that a report must have."""
+        before = intact(self.cluster).firewalls
+        found = [
+            finding
+            for name, firewall in self.firewalls.items()
+            if firewall != before[name]
+            for finding in causes.findings(name, before[name], firewall)
+        ]
+        return (*found, *self.other_findings)
 
     def outcome(self, packet: Packet) -> Outcome | None:
         """Return what a report has to say of a packet, None where two truths are possible."""
@@ -74,43 +94,71 @@ class World:
         action = self.action(packet)
         if action == ACCEPT:
             return self._accepted(packet)
-        policy = FROM_CLIENTS if source.kind == CLIENT else FROM_NODES
+        cause = self._cause(packet)
         if action == DROP:
-            return Outcome(TIMEOUT, (packet.destination, policy))
+            return Outcome(TIMEOUT, cause)
         if action == RESET:
-            return Outcome(REFUSED, (packet.destination,))
+            return Outcome(REFUSED, cause)
         observed = REJECTED
         if packet.protocol == "udp":
             # firewalld's own reject says "port unreachable", as a closed UDP port does.
             observed |= REFUSED
         if self._rejections[packet.source, packet.destination, packet.address] > ICMP_BURST:
             observed |= TIMEOUT
-        words = (packet.destination,) if observed & REFUSED else (packet.destination, policy)
-        return Outcome(observed, words)
+        return Outcome(observed, cause)
 
     def action(self, packet: Packet) -> str:
-        """Return what the destination's firewall does with a packet."""
+        """Return what the destination does with a packet."""
+        action = self._decision(packet).action
+        packet_filter = self.filters.get(packet.destination)
+        if packet_filter is None:
+            return action
+        network = self.cluster.nic_of(packet).network
+        return packet_filter.action_on(network, packet.protocol, packet.port, action)
+
+    def _decision(self, packet: Packet) -> Decision:
         nic = self.cluster.nic_of(packet)
         is_client = self.cluster.machine(packet.source).kind == CLIENT
         home = self.cluster.outside if is_client else CLUSTER
-        return self.firewalls[packet.destination].action(
+        own = packet.source not in self.sent_from
+        return self.firewalls[packet.destination].decide(
             nic.interface,
             packet.source,
             packet.protocol,
             packet.port,
-            in_sets=nic.network == CLUSTER,
-            in_rules=nic.network == home,
+            in_sets=own and nic.network == CLUSTER,
+            in_rules=own and nic.network == home,
         )
 
+    def _cause(self, packet: Packet) -> Cause:
+        """Return the cause of what a firewall does, if the prepared one does something else."""
+        before = intact(self.cluster)
+        is_open = self.action(packet) == ACCEPT
+        if self is before or is_open == (before.action(packet) == ACCEPT):
+            return Cause()
+        name = packet.destination
+        address = self.sent_from.get(packet.source)
+        if address is not None:
+            return Cause((f"{packet.source} sends from {address}",))
+        decision = self._decision(packet)
+        packet_filter = self.filters.get(name)
+        if packet_filter is not None and decision.action == ACCEPT:
+            return Cause((name, *packet_filter.names), (PREPARE,))
+        firewalls = before.firewalls[name], self.firewalls[name]
+        return causes.cause(self.cluster, name, packet.source, decision, *firewalls)
+
     def _accepted(self, packet: Packet) -> Outcome:
-        if packet.protocol == "tcp" and packet.port in self.local_services.get(
-            packet.destination, ()
-        ):
-            return Outcome(REFUSED, (packet.destination, LOOPBACK))
-        mtu = min(self.mtus.get(name, MTU) for name in (packet.source, packet.destination))
+        name = packet.destination
+        if packet.protocol == "tcp" and packet.port in self.local_services.get(name, ()):
+            return Outcome(REFUSED, Cause((name, LOOPBACK)))
+        unit = self.stopped_services.get(name, {}).get(packet.port)
+        if packet.protocol == "tcp" and unit is not None:
+            start = f"systemctl start {unit}"
+            return Outcome(NOT_DETERMINED, Cause((name, unit, start), (PREPARE,)))
+        mtu = min(self.mtus.get(one, MTU) for one in (packet.source, name))
         if (packet.protocol, packet.port) == VXLAN and mtu < MTU:
-            return Outcome(TIMEOUT, (str(mtu),))
-        return Outcome(OPEN, (packet.destination,))
+            return Outcome(TIMEOUT, Cause((str(mtu),)))
+        return Outcome(OPEN, self._cause(packet))
 
     @cached_property
     def _rejections(self) -> Counter[tuple[str, str, str]]:

@@ -165,6 +165,8 @@ class State:
     """
     sources: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Sources of the user's zones in the runtime: addresses, networks, C(ipset:NAME)."""
+    accepting: frozenset[str] = frozenset()
+    """Which of these zones accept all packets, so that a policy adds nothing to them."""
     taken: Mapping[str, str] = field(default_factory=dict)
     """The user's zones that hold interfaces of the overlay and accept all packets, by interface."""
     builtin_zones: frozenset[str] = frozenset()

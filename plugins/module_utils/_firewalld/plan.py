@@ -202,7 +202,9 @@ def _ingress_zones(
 
     A packet takes one zone, and a source comes before an interface: an address that a zone of the
     user's holds as a source never reaches a zone of ours. Only zones that hold an address that the
-    policy's own rules name are added; a rule for any source opens nothing in another zone.
+    policy's own rules name are added; a rule for any source opens nothing in another zone. A zone
+    that accepts all packets needs no policy: k3s-ansible makes the networks of pods and services
+    sources of the zone trusted, often after this collection has configured firewalld.
     """
     ingress = set(policy["ingress_zones"])
     held = {zone["interface"]: zone["name"] for zone in zones}
@@ -211,7 +213,11 @@ def _ingress_zones(
     if "ANY" in ingress:
         return ["ANY"]
     named = addresses_named(policy, ipsets)
-    ingress |= {zone for zone, bound in state.sources.items() if overlaps(bound, named)}
+    ingress |= {
+        zone
+        for zone, bound in state.sources.items()
+        if zone not in state.accepting and overlaps(bound, named)
+    }
     return sorted(ingress)
 
 

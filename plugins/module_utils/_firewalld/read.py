@@ -127,7 +127,12 @@ def read_state(client: FirewalldBackend, record: Record, wanted: Optional[Wanted
         },
         ends_early=wanted is not None
         and _ends_early(client, {default_zone, *users, *running_zones}),
-        sources=_sources(client, users, runtime_keys),
+        sources=(sources := _sources(client, users, runtime_keys)),
+        accepting=frozenset(
+            zone
+            for zone in sources
+            if client.runtime_settings((ZONE, zone)).get("target") == "ACCEPT"
+        ),
         taken=_taken(client, overlay, permanent, _without(users, default_zone), own_zones),
         foreign_policies=_foreign_policies(client, permanent_keys, managed) if interfaces else {},
         builtin_zones=frozenset(zone for zone in port_zones if client.is_builtin(zone)),

@@ -19,13 +19,18 @@ from .._firewall_rules import (
     POLICY_OVERLAY,
     POLICY_PODS,
     POLICY_ROUTED,
+    ZONE_CLUSTER,
+    ZONE_EXTERNAL,
     ZONE_PODS,
 )
 from .._packet_filter import remedy, title, with_hit
 from .firewall_findings import PREPARE, sentences
 from .firewalls import RUNTIME, Firewall, RichRule
 
+_SEGREGATED = frozenset({ZONE_CLUSTER, ZONE_EXTERNAL})
 _DROPPING = ("DROP", "REJECT", "%%REJECT%%")
+# A zone of firewalld itself that is meant to accept everything.
+_TRUSTED = "trusted"
 _NAMED = 3
 # Where a packet to the node itself passes.
 _HOOKS = ("ingress", "prerouting", "input")
@@ -52,6 +57,11 @@ class Packet:
     source_address: Optional[str] = None
     """The address that it comes from, if it is known."""
 
+    @property
+    def version(self) -> int:
+        """Return the version of IP."""
+        return ipaddress.ip_address(self.address).version
+
 
 def blocker(firewall: Firewall, host: str, packet: Packet) -> str:
     """Return what on a host drops a packet that should be admitted, and what to do.
@@ -67,24 +77,29 @@ def blocker(firewall: Firewall, host: str, packet: Packet) -> str:
     """
     if firewall.running and firewall.differences and not firewall.prepared:
         return f"firewalld on {host} is not prepared for K3s: {PREPARE}"
-    zone, by_source = _zone(firewall, packet)
-    if by_source and firewall.zones[zone].target in _DROPPING:
-        return (
-            f"zone {zone} of firewalld on {host} drops packets from {packet.source_address}: "
-            f"firewall-cmd --zone={zone} --remove-source=SOURCE, and the same with --permanent "
-            f"(firewall-cmd --zone={zone} --list-sources)"
-        )
-    for rule in _rules(firewall, zone, packet):
-        if not rule.accepts:
+    zone, source = _zone(firewall, packet)
+    accepts_all = _accepts_all(firewall, zone)
+    shut = bool(source) and not accepts_all and _is_shut(firewall, zone)
+    if shut and firewall.zones[zone].target in _DROPPING:
+        return _by_source(zone, source, host, "drops")
+    denying = [rule for rule in _rules(firewall, zone, packet) if not rule.accepts]
+    for rule in denying:
+        if rule.is_certain:
             return _by_rule(rule, host, "drops")
     wrong = _wrong(firewall, packet)
     if wrong:
         return f"on {host}, {wrong}: {PREPARE}"
-    for certain in (True, False):
-        found = _filtered(firewall, packet, certain)
-        if found:
-            return f"on {host}, {found}"
-    return ""
+    if shut:
+        return _by_source(zone, source, host, "drops")
+    found = _filtered(firewall, packet, certain=True)
+    if found:
+        return f"on {host}, {found}"
+    for rule in denying:
+        return _by_rule(rule, host, "may drop")
+    found = _filtered(firewall, packet, certain=False)
+    if found:
+        return f"on {host}, {found}"
+    return _by_source(zone, source, host, "may drop") if source and not accepts_all else ""
 
 
 def nothing_found(firewall: Firewall, host: str) -> str:
@@ -107,7 +122,7 @@ def opener(firewall: Firewall, host: str, packet: Packet) -> str:
             f"firewalld does not run on {host}, so that it filters nothing: systemctl enable --now "
             "firewalld"
         )
-    zone, _by_source = _zone(firewall, packet)
+    zone, source = _zone(firewall, packet)
     for one in firewall.openings:
         if one.opens(packet.port, packet.protocol) and (one.kind == "policy" or one.name == zone):
             options = f"--{one.kind}={one.name} --remove-{one.option}"
@@ -115,24 +130,30 @@ def opener(firewall: Firewall, host: str, packet: Packet) -> str:
                 f"{one.kind} {one.name} of firewalld on {host} opens it ({one.option}): "
                 f"firewall-cmd {options}, and the same with --permanent"
             )
-    for rule in _rules(firewall, zone, packet):
-        if rule.accepts:
+    admitting = [rule for rule in _rules(firewall, zone, packet) if rule.accepts]
+    for rule in admitting:
+        if rule.is_certain:
             return _by_rule(rule, host, "opens")
+    accepts_all = _accepts_all(firewall, zone)
+    if source and accepts_all:
+        return _by_source(zone, source, host, "accepts all")
     wrong = _wrong(firewall, packet)
     if wrong and firewall.prepared:
         return f"on {host}, {wrong}: {PREPARE}"
-    if zone in firewall.zones and firewall.zones[zone].target == "ACCEPT":
-        return (
-            f"zone {zone} of firewalld on {host} accepts all packets: firewall-cmd --permanent "
-            f"--zone={zone} --set-target=default; firewall-cmd --reload"
-        )
+    if accepts_all:
+        return _by_target(zone, host, packet)
+    for rule in admitting:
+        return _by_rule(rule, host, "may open")
     return ""
 
 
-def _zone(firewall: Firewall, packet: Packet) -> tuple[str, bool]:
-    """Return the zone of a packet, and whether it has the packet by its source address."""
-    by_source = firewall.zone_of_source(packet.source_address) if packet.source_address else ""
-    return (by_source, True) if by_source else (firewall.zone_of(packet.interface), False)
+def _zone(firewall: Firewall, packet: Packet) -> tuple[str, str]:
+    """Return the zone of a packet, and the source by which it has it, if it is not by interface."""
+    if packet.source_address:
+        zone, source = firewall.zone_of_source(packet.source_address)
+        if zone:
+            return zone, source
+    return firewall.zone_of(packet.interface), ""
 
 
 def _rules(firewall: Firewall, zone: str, packet: Packet) -> list[RichRule]:
@@ -140,8 +161,42 @@ def _rules(firewall: Firewall, zone: str, packet: Packet) -> list[RichRule]:
         rule
         for rule in firewall.rich_rules
         if (rule.kind == "policy" or rule.name == zone)
-        and rule.matches(packet.port, packet.protocol, packet.source_address)
+        and rule.matches(packet.port, packet.protocol, packet.source_address, packet.version)
     ]
+
+
+def _accepts_all(firewall: Firewall, zone: str) -> bool:
+    return zone in firewall.zones and firewall.zones[zone].target == "ACCEPT"
+
+
+def _is_shut(firewall: Firewall, zone: str) -> bool:
+    """Return whether no policy for nodes or clients is for the packets of a zone of the user.
+
+    In a segregated topology these policies are for the zones of the NICs only. Otherwise they are
+    for all zones, those with the target DROP as well.
+    """
+    return zone not in _SEGREGATED and bool(_SEGREGATED & set(firewall.zones))
+
+
+def _by_source(zone: str, source: str, host: str, verb: str) -> str:
+    return (
+        f"zone {zone} of firewalld on {host} {verb} packets from {source}: firewall-cmd "
+        f"--zone={zone} --remove-source={source}, and the same with --permanent"
+    )
+
+
+def _by_target(zone: str, host: str, packet: Packet) -> str:
+    """Say that a zone accepts everything that arrives on an interface."""
+    if zone == _TRUSTED and packet.interface:
+        remedy_text = (
+            f"firewall-cmd --zone=public --change-interface={packet.interface}, and the same with "
+            "--permanent"
+        )
+    else:
+        remedy_text = (
+            f"firewall-cmd --permanent --zone={zone} --set-target=default; firewall-cmd --reload"
+        )
+    return f"zone {zone} of firewalld on {host} accepts all packets: {remedy_text}"
 
 
 def _by_rule(rule: RichRule, host: str, verb: str) -> str:
@@ -166,10 +221,9 @@ def _wrong(firewall: Firewall, packet: Packet) -> str:
 
 def _filtered(firewall: Firewall, packet: Packet, certain: bool) -> str:
     """Return which packet filter of other software drops a packet, and what to do."""
-    version = ipaddress.ip_address(packet.address).version
     for chain in firewall.packet_filters:
         elsewhere = chain["devices"] and packet.interface not in (None, *chain["devices"])
-        if chain["hook"] not in _HOOKS or chain["family"] == _OTHER[version] or elsewhere:
+        if chain["hook"] not in _HOOKS or chain["family"] == _OTHER[packet.version] or elsewhere:
             continue
         found = rules.fate(chain["rules"], chain["chain"], chain["policy"], _of_filter(packet))
         hits = [found.dropped] if found.dropped else [] if certain else found.possible
@@ -182,7 +236,7 @@ def _filtered(firewall: Firewall, packet: Packet, certain: bool) -> str:
 
 def _of_filter(packet: Packet) -> rules.Packet:
     return rules.Packet(
-        packet.source_address or _ANY[ipaddress.ip_address(packet.address).version],
+        packet.source_address or _ANY[packet.version],
         packet.address,
         packet.protocol,
         packet.port,

@@ -34,6 +34,11 @@ _ACTION = re.compile(r" (?:accept|drop|reject)\b")
 _PORT = re.compile(r'(?<!source-)port port="([0-9-]+)" protocol="(\w+)"')
 _PROTOCOL = re.compile(r'protocol value="(\w+)"')
 _SOURCE = re.compile(r'source (NOT )?address="([^"]+)"')
+_FAMILY = re.compile(r'^rule (?:priority="[-0-9]+" )?family="(ipv[46])"')
+# Elements of which a rule has one, and which no check sends.
+_NOT_PROBED = re.compile(r" (?:icmp-type|icmp-block|forward-port|masquerade)\b")
+# What decides whether these match is not in the rule.
+_ELSEWHERE = re.compile(r' (?:service name|source ipset|source NOT ipset|source mac)="')
 
 
 @dataclass(frozen=True)
@@ -92,9 +97,22 @@ class RichRule:
         """Return whether it admits packets; it drops or rejects them otherwise."""
         return " accept" in self.text
 
-    def matches(self, port: int, protocol: str, source_address: Optional[str]) -> bool:
-        """Return whether it may match a packet. Services and ipsets are taken to match."""
-        if _ACTION.search(self.text) is None:
+    @property
+    def is_certain(self) -> bool:
+        """Return whether matches() is true only if it matches."""
+        return _ELSEWHERE.search(self.text) is None
+
+    def matches(
+        self, port: int, protocol: str, source_address: Optional[str], version: int
+    ) -> bool:
+        """Return whether it may match a packet of an IP version.
+
+        Services, ipsets and MAC addresses are taken to match.
+        """
+        if _ACTION.search(self.text) is None or _NOT_PROBED.search(self.text):
+            return False
+        family = _FAMILY.search(self.text)
+        if family is not None and family[1] != f"ipv{version}":
             return False
         ports = _PORT.search(self.text)
         if ports is not None:
@@ -139,12 +157,16 @@ class Firewall:
                 return name
         return self.default_zone
 
-    def zone_of_source(self, address: str) -> str:
-        """Return the zone that has an address among its sources, empty if there is none."""
+    def zone_of_source(self, address: str) -> tuple[str, str]:
+        """Return the zone that has an address by one of its sources, and that source.
+
+        Both are empty if there is none.
+        """
         for name, zone in self.zones.items():
-            if any(_contains(source, address) for source in zone.sources):
-                return name
-        return ""
+            for source in zone.sources:
+                if _contains(source, address):
+                    return name, source
+        return "", ""
 
 
 def read(result: Any) -> Optional[Firewall]:

@@ -64,7 +64,7 @@ def truthful(world: World) -> dict[str, Any]:
         outcome = world.outcome(packet)
         observed, words = expected, ("",)
         if outcome is not None:
-            observed, words = sorted(outcome.observed)[0], outcome.words
+            observed, words = sorted(outcome.observed)[0], outcome.cause.words
         elif expected == "closed":
             observed = "timeout"
         checks.append(
@@ -81,4 +81,16 @@ def truthful(world: World) -> dict[str, Any]:
                 "detail": " ".join(words),
             }
         )
-    return {"ok": all(check["ok"] for check in checks), "checks": checks, "findings": []}
+    findings = [
+        {
+            "level": one.level,
+            "hosts": [one.host],
+            "cause": one.cause.words[0],
+            "remedy": " ".join(one.cause.words[1:]),
+        }
+        for one in world.findings
+    ]
+    ok = all(check["ok"] for check in checks) and not any(
+        one["level"] == "error" for one in findings
+    )
+    return {"ok": ok, "checks": checks, "findings": findings}

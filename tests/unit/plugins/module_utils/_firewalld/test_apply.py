@@ -497,6 +497,14 @@ def test_overlay_interface_in_an_accepting_zone_stays(managed):
     assert managed.seen() == before
 
 
+def test_pods_in_zone_trusted_after_a_run_change_nothing(managed):
+    """k3s-ansible makes the networks of pods and services sources of the zone trusted."""
+    managed.run(wanted())
+    managed.daemon.save(ZONE, "trusted", target="ACCEPT", sources=["10.42.0.0/16", "10.43.0.0/16"])
+    managed.reboot()
+    assert not managed.run(wanted())["changed"]
+
+
 def test_overlay_interface_in_a_rejecting_zone_stops_the_run(managed):
     managed.daemon.save(ZONE, "mine", services=["ssh"], interfaces=["cni0"])
     managed.reboot()

@@ -357,7 +357,7 @@ def policy(name, ingress, rules):
     }
 
 
-def ingress_of(sources, policies=None):
+def ingress_of(sources, policies=None, accepting=()):
     ipsets = [
         {"name": "k3s-nodes", "type": "hash:ip", "family": "inet", "entries": ["192.0.2.11"]},
         {"name": "k3s-clients", "type": "hash:net", "family": "inet", "entries": ["10.9.0.0/16"]},
@@ -366,12 +366,18 @@ def ingress_of(sources, policies=None):
         policy("k3s-from-nodes", "k3s-cluster", ['rule source ipset="k3s-nodes" accept']),
         policy("k3s-from-clients", "k3s-external", ["rule port accept"]),
     ]
-    target = target_present(state(sources=sources), Record(), ipsets, policies, (), (), ())
+    found = state(sources=sources, accepting=frozenset(accepting))
+    target = target_present(found, Record(), ipsets, policies, (), (), ())
     return {
         name: settings["ingress_zones"]
         for (kind, name), settings in target.permanent.items()
         if kind == POLICY
     }
+
+
+def test_a_users_zone_that_accepts_all_needs_no_policy():
+    ingress = ingress_of({"trusted": ["192.0.2.0/24"]}, accepting=["trusted"])
+    assert ingress["k3s-from-nodes"] == ["k3s-cluster"]
 
 
 @pytest.mark.parametrize("bound", ["192.0.2.0/24", "192.0.2.11", "128.0.0.0/1", "192.0.2.9/24"])

@@ -88,11 +88,29 @@ def test_blocker_of_a_client_ignores_the_policy_for_nodes():
     assert "k3s-from-clients is missing" in blocker(firewall, "server1", CLIENT)
 
 
-def test_blocker_names_a_zone_that_drops_the_source():
-    zones = {**SOUND.zones, "drop": Zone((), ("192.0.2.0/24",), "DROP")}
+@pytest.mark.parametrize("target", ["DROP", "default"])
+def test_blocker_names_a_zone_that_drops_the_source(target):
+    zones = {"k3s-cluster": Zone(("eth0",)), "block": Zone((), ("192.0.2.0/24",), target)}
     text = blocker(replace(SOUND, zones=zones), "server1", PACKET)
-    assert text.startswith("zone drop of firewalld on server1 drops packets from 192.0.2.12")
-    assert "prepare" not in text
+    assert text == (
+        "zone block of firewalld on server1 drops packets from 192.0.2.0/24: firewall-cmd "
+        "--zone=block --remove-source=192.0.2.0/24, and the same with --permanent"
+    )
+
+
+def test_prepare_adds_policies_to_a_zone_of_the_source():
+    difference = replace(MISSING, state="different", settings=("ingress_zones",))
+    zones = {"k3s-cluster": Zone(("eth0",)), "office": Zone((), ("192.0.2.0/24",))}
+    firewall = replace(SOUND, zones=zones, differences=(difference,))
+    assert "run the playbook prepare" in blocker(firewall, "server1", PACKET)
+
+
+def test_blocker_names_a_zone_of_the_source_that_policies_reach_last():
+    zones = {**SOUND.zones, "drop": Zone((), ("192.0.2.0/24",), "DROP")}
+    firewall = replace(SOUND, zones=zones)
+    assert "zone drop of firewalld on server1 may drop" in blocker(firewall, "server1", PACKET)
+    text = blocker(replace(firewall, differences=(MISSING,)), "server1", PACKET)
+    assert "policy k3s-from-nodes is missing" in text
 
 
 def test_blocker_names_a_rich_rule_of_the_user_and_the_command():
@@ -113,6 +131,9 @@ def test_blocker_names_a_rich_rule_of_the_user_and_the_command():
         RichRule("zone", "public", DROP.replace("drop", "accept")),
         RichRule("zone", "public", DROP.replace("drop", "mark set=1")),
         RichRule("zone", "public", DROP.replace("source ", "source NOT ")),
+        RichRule("zone", "public", 'rule priority="1" family="ipv6" drop'),
+        RichRule("policy", "mine", 'rule icmp-type name="echo-request" drop'),
+        RichRule("policy", "mine", 'rule icmp-block name="echo-request" reject'),
     ],
 )
 def test_blocker_ignores_rich_rules_that_do_not_drop_the_packet(rule):
@@ -157,6 +178,14 @@ def test_prepare_is_not_the_remedy_of_a_sound_node():
     assert "run the playbook prepare" not in nothing_found(SOUND, "server1")
 
 
+def test_blocker_names_rules_of_unknown_match_after_what_is_certain():
+    listed = RichRule("zone", "public", 'rule family="ipv4" source ipset="banned" drop')
+    firewall = replace(SOUND, rich_rules=(listed,))
+    assert "may drop it: firewall-cmd --zone=public" in blocker(firewall, "server1", PACKET)
+    text = blocker(replace(firewall, differences=(MISSING,)), "server1", PACKET)
+    assert "policy k3s-from-nodes is missing" in text
+
+
 @pytest.mark.parametrize("option", ["port=2379/tcp", "service=etcd"])
 def test_opener_names_the_zone_and_the_command(option):
     opening = Opening("zone", "public", option, ("2379/tcp",))
@@ -194,3 +223,30 @@ def test_opener_names_a_rich_rule():
 )
 def test_opener_names_what_admits_everything(changes, words):
     assert words in opener(replace(SOUND, **changes), "server1", PACKET)
+
+
+def test_opener_ignores_rules_of_another_family():
+    accept = RichRule("policy", "mine", 'rule family="ipv6" icmp-type name="redirect" accept')
+    assert opener(replace(SOUND, rich_rules=(accept,)), "server1", PACKET) == ""
+
+
+def test_opener_names_rules_of_unknown_match_last():
+    listed = RichRule("zone", "public", 'rule family="ipv4" source ipset="office" accept')
+    firewall = replace(SOUND, rich_rules=(listed,))
+    assert "may open it: firewall-cmd --zone=public" in opener(firewall, "server1", PACKET)
+    text = opener(replace(firewall, differences=(MISSING,)), "server1", PACKET)
+    assert "policy k3s-from-nodes is missing" in text
+
+
+def test_opener_names_a_zone_that_accepts_the_source():
+    zones = {**SOUND.zones, "trusted": Zone((), ("192.0.2.0/24",), "ACCEPT")}
+    text = opener(replace(SOUND, zones=zones), "server1", PACKET)
+    assert "accepts all packets from 192.0.2.0/24" in text
+    assert "--zone=trusted --remove-source=192.0.2.0/24" in text
+
+
+def test_interface_in_zone_trusted_is_moved_to_another_zone():
+    zones = {"trusted": Zone(("eth0",), (), "ACCEPT")}
+    text = opener(replace(SOUND, zones=zones), "server1", PACKET)
+    assert "--zone=public --change-interface=eth0" in text
+    assert "set-target" not in text

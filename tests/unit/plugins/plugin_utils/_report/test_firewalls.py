@@ -162,5 +162,5 @@ def test_zone_of_an_interface_that_no_zone_lists_is_the_default_zone():
 
 def test_zone_of_source_returns_the_zone_of_an_address():
     read = firewalls.read({"firewall": RESULT})
-    assert read.zone_of_source("192.0.2.12") == "drop"
-    assert read.zone_of_source("198.51.100.1") == ""
+    assert read.zone_of_source("192.0.2.12") == ("drop", "192.0.2.0/24")
+    assert read.zone_of_source("198.51.100.1") == ("", "")

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import ipaddress
+import shlex
 from dataclasses import dataclass
 from typing import Optional
 
@@ -125,7 +126,7 @@ def opener(firewall: Firewall, host: str, packet: Packet) -> str:
     zone, source = _zone(firewall, packet)
     for one in firewall.openings:
         if one.opens(packet.port, packet.protocol) and (one.kind == "policy" or one.name == zone):
-            options = f"--{one.kind}={one.name} --remove-{one.option}"
+            options = shlex.join([f"--{one.kind}={one.name}", f"--remove-{one.option}"])
             return (
                 f"{one.kind} {one.name} of firewalld on {host} opens it ({one.option}): "
                 f"firewall-cmd {options}, and the same with --permanent"
@@ -179,9 +180,10 @@ def _is_shut(firewall: Firewall, zone: str) -> bool:
 
 
 def _by_source(zone: str, source: str, host: str, verb: str) -> str:
+    options = shlex.join([f"--zone={zone}", f"--remove-source={source}"])
     return (
-        f"zone {zone} of firewalld on {host} {verb} packets from {source}: firewall-cmd "
-        f"--zone={zone} --remove-source={source}, and the same with --permanent"
+        f"zone {zone} of firewalld on {host} {verb} packets from {source}: firewall-cmd {options}, "
+        "and the same with --permanent"
     )
 
 
@@ -194,13 +196,16 @@ def _by_target(zone: str, host: str, packet: Packet) -> str:
         )
     else:
         remedy_text = (
-            f"firewall-cmd --permanent --zone={zone} --set-target=default; firewall-cmd --reload"
+            f"firewall-cmd --permanent {shlex.quote(f'--zone={zone}')} --set-target=default; "
+            "firewall-cmd --reload"
         )
     return f"zone {zone} of firewalld on {host} accepts all packets: {remedy_text}"
 
 
 def _by_rule(rule: RichRule, host: str, verb: str) -> str:
-    options = f"--{rule.kind}={rule.name} --remove-rich-rule='{rule.text}'"
+    options = (
+        f"{shlex.quote(f'--{rule.kind}={rule.name}')} --remove-rich-rule={shlex.quote(rule.text)}"
+    )
     return (
         f"a rich rule of {rule.kind} {rule.name} of firewalld on {host} {verb} it: firewall-cmd "
         f"{options}, and the same with --permanent"

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 
 import pytest
@@ -250,3 +251,15 @@ def test_interface_in_zone_trusted_is_moved_to_another_zone():
     text = opener(replace(SOUND, zones=zones), "server1", PACKET)
     assert "--zone=public --change-interface=eth0" in text
     assert "set-target" not in text
+
+
+def test_texts_of_a_node_are_quoted_in_commands():
+    evil = "x'; reboot; '"
+    rule = RichRule("zone", "public", f'{DROP} log prefix="{evil}"')
+    text = blocker(replace(SOUND, rich_rules=(rule,)), "server1", PACKET)
+    command = text.partition("firewall-cmd ")[2].partition(", and the same")[0]
+    assert shlex.split(command) == ["--zone=public", f"--remove-rich-rule={rule.text}"]
+    opening = Opening("policy", evil, f"port={evil}", ("6443/tcp",))
+    text = opener(replace(SOUND, openings=(opening,)), "server1", PACKET)
+    command = text.partition("firewall-cmd ")[2].partition(", and the same")[0]
+    assert shlex.split(command) == [f"--policy={evil}", f"--remove-port={evil}"]

@@ -7,6 +7,7 @@ PYTHON ?= python3
 MODE ?= shared
 RUNS ?= 5
 COUNT ?= 200
+HEALTHY ?= 20
 SEED ?= random
 # Reads tests/matrix.yml, where it says which tests run where.
 MATRIX = $(BIN)/python tests/tools/matrix.py
@@ -142,12 +143,13 @@ sanity: $(READY)
 bench: $(READY) $(LINK) $(BENCH)/ready
 	PYTHONPATH=.build $(BIN)/python -B tests/bench/bench.py --runs $(RUNS) $(SCALE:%=--scale %)
 
-## make mutations [COUNT=200] [SEED=random] [MODE=shared]
-##                               break a cluster at random, and see whether validate names it exactly
+## make mutations [COUNT=200] [HEALTHY=20] [SEED=random] [MODE=shared]
+##                               break a cluster at random, and see whether validate names it exactly;
+##                               HEALTHY more runs on the unbroken one
 .PHONY: mutations
 mutations: $(READY) $(LINK)
 	$(BIN)/python -B tests/mutations/run.py --create --lab mutations-$(MODE) --mode $(MODE) \
-	  --count $(COUNT) --seed $(SEED)
+	  --count $(COUNT) --healthy $(HEALTHY) --seed $(SEED)
 
 ## make build                    the collection's artifact
 .PHONY: build

@@ -3,9 +3,10 @@
 
 """Break a prepared cluster many times, validate it, and compare the report with the truth.
 
-Each mutation is drawn with a seed, played on a lab, and mended. The unbroken cluster is validated
-first, last, and after every 25th. The last line says how many reports were right in everything;
-the others are in .build/mutations-LAB.json as well.
+Each mutation is drawn with a seed, played on a lab, and mended. The model of most mutations is
+compared with packets first. The unbroken cluster is validated first, last, and after every 25th.
+The last line says how many reports were right in everything; the others are in
+.build/mutations-LAB.json as well.
 """
 
 from __future__ import annotations

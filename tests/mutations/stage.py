@@ -130,7 +130,10 @@ class Stage:
         if mutation.remedy == PREPARE:
             self._prepare()
         else:
-            for name, command in sorted(commands_of(report)):
+            commands = commands_of(report)
+            if not commands:
+                raise StageError("the report names no command that can be carried out")
+            for name, command in sorted(commands):
                 self._run(name, command)
         if mutation.remedy == FILTER_COMMANDS:
             self._measure(mutation, intact(self.cluster))

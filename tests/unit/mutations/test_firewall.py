@@ -11,10 +11,13 @@ from ansible_collections.edgeops.k3s_network.tests.mutations.firewall import (
     ACCEPT,
     ALL_NODES,
     DROP,
+    DROP_ZONE,
     FROM_CLIENTS,
     FROM_NODES,
     PUBLIC,
     REJECT,
+    TRUSTED,
+    WORK,
     ZONE_CLUSTER,
     ZONE_EXTERNAL,
     Rule,
@@ -58,6 +61,18 @@ def test_rule_holds_for_its_source_alone():
     assert (redis(of_agent, "agent1"), redis(of_agent, "agent2")) == (DROP, ACCEPT)
     of_nodes = with_rule(SHARED, FROM_NODES, replace(BAN, ipset=ALL_NODES))
     assert (redis(of_nodes, "agent1"), redis(of_nodes, "client1")) == (DROP, ACCEPT)
+
+
+@pytest.mark.parametrize(
+    ("zone", "shared", "segregated"),
+    [(TRUSTED, ACCEPT, ACCEPT), (WORK, ACCEPT, REJECT), (DROP_ZONE, ACCEPT, DROP)],
+)
+def test_zone_of_a_source_comes_before_that_of_its_interface(zone, shared, segregated):
+    """Policies for nodes are for all zones in a shared topology only."""
+    for firewall, action in ((SHARED, shared), (SEGREGATED, segregated)):
+        taken = replace(firewall, sources={"agent1": zone})
+        assert redis(taken, "agent1") == action
+        assert redis(taken, "agent2") == ACCEPT
 
 
 def test_policies_are_asked_for_the_zones_that_they_name():

@@ -39,10 +39,12 @@ def read(run_command: RunCommand, wanted: Wanted, missing: str = "") -> dict[str
         except (FirewalldError, NetworkManagerError, OSError) as error:
             problem = str(error) or type(error).__name__
     interfaces = [name for zone in wanted["overlay_zones"] for name in zone["interfaces"]]
+    filters = packet_filter.read(run_command)
     return {
         "problem": problem,
         "firewalld": firewalld,
         "overlay": overlay.read(interfaces),
-        "packet_filters": packet_filter.read(run_command)["chains"],
+        "packet_filters": filters["chains"],
+        "packet_filters_unknown": filters["unknown"],
         "strict_forward_ports": strict_forward_ports(packet_filter.read_text(CONFIGURATION)),
     }

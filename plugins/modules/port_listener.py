@@ -220,8 +220,10 @@ firewall:
           V(different). C(settings) names the settings that differ, and C(zone) the zone that an
           interface should be in.
         - C(zones) has the C(interfaces), C(sources) and C(target) of each active zone and of
-          C(default_zone). C(openings) and C(rich_rules) are those of the zones and policies of the
-          user; C(option) is the option of C(firewall-cmd) that opens C(ports), without C(--add-).
+          C(default_zone), and C(policies) the C(target), C(priority) and C(ingress_zones) of each
+          policy of the user for packets to this host. C(openings) and C(rich_rules) are those of
+          the zones and policies of the user; C(option) is the option of C(firewall-cmd) that opens
+          C(ports), without C(--add-).
       returned: always
       type: dict
       sample:
@@ -239,6 +241,7 @@ firewall:
         default_zone: public
         zones:
           public: {interfaces: [eth0], sources: [], target: default}
+        policies: {}
         openings:
           - {object: zone, name: public, option: service=ssh, ports: [22/tcp]}
         rich_rules:
@@ -257,6 +260,12 @@ firewall:
       returned: always
       type: list
       elements: dict
+      sample: []
+    packet_filters_unknown:
+      description: Which packet filters could not be read, and why.
+      returned: always
+      type: list
+      elements: str
       sample: []
     strict_forward_ports:
       description: Whether firewalld rejects the ports that K3s publishes (C(StrictForwardPorts)).

@@ -26,6 +26,7 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._packet_filter
     DOCKER,
     FAIL2BAN,
     FIREWALLD,
+    OWNERS,
     UFW,
 )
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._packet_filter.rules import (
@@ -47,6 +48,7 @@ _FAMILIES = ("ip", "ip6", "inet", "bridge", "netdev")
 _MOST_RULES = 400
 _MOST_VALUES = 200
 _PORTS = 65535
+_NUMBERS = 2**32
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]*")
 _TEXTS = ("tool", "family", "table", "chain", "hook", "policy", "drops", "rule", "rule_chain")
 _FILES = {
@@ -116,7 +118,7 @@ def remedy(chain: Chain) -> str:
         )
     if owner in _COMMANDS:
         return _COMMANDS[owner]
-    known = f"it is of {owner}; " if owner else ""
+    known = f"it is of {owner}; " if owner in OWNERS else ""
     tool = chain["tool"].partition("-")[0]
     return (
         f"{known}accept the cluster's packets before it, or remove it: {_command(chain)}; then "
@@ -187,7 +189,7 @@ def _chain(given: Mapping[Any, Any]) -> Optional[Chain]:
         or cleaned["drops"] not in (ALL, SOME)
         or cleaned["policy"] not in (ACCEPT, DROP)
         or devices is None
-        or not all(isinstance(one, int) for one in numbers.values())
+        or not all(isinstance(one, int) and abs(one) < _NUMBERS for one in numbers.values())
     ):
         return None
     rules = _rules(given.get("rules"), cleaned["chain"])
@@ -231,7 +233,7 @@ def _rule(given: Any) -> Rule:
         if key in given:
             rule[key] = bool(given[key])  # type: ignore[literal-required]
     handle = given.get("handle", 0)
-    rule["handle"] = handle if isinstance(handle, int) else 0
+    rule["handle"] = handle if isinstance(handle, int) and 0 <= handle < _NUMBERS else 0
     return rule
 
 

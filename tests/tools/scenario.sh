@@ -22,7 +22,9 @@ export MOLECULE_EPHEMERAL_DIRECTORY="$PWD/.build/molecule/$suite-$name"
 export COLUMNS=160
 mkdir -p "$MOLECULE_EPHEMERAL_DIRECTORY"
 echo "scenario $name on $suite"
+start=$(date +%s)
 molecule "$command" --scenario-name "$name"
+echo "scenario $name on $suite took $(($(date +%s) - start)) s"
 
 # A lab that was ended leaves nothing behind.
 if [ "$command" = test ]; then

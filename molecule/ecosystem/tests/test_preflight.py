@@ -31,9 +31,10 @@ def _each(command: str) -> str:
 
 TIMER = "/etc/systemd/system/nm-cloud-setup.timer"
 BREAK = {
+    # firewalld flushes the rules of iptables when it stops.
     "server1": f"""
-{_each("iptables -A INPUT {rule}")}
 systemctl stop firewalld.service
+{_each("iptables -A INPUT {rule}")}
 mount --bind /etc/systemd/system /etc/systemd/system
 mount -o remount,bind,ro /etc/systemd/system
 """,
@@ -123,9 +124,9 @@ def test_faults_are_reported_in_one_run_without_changes(machine, playbook, broke
         "server1: prepare would warn about the firewall: firewalld is not running",
         "server1: /etc/systemd/system is read-only",
         "would create, but did not: ipset k3s-servers",
-        "server1: chain INPUT of table ip filter (iptables-nft, hook input) drops kubernetes-api",
+        "server1: chain INPUT of table ip filter (iptables-nft, hook input) drops etcd",
         "iptables-nft -t filter -D INPUT -j REJECT --reject-with icmp-host-prohibited",
-        "agent1: chain input of table inet guard (nft, hook input) drops ",
+        "agent1: chain input of table inet guard (nft, hook input) drops flannel-vxlan",
         "nft 'chain inet guard input { policy accept; }'",
     ):
         assert words in told, done.output

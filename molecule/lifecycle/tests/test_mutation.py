@@ -56,6 +56,8 @@ def test_broken_rules_are_reported_and_repaired(machine, playbook, report):
     assert all("k3s-from-nodes" in check["detail"] for check in blocked)
     unexpected = [check for check in failed if check["observed"] == "open"]
     assert named(unexpected) == {("agent1", "server1", "2379", "tcp")}
+    assert "zone public of firewalld on server1 opens it" in unexpected[0]["detail"]
+    assert all("run the playbook prepare" in check["detail"] for check in blocked)
     assert len(blocked) + len(unexpected) == len(failed)
     assert found["summary"]["blocked"] == len(blocked)
     assert found["summary"]["unexpectedly_open"] == 1
@@ -66,4 +68,5 @@ def test_broken_rules_are_reported_and_repaired(machine, playbook, report):
     run, found = report()
     assert run.returncode == 0, run.output
     assert found["ok"]
+    assert [one["level"] for one in found["findings"]] == ["info"]
     assert found["summary"]["blocked"] == found["summary"]["unexpectedly_open"] == 0

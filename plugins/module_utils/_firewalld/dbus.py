@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Optional
 
-from .._host.networkmanager import NetworkManager, Profile
+from .._host.networkmanager import NetworkManager
 from .bus import CONFIG, DIRECT
 from .dbus_read import PERMANENT, RUNTIME, FirewalldReader
 from .errors import FirewalldError, NotRunningError, translate
@@ -135,20 +135,6 @@ class Firewalld(FirewalldReader):
                 self._bus.handle(ZONE, zone).loadDefaults(dbus_interface=f"{CONFIG}.zone")
         with contextlib.suppress(FileNotFoundError):
             os.unlink(files_of(ZONE, zone)[1])
-
-    def written_profile(self, profile: Profile) -> Profile:
-        """Return a profile's record with what NetworkManager wrote since it was taken."""
-        return self._network_manager.written(profile)
-
-    def restore_profile(self, profile: Profile, zone: str) -> None:
-        """Restore a profile of NetworkManager, which then names a zone."""
-        self._network_manager.restore(profile, zone)
-        self.forget()
-
-    def load_profile(self, path: str) -> None:
-        """Let NetworkManager read a file again if it is one of its profiles."""
-        self._network_manager.load_profile(path)
-        self.forget()
 
     def reload(self) -> None:
         """Make the permanent configuration the runtime one.

@@ -9,14 +9,13 @@ from __future__ import annotations
 import contextlib
 import copy
 import importlib.util
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection
 from typing import Any, Optional, TypeVar
 
-from .._host.networkmanager import NetworkManager, Profile
+from .._host.networkmanager import NetworkManager
 from .bus import CONFIG, DIRECT, Bus
 from .dbus_values import DbusValues, plain
 from .errors import FirewalldError, translate
-from .files import written_files
 from .iptables import Iptables
 from .model import (
     IPSET,
@@ -27,6 +26,7 @@ from .model import (
     Objects,
     Settings,
 )
+from .profiles import Profiles
 from .reload import Direct, Others, would_flush_iptables
 from .values import normal
 
@@ -42,7 +42,7 @@ PERMANENT, RUNTIME = "permanent", "runtime"
 _Answer = TypeVar("_Answer")
 
 
-class FirewalldReader:
+class FirewalldReader(Profiles):
     """Reads firewalld over D-Bus. Raises NotRunningError if there is none.
 
     Names and settings are read once until they change: firewalld checks each call with polkit,
@@ -52,8 +52,8 @@ class FirewalldReader:
     def __init__(self, network_manager: NetworkManager, iptables: Iptables) -> None:
         import dbus  # noqa: PLC0415
 
+        super().__init__(network_manager)
         self._iptables = iptables
-        self._network_manager = network_manager
         self._bus = Bus(dbus)
         self._values = DbusValues(dbus)
         self._known: dict[str, dict[object, Any]] = {PERMANENT: {}, RUNTIME: {}}
@@ -129,19 +129,9 @@ class FirewalldReader:
         """Return an object of the runtime configuration, a zone with its interfaces."""
         return self._once(RUNTIME, key, lambda: self._runtime(*key))
 
-    def permanent_zone_of(self, interface: str) -> str:
-        """Return the zone that an interface gets at the next start, empty for the default."""
-        if self._network_manager.manages(interface):
-            return self._network_manager.zone(interface)
-        return str(self._bus.call_config("getZoneOfInterface", interface))
-
     def runtime_zone_of(self, interface: str) -> str:
         """Return the zone that holds an interface now, empty for the default."""
         return str(self._bus.call(".zone", "getZoneOfInterface", interface))
-
-    def profile_of(self, interface: str) -> Optional[Profile]:
-        """Return the file of NetworkManager that binds an interface, None where none does."""
-        return self._network_manager.profile(interface)
 
     def service(self, name: str) -> Optional[Settings]:
         """Return the definition of a service, None where firewalld has none of that name."""
@@ -172,15 +162,6 @@ class FirewalldReader:
         own_zones = tuple(sorted(name for kind, name in owned if kind == ZONE))
         tables = self._flushed_tables(direct) if with_tables else {}
         return Others(objects, interfaces, direct, tables, own_zones)
-
-    def file_paths(self, keys: Sequence[Key], profiles: Mapping[str, Profile]) -> list[str]:
-        """Return the files that changing these objects and restoring profiles may write."""
-        return written_files(
-            keys,
-            profiles,
-            self._network_manager,
-            lambda interface: str(self._bus.call_config("getZoneOfInterface", interface)),
-        )
 
     def _flushed_tables(self, direct: Direct) -> dict[str, str]:
         flushes = would_flush_iptables(

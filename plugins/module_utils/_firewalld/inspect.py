@@ -37,7 +37,7 @@ def inspect(client: FirewalldBackend, record: Record, wanted: Wanted) -> dict[st
         ``running`` (bool); ``version``; ``prepared`` (whether the node has any object that is
         managed by this collection); ``refused`` (why firewalld_state would make no change, often
         empty); ``differences``, at most 50 dictionaries of describe(); ``default_zone``;
-        ``zones``, ``openings`` and ``rich_rules`` as in opened().
+        ``zones``, ``policies``, ``openings`` and ``rich_rules`` as in opened().
 
     Raises:
         FirewalldError: firewalld cannot be read.
@@ -99,11 +99,13 @@ def opened(client: FirewalldBackend, managed: Collection[Key]) -> dict[str, Any]
     ``zones`` has ``interfaces``, ``sources`` and ``target`` by the name of each active zone and of
     the default zone. ``openings`` are dictionaries with ``object`` (zone or policy), ``name``,
     ``option`` (of firewall-cmd, without ``--remove-``), and ``ports`` such as ``9095/tcp``.
-    ``rich_rules`` are dictionaries with ``object``, ``name`` and ``rule``.
+    ``rich_rules`` are dictionaries with ``object``, ``name`` and ``rule``. ``policies`` has
+    ``target``, ``priority`` and ``ingress_zones`` by the name of each policy of the user.
     """
     active = client.active_zones()
     names = {*active, client.default_zone()}
     zones: dict[str, Any] = {}
+    policies: dict[str, Any] = {}
     users: dict[Key, Settings] = {}
     services: dict[str, Optional[Settings]] = {}
     keys = client.runtime_keys()
@@ -113,6 +115,11 @@ def opened(client: FirewalldBackend, managed: Collection[Key]) -> dict[str, Any]
             settings = client.runtime_settings(key)
             if not settings.get("disable") and _HOST in settings.get("egress_zones", ()):
                 users[key] = settings
+                policies[name] = {
+                    "target": settings.get("target", "CONTINUE"),
+                    "priority": settings.get("priority", 0),
+                    "ingress_zones": list(settings.get("ingress_zones", ())),
+                }
         elif kind == ZONE and name in names:
             settings = client.runtime_settings(key)
             held: Mapping[str, Sequence[str]] = active.get(name, {})
@@ -133,6 +140,7 @@ def opened(client: FirewalldBackend, managed: Collection[Key]) -> dict[str, Any]
     ]
     return {
         "zones": zones,
+        "policies": policies,
         "openings": openings[: 4 * _MOST],
         "rich_rules": rules[: 4 * _MOST],
     }

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator
 from typing import Any, Optional
 
-from .._host.networkmanager import NetworkManager, Profile
+from .._host.networkmanager import NetworkManager
 from .errors import FirewalldError
-from .files import files_of, written_files
+from .files import files_of
 from .model import BINDING, IPSET, POLICY, PORTS, ZONE, ActiveZones, Change, Key, Settings
+from .profiles import Profiles
 from .reload import Direct, Others
 from .values import (
     DESCRIPTION,
@@ -38,7 +39,7 @@ def _translate(action: str) -> Iterator[None]:
         raise FirewalldError(f"{action}: {error}") from error
 
 
-class OfflineFirewalld:
+class OfflineFirewalld(Profiles):
     """The permanent configuration of this host's firewalld. Raises FirewalldError."""
 
     def __init__(self, network_manager: NetworkManager, trouble: str = "") -> None:
@@ -49,7 +50,7 @@ class OfflineFirewalld:
             raise FirewalldError(
                 "firewalld is not installed; install the package firewalld"
             ) from error
-        self._network_manager = network_manager
+        super().__init__(network_manager)
         self._trouble = trouble
         with _translate("read the permanent configuration"):
             firewall = Firewall(offline=True)
@@ -121,19 +122,9 @@ class OfflineFirewalld:
         """Return an object that firewalld will start with, a zone with its interfaces."""
         return self.permanent_settings(key)
 
-    def permanent_zone_of(self, interface: str) -> str:
-        """Return the zone that an interface gets at the next start, empty for the default."""
-        if self._network_manager.manages(interface):
-            return self._network_manager.zone(interface)
-        return self.permanent_holder(interface)
-
     def runtime_zone_of(self, interface: str) -> str:
         """Return the zone that will hold an interface, empty for the default."""
         return self.permanent_zone_of(interface)
-
-    def profile_of(self, interface: str) -> Optional[Profile]:
-        """Return the file of NetworkManager that binds an interface, None where none does."""
-        return self._network_manager.profile(interface)
 
     def service(self, name: str) -> Optional[Settings]:
         """Return the definition of a service, None where there is none of that name."""
@@ -145,10 +136,6 @@ class OfflineFirewalld:
     def others(self, owned: Collection[Key], with_tables: bool = True) -> Others:
         """Return that nothing runs."""
         return Others()
-
-    def file_paths(self, keys: Sequence[Key], profiles: Mapping[str, Profile]) -> list[str]:
-        """Return the files that changing these objects and restoring profiles may write."""
-        return written_files(keys, profiles, self._network_manager, self.permanent_zone_of)
 
     # Writing
 
@@ -184,18 +171,6 @@ class OfflineFirewalld:
                 self._config.load_zone_defaults(self._config.get_zone(zone))
         with contextlib.suppress(FileNotFoundError):
             os.unlink(files_of(ZONE, zone)[1])
-
-    def written_profile(self, profile: Profile) -> Profile:
-        """Return a profile's record with what NetworkManager wrote since it was taken."""
-        return self._network_manager.written(profile)
-
-    def restore_profile(self, profile: Profile, zone: str) -> None:
-        """Restore a profile of NetworkManager, which then names a zone."""
-        self._network_manager.restore(profile, zone)
-
-    def load_profile(self, path: str) -> None:
-        """Let NetworkManager read a file again if it is one of its profiles."""
-        self._network_manager.load_profile(path)
 
     def reload(self) -> None:
         """Do nothing: what is permanent is what will run."""

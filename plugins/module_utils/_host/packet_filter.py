@@ -65,7 +65,9 @@ class _Reader:
         chains: list[Chain] = []
         done: set[nft.Table] = set()
         for family, command in _FAMILIES.items():
-            if entries is None or any(one == family for one, _ in nft.iptables_tables(entries)):
+            if entries is None or any(
+                one == family for one, _table in nft.iptables_tables(entries)
+            ):
                 saved, tool = self._saved_by_nft_variant(command)
                 chains += iptables.base_chains(saved, tool, family)
                 done |= {(family, table) for table in iptables.tables(saved)}

@@ -20,6 +20,7 @@ _OWNERS = (
     ("podman", re.compile(r"NETAVARK|netavark|CNI-ADMIN")),
     ("crowdsec", re.compile(r"CROWDSEC|crowdsec")),
 )
+OWNERS = frozenset({*(name for name, _pattern in _OWNERS), FIREWALLD})
 _KUBERNETES = re.compile(
     r"KUBE-|CNI-(?!ADMIN)|(?:OLD_)?CILIUM_|cali[-:]|kube-|kubernetes|flannel|cilium|calico"
 )

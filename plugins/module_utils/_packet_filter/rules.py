@@ -13,15 +13,18 @@ from __future__ import annotations
 import functools
 import ipaddress
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple, Optional, TypedDict, Union
+from typing import Any, NamedTuple, Optional, TypedDict, Union
 
 ACCEPT, DROP, JUMP, GOTO, RETURN, UNKNOWN = "accept", "drop", "jump", "goto", "return", "unknown"
 VERDICTS = (ACCEPT, DROP, JUMP, GOTO, RETURN, UNKNOWN)
 LOOPBACK = "lo"
 
-# Jumps of the kernel's limit; and as many rules as a packet meets in all chains.
+# Jumps of the kernel's limit; and the cost of all rules that are compared with a packet: one for
+# each rule, and one for each 50 of its values. A node that lies may return chains whose rules jump
+# from each to each.
 _DEPTH = 16
-_BUDGET = 20000
+_BUDGET = 3000
+_VALUES = 50
 
 Match = Optional[bool]
 
@@ -135,13 +138,13 @@ class _Walk:
         # Whether it may have ended, or come back, at an earlier rule.
         ended = returned = False
         for rule in self._rules.get(chain, ()):
-            match = matches(rule, self._packet)
-            if match is False:
-                continue
-            self._left -= 1
+            self._left -= 1 + _values(rule) // _VALUES
             if self._left < 0 or depth > _DEPTH:
                 self.hit(Hit(chain, rule, False), False)
                 return None
+            match = matches(rule, self._packet)
+            if match is False:
+                continue
             hit = Hit(chain, rule, unconditional and match is True)
             here = certain and match is True and not (ended or returned)
             passes = self._apply(hit, rule, here, depth)
@@ -167,6 +170,12 @@ class _Walk:
             self.hit(hit._replace(unconditional=False), False)
             return None
         return False
+
+
+def _values(rule: Rule) -> int:
+    """Return how many values a rule compares a packet with."""
+    lists: list[Any] = [rule.get(name, ()) for name in CONDITIONS]
+    return sum(map(len, lists))
 
 
 def matches(rule: Rule, packet: Packet) -> Match:

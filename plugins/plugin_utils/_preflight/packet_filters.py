@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import ipaddress
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Optional
@@ -39,6 +40,7 @@ _WIREGUARD = ("wireguard", "wireguard-native")
 _MOST = 5
 _NAMED = 3
 _SAMPLES = 100
+_ZONE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,31}")
 _PODS = "packets between pods"
 
 
@@ -88,14 +90,23 @@ def ufw_starts(facts: Facts) -> bool:
 
 
 def _default_zone(where: tuple[str, ...], facts: Facts) -> Iterator[Finding]:
-    if facts.get("default_zone_target") == "ACCEPT":
-        yield Finding(
-            WARNING,
-            where,
-            "the default zone of firewalld has the target ACCEPT: each port is open on interfaces "
-            "that are in no other zone",
-            "firewall-cmd --set-default-zone=public, after the zone public has what clients need",
+    if facts.get("default_zone_target") != "ACCEPT":
+        return
+    zone = facts.get("default_zone")
+    advice = "firewall-cmd --set-default-zone=public, after the zone public has what clients need"
+    # The target of the zone trusted cannot be changed.
+    if isinstance(zone, str) and zone != "trusted" and _ZONE.fullmatch(zone):
+        advice = (
+            f"firewall-cmd --permanent --zone={zone} --set-target=default && firewall-cmd --reload,"
+            " after the zone has what clients need"
         )
+    yield Finding(
+        WARNING,
+        where,
+        "the default zone of firewalld has the target ACCEPT: each port is open on interfaces that "
+        "are in no other zone",
+        advice,
+    )
 
 
 def _concerns(chain: Chain, node: Node) -> bool:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import ipaddress
+import shlex
 from dataclasses import dataclass
 from typing import Optional
 
@@ -19,15 +20,19 @@ from .._firewall_rules import (
     POLICY_OVERLAY,
     POLICY_PODS,
     POLICY_ROUTED,
+    PRIORITIES,
     ZONE_PODS,
 )
 from .._packet_filter import remedy, title, with_hit
 from .firewall_findings import PREPARE, sentences
-from .firewalls import RUNTIME, Firewall, RichRule
+from .firewalls import RUNTIME, Firewall, Policy, RichRule
 
+_DROPPING = ("DROP", "REJECT", "%%REJECT%%")
 # A zone of firewalld itself that is meant to accept everything.
 _TRUSTED = "trusted"
 _NAMED = 3
+# The lowest priority of a policy of this collection for packets to the node.
+_FIRST = min(PRIORITIES[name] for name in (POLICY_NODES, POLICY_PODS, POLICY_CLIENTS))
 # Where a packet to the node itself passes.
 _HOOKS = ("ingress", "prerouting", "input")
 _ANY = {4: "0.0.0.0/0", 6: "::/0"}
@@ -73,7 +78,14 @@ def blocker(firewall: Firewall, host: str, packet: Packet) -> str:
     """
     if firewall.running and firewall.differences and not firewall.prepared:
         return f"firewalld on {host} is not prepared for K3s: {PREPARE}"
+    if firewall.problem:
+        found = _filtered(firewall, packet, certain=True)
+        return f"on {host}, {found}" if found else ""
     zone, source = _zone(firewall, packet)
+    for name, policy in _policies(firewall, zone).items():
+        # Policies of this collection have priorities above 1000.
+        if policy.target in _DROPPING and policy.priority < _FIRST:
+            return _by_policy(name, host, "drops")
     denying = [rule for rule in _rules(firewall, zone, packet) if not rule.accepts]
     for rule in denying:
         if rule.is_certain:
@@ -97,11 +109,18 @@ def blocker(firewall: Firewall, host: str, packet: Packet) -> str:
 
 def nothing_found(firewall: Firewall, host: str) -> str:
     """Return what remains to be checked if nothing on a host is known to drop packets."""
-    state = "is as prepare configures it" if firewall.running else "does not run"
+    state = "does not run"
+    if firewall.running:
+        state = "is as prepare configures it" if not firewall.refused else "cannot be compared"
+    filters = (
+        f"not all of its packet filters could be read ({firewall.unknown[0]})"
+        if firewall.unknown
+        else "no other packet filter was found there"
+    )
     return (
-        f"firewalld on {host} {state}, and no other packet filter was found there. Check rules of "
-        f"your own on {host} (firewall-cmd --list-all-zones, nft list ruleset), and what is "
-        "between the hosts: firewalls of routers, security groups, switches"
+        f"firewalld on {host} {state}, and {filters}. Check rules of your own on {host} "
+        "(firewall-cmd --list-all-zones, nft list ruleset), and what is between the hosts: "
+        "firewalls of routers, security groups, switches"
     )
 
 
@@ -110,15 +129,19 @@ def opener(firewall: Firewall, host: str, packet: Packet) -> str:
 
     The text is empty if that is not known.
     """
+    if firewall.problem:
+        return ""
     if not firewall.running:
         return (
-            f"firewalld does not run on {host}, so that it filters nothing: systemctl enable --now "
-            "firewalld"
+            f"firewalld does not run on {host}, so that it filters nothing: systemctl unmask "
+            "firewalld; systemctl enable --now firewalld"
         )
     zone, source = _zone(firewall, packet)
+    policies = _policies(firewall, zone)
     for one in firewall.openings:
-        if one.opens(packet.port, packet.protocol) and (one.kind == "policy" or one.name == zone):
-            options = f"--{one.kind}={one.name} --remove-{one.option}"
+        holds = one.name in policies if one.kind == "policy" else one.name == zone
+        if holds and one.opens(packet.port, packet.protocol):
+            options = shlex.join([f"--{one.kind}={one.name}", f"--remove-{one.option}"])
             return (
                 f"{one.kind} {one.name} of firewalld on {host} opens it ({one.option}): "
                 f"firewall-cmd {options}, and the same with --permanent"
@@ -128,6 +151,9 @@ def opener(firewall: Firewall, host: str, packet: Packet) -> str:
         if rule.is_certain:
             return _by_rule(rule, host, "opens")
     accepts_all = _accepts_all(firewall, zone)
+    for name, policy in _policies(firewall, zone).items():
+        if policy.target == "ACCEPT":
+            return _by_policy(name, host, "accepts")
     if source and accepts_all:
         return _by_source(zone, source, host, "accepts all")
     wrong = _wrong(firewall, packet)
@@ -153,9 +179,26 @@ def _rules(firewall: Firewall, zone: str, packet: Packet) -> list[RichRule]:
     return [
         rule
         for rule in firewall.rich_rules
-        if (rule.kind == "policy" or rule.name == zone)
+        if (rule.name in _policies(firewall, zone) if rule.kind == "policy" else rule.name == zone)
         and rule.matches(packet.port, packet.protocol, packet.source_address, packet.version)
     ]
+
+
+def _policies(firewall: Firewall, zone: str) -> dict[str, Policy]:
+    """Return the policies of the user for packets of a zone."""
+    return {
+        name: policy
+        for name, policy in firewall.policies.items()
+        if "ANY" in policy.ingress_zones or zone in policy.ingress_zones
+    }
+
+
+def _by_policy(name: str, host: str, verb: str) -> str:
+    option = shlex.quote(f"--policy={name}")
+    return (
+        f"policy {name} of firewalld on {host} {verb} it by its target: firewall-cmd --permanent "
+        f"{option} --set-target=CONTINUE; firewall-cmd --reload"
+    )
 
 
 def _accepts_all(firewall: Firewall, zone: str) -> bool:
@@ -163,9 +206,10 @@ def _accepts_all(firewall: Firewall, zone: str) -> bool:
 
 
 def _by_source(zone: str, source: str, host: str, verb: str) -> str:
+    options = shlex.join([f"--zone={zone}", f"--remove-source={source}"])
     return (
-        f"zone {zone} of firewalld on {host} {verb} packets from {source}: firewall-cmd "
-        f"--zone={zone} --remove-source={source}, and the same with --permanent"
+        f"zone {zone} of firewalld on {host} {verb} packets from {source}: firewall-cmd {options}, "
+        "and the same with --permanent"
     )
 
 
@@ -178,13 +222,16 @@ def _by_target(zone: str, host: str, packet: Packet) -> str:
         )
     else:
         remedy_text = (
-            f"firewall-cmd --permanent --zone={zone} --set-target=default; firewall-cmd --reload"
+            f"firewall-cmd --permanent {shlex.quote(f'--zone={zone}')} --set-target=default; "
+            "firewall-cmd --reload"
         )
     return f"zone {zone} of firewalld on {host} accepts all packets: {remedy_text}"
 
 
 def _by_rule(rule: RichRule, host: str, verb: str) -> str:
-    options = f"--{rule.kind}={rule.name} --remove-rich-rule='{rule.text}'"
+    options = (
+        f"{shlex.quote(f'--{rule.kind}={rule.name}')} --remove-rich-rule={shlex.quote(rule.text)}"
+    )
     return (
         f"a rich rule of {rule.kind} {rule.name} of firewalld on {host} {verb} it: firewall-cmd "
         f"{options}, and the same with --permanent"
@@ -214,7 +261,8 @@ def _filtered(firewall: Firewall, packet: Packet, certain: bool) -> str:
         for hit in hits[:1]:
             named = with_hit(chain, hit)
             verb = "drops" if certain else "may drop"
-            return f"{title(named)} {verb} it: {named['rule']}: {remedy(named)}"
+            inside = f" in chain {hit.chain}" if hit.chain != chain["chain"] else ""
+            return f"{title(named)} {verb} it: {named['rule']}{inside}: {remedy(named)}"
     return ""
 
 

@@ -10,11 +10,13 @@ configuration is gone after the next start, and probes do not pass a pod's path.
 
 from __future__ import annotations
 
+import shlex
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
 from .._preflight import packet_filters
-from .._topology.model import Node, Topology
+from .._preflight.finding import SEVERITIES
+from .._topology.model import EXTERNAL, Node, Topology
 from .findings import ERROR, INFO, LEVELS, WARNING, Finding, Level
 from .firewalls import Difference, Firewall
 
@@ -40,6 +42,7 @@ def findings(topology: Topology, firewalls: Mapping[str, Firewall]) -> list[Find
         firewall = firewalls.get(node["name"])
         if firewall is not None:
             found += _firewalld(node["name"], firewall)
+            found += _exposed(node, firewall, topology)
             found += _overlay(node, firewall, topology)
             found += _filters(node, firewall, topology)
     found += _pods(firewalls)
@@ -74,7 +77,7 @@ def _firewalld(name: str, firewall: Firewall) -> Iterator[Finding]:
             level=WARNING,
             hosts=hosts,
             cause=f"firewalld could not be read: {firewall.problem}",
-            remedy="validate with become: true, and see systemctl status firewalld",
+            remedy="do what the message says, and validate with become: true",
         )
         return
     if not firewall.running:
@@ -82,7 +85,7 @@ def _firewalld(name: str, firewall: Firewall) -> Iterator[Finding]:
             level=WARNING,
             hosts=hosts,
             cause="firewalld does not run, so that it filters nothing",
-            remedy="systemctl enable --now firewalld",
+            remedy="systemctl unmask firewalld; systemctl enable --now firewalld",
         )
     elif firewall.strict_forward_ports:
         yield Finding(
@@ -94,7 +97,7 @@ def _firewalld(name: str, firewall: Firewall) -> Iterator[Finding]:
         )
     if firewall.refused:
         yield Finding(
-            level=WARNING,
+            level=ERROR,
             hosts=hosts,
             cause=f"prepare would fail here: {firewall.refused}",
             remedy="do what the message says, and run the playbook prepare",
@@ -107,10 +110,13 @@ def _firewalld(name: str, firewall: Firewall) -> Iterator[Finding]:
             remedy=PREPARE,
         )
         return
-    for level in (ERROR, INFO):
+    for level, remedy in (
+        (ERROR, PREPARE),
+        (INFO, f"{PREPARE} if pods or NICs in this copy should have what you changed"),
+    ):
         found = [one for one in firewall.differences if _level(one) == level]
         for sentence in sentences(found):
-            yield Finding(level=level, hosts=hosts, cause=sentence, remedy=PREPARE)
+            yield Finding(level=level, hosts=hosts, cause=sentence, remedy=remedy)
 
 
 def _level(difference: Difference) -> Level:
@@ -157,10 +163,46 @@ def _overlay(node: Node, firewall: Firewall, topology: Topology) -> Iterator[Fin
             )
 
 
+def _exposed(node: Node, firewall: Firewall, topology: Topology) -> Iterator[Finding]:
+    """Yield zones and policies of the user that open ports which only nodes should reach."""
+    rules = [
+        rule
+        for rule in topology["rules"]
+        if node["group"] in rule["destination"] and EXTERNAL not in rule["source"]
+    ]
+    active = {name for name, zone in firewall.zones.items() if zone.interfaces}
+    for opening in firewall.openings:
+        inside = opening.kind == "policy" or opening.name in active
+        names = sorted(
+            {
+                f"{rule['name']} {rule['first']}/{rule['protocol']}"
+                for rule in rules
+                if inside and opening.opens(rule["first"], rule["protocol"])
+            }
+        )
+        if names and topology["restrict_sources"]:
+            options = shlex.join([f"--{opening.kind}={opening.name}", f"--remove-{opening.option}"])
+            yield Finding(
+                level=INFO,
+                hosts=[node["name"]],
+                cause=f"{opening.kind} {opening.name} of firewalld opens ports to everyone that "
+                f"only nodes should reach: {', '.join(names)}",
+                remedy=f"firewall-cmd {options}, and the same with --permanent",
+            )
+
+
 def _filters(node: Node, firewall: Firewall, topology: Topology) -> Iterator[Finding]:
     """Yield what packet filters of other software drop, of pods' packets as well."""
+    for text in firewall.unknown:
+        yield Finding(
+            level=INFO,
+            hosts=[node["name"]],
+            cause=f"not all packet filters are known: {text}",
+            remedy="look for rules that drop the cluster's packets: nft list ruleset; "
+            "iptables-save",
+        )
     for one in packet_filters.of_chains(node, firewall.packet_filters, topology):
-        level = next(level for level in LEVELS if level == one.severity)
+        level = LEVELS[SEVERITIES.index(one.severity)]
         yield Finding(level=level, hosts=[node["name"]], cause=one.problem, remedy=one.remedy)
 
 

@@ -18,7 +18,7 @@ from typing import Any, Optional
 from ansible_collections.edgeops.k3s_network.plugins.module_utils import _ports
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._packet_filter.chains import Chain
 
-from .._packet_filter import read_chains
+from .._packet_filter import read_chains, read_texts
 from .text import clean
 
 _MOST = 200
@@ -63,6 +63,15 @@ class Zone:
 
 
 @dataclass(frozen=True)
+class Policy:
+    """A policy of the user for packets to the host."""
+
+    target: str
+    priority: int
+    ingress_zones: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Opening:
     """Ports that a zone or policy of the user opens."""
 
@@ -95,7 +104,8 @@ class RichRule:
     @property
     def accepts(self) -> bool:
         """Return whether it admits packets; it drops or rejects them otherwise."""
-        return " accept" in self.text
+        found = _ACTION.search(_unquoted(self.text))
+        return found is not None and found[0] == " accept"
 
     @property
     def is_certain(self) -> bool:
@@ -109,7 +119,7 @@ class RichRule:
 
         Services, ipsets and MAC addresses are taken to match.
         """
-        if _ACTION.search(self.text) is None or _NOT_PROBED.search(self.text):
+        if _ACTION.search(_unquoted(self.text)) is None or _NOT_PROBED.search(self.text):
             return False
         family = _FAMILY.search(self.text)
         if family is not None and family[1] != f"ipv{version}":
@@ -140,10 +150,13 @@ class Firewall:
     differences: tuple[Difference, ...] = ()
     default_zone: str = ""
     zones: Mapping[str, Zone] = field(default_factory=dict)
+    policies: Mapping[str, Policy] = field(default_factory=dict)
     openings: tuple[Opening, ...] = ()
     rich_rules: tuple[RichRule, ...] = ()
     packet_filters: tuple[Chain, ...] = ()
     """Base chains of other software that can drop packets."""
+    unknown: tuple[str, ...] = ()
+    """Which packet filters could not be read, and why."""
     strict_forward_ports: bool = False
     """Whether firewalld rejects the ports that K3s publishes."""
     kubernetes: tuple[str, ...] = ()
@@ -169,6 +182,11 @@ class Firewall:
         return "", ""
 
 
+def _unquoted(text: str) -> str:
+    """Return a rich rule without its values: the prefix of a log may be any text."""
+    return re.sub(r'"[^"]*"', '""', text)
+
+
 def read(result: Any) -> Optional[Firewall]:
     """Return what a node's port_listener returned, None if it did not read the firewall."""
     result = _mapping(result, "firewall") if isinstance(result, Mapping) else {}
@@ -190,6 +208,15 @@ def read(result: Any) -> Optional[Firewall]:
             for name, zone in list(_mapping(firewalld, "zones").items())[:_MOST]
             if isinstance(zone, Mapping)
         },
+        policies={
+            _text(name): Policy(
+                _text(policy.get("target")),
+                policy["priority"] if isinstance(policy.get("priority"), int) else 0,
+                _texts(policy, "ingress_zones"),
+            )
+            for name, policy in list(_mapping(firewalld, "policies").items())[:_MOST]
+            if isinstance(policy, Mapping)
+        },
         openings=tuple(
             Opening(
                 _text(one.get("object")),
@@ -204,6 +231,7 @@ def read(result: Any) -> Optional[Firewall]:
             for one in _dictionaries(firewalld, "rich_rules")
         ),
         packet_filters=tuple(read_chains(result.get("packet_filters"))),
+        unknown=tuple(read_texts(result.get("packet_filters_unknown"))),
         strict_forward_ports=result.get("strict_forward_ports") is True,
         kubernetes=_texts(overlay, "kubernetes"),
         overlay_interfaces={

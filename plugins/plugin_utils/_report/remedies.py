@@ -96,7 +96,7 @@ def opened(topology: Topology, expectation: Expectation, port: int, seen: Seen) 
 def _unknown(topology: Topology, host: str, peer: str, seen: Seen) -> str:
     """Say what should admit packets of a peer if it is not known what drops them."""
     firewall = seen.firewall(host)
-    if firewall is None:
+    if firewall is None or firewall.problem:
         return f"{admission(topology, peer)} should admit it; run the playbook prepare"
     return nothing_found(firewall, host)
 
@@ -125,9 +125,9 @@ def _wrong_source(topology: Topology, expectation: Expectation, seen: Seen) -> s
         return ""
     return (
         f"{source} sends from {used}, and {destination} admits {own} of {source} only: give the "
-        f"route on {source} that address (ip route replace ... src {own}; see ip route get "
-        f"{expectation['address']}), or set k3s_topology_node_ip of {source} to {used} and run the "
-        "playbook prepare"
+        f"route on {source} the source address {own} (ip route get {expectation['address']} shows "
+        f"it; ip route replace takes it with src {own}), or set k3s_topology_node_ip of {source} "
+        f"to {used} and run the playbook prepare"
     )
 
 

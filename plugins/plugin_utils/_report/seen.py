@@ -162,9 +162,8 @@ class Seen:
         return ""
 
     def firewall(self, name: str) -> Optional[Firewall]:
-        """Return the firewall of a node if it could be read."""
-        firewall = self._firewalls.get(name)
-        return None if firewall is None or firewall.problem else firewall
+        """Return the firewall of a node if it could be read, at least in part."""
+        return self._firewalls.get(name)
 
     def address(self, topology: Topology, name: str) -> Optional[str]:
         """Return the address of a node, from which it sends; None for other hosts."""

@@ -44,7 +44,7 @@ CHAINS = ("base", "first", "second")
         ({"inputs": ["eth*"]}, True),
         ({"inputs": ["eth1", "cni0"]}, False),
         ({"inputs": ["lo"], "negated": ["inputs"]}, True),
-        # Where it leaves is not known.
+        # The interface that it leaves by is not known.
         ({"outputs": ["eth1"]}, None),
         ({"protocols": ["udp"]}, False),
         ({"ports": [[22, 22], [6000, 7000]]}, True),

@@ -301,6 +301,21 @@ def test_default_zone_that_accepts_is_a_warning(target, expected):
     assert [one.severity for one in found] == ["warning"] * expected
 
 
+@pytest.mark.parametrize(
+    ("zone", "command"),
+    [
+        ("trusted", "firewall-cmd --set-default-zone=public"),
+        ("open", "firewall-cmd --permanent --zone=open --set-target=default"),
+        ("$(reboot)", "firewall-cmd --set-default-zone=public"),
+        (None, "firewall-cmd --set-default-zone=public"),
+    ],
+)
+def test_remedy_for_the_default_zone_follows_its_name(zone, command):
+    facts = made([], default_zone=zone, default_zone_target="ACCEPT")
+    (found,) = findings(SERVER, facts, TOPOLOGY)
+    assert found.remedy.startswith(command)
+
+
 def test_what_could_not_be_read_is_named():
     (found,) = findings(SERVER, made([], ["nft is not installed"]), TOPOLOGY)
     assert found.severity == "info"

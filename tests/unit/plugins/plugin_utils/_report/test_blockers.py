@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 
 import pytest
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._packet_filter import rules
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._report.blockers import (
     Packet,
     blocker,
@@ -17,6 +19,7 @@ from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._report.firewa
     Difference,
     Firewall,
     Opening,
+    Policy,
     RichRule,
     Zone,
 )
@@ -199,7 +202,9 @@ def test_opener_ignores_zones_that_do_not_hold_the_interface():
 
 def test_opener_names_a_policy_of_the_user():
     opening = Opening("policy", "mine", "port=6443/tcp", ("6443/tcp",))
-    text = opener(replace(SOUND, openings=(opening,)), "server1", PACKET)
+    policies = {"mine": Policy("CONTINUE", -1, ("public",))}
+    firewall = replace(SOUND, openings=(opening,), policies=policies)
+    text = opener(firewall, "server1", PACKET)
     assert "--policy=mine --remove-port=6443/tcp" in text
 
 
@@ -246,3 +251,83 @@ def test_interface_in_zone_trusted_is_moved_to_another_zone():
     text = opener(replace(SOUND, zones=zones), "server1", PACKET)
     assert "--zone=public --change-interface=eth0" in text
     assert "set-target" not in text
+
+
+def test_texts_of_a_node_are_quoted_in_commands():
+    evil = "x'; reboot; '"
+    rule = RichRule("zone", "public", f'{DROP} log prefix="{evil}"')
+    text = blocker(replace(SOUND, rich_rules=(rule,)), "server1", PACKET)
+    command = text.partition("firewall-cmd ")[2].partition(", and the same")[0]
+    assert shlex.split(command) == ["--zone=public", f"--remove-rich-rule={rule.text}"]
+    opening = Opening("policy", evil, f"port={evil}", ("6443/tcp",))
+    policies = {evil: Policy("CONTINUE", -1, ("ANY",))}
+    text = opener(replace(SOUND, openings=(opening,), policies=policies), "server1", PACKET)
+    command = text.partition("firewall-cmd ")[2].partition(", and the same")[0]
+    assert shlex.split(command) == [f"--policy={evil}", f"--remove-port={evil}"]
+
+
+DROPPING = Policy("DROP", -5, ("public",))
+
+
+def test_blocker_names_a_policy_of_the_user_by_its_target():
+    text = blocker(replace(SOUND, policies={"mine": DROPPING}), "server1", PACKET)
+    assert text == (
+        "policy mine of firewalld on server1 drops it by its target: firewall-cmd --permanent "
+        "--policy=mine --set-target=CONTINUE; firewall-cmd --reload"
+    )
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        replace(DROPPING, target="CONTINUE"),
+        replace(DROPPING, ingress_zones=("home",)),
+        # Evaluated after the policies of this collection, which accept the packet.
+        replace(DROPPING, priority=2000),
+    ],
+)
+def test_blocker_ignores_policies_that_do_not_drop_the_packet(policy):
+    assert blocker(replace(SOUND, policies={"mine": policy}), "server1", PACKET) == ""
+
+
+def test_opener_names_a_policy_of_the_user_that_accepts_everything():
+    policies = {"mine": Policy("ACCEPT", -5, ("ANY",))}
+    text = opener(replace(SOUND, policies=policies), "server1", PACKET)
+    assert "policy mine of firewalld on server1 accepts it by its target" in text
+
+
+def test_rich_rule_of_a_policy_for_another_zone_is_ignored():
+    policies = {"pods": Policy("CONTINUE", -5, ("k3s-pods",))}
+    firewall = replace(SOUND, rich_rules=(RichRule("policy", "pods", DROP),), policies=policies)
+    assert blocker(firewall, "server1", PACKET) == ""
+
+
+def test_prefix_of_a_log_is_no_action():
+    rule = RichRule("zone", "public", DROP.replace("drop", 'log prefix="no accept" drop'))
+    assert "--remove-rich-rule" in blocker(replace(SOUND, rich_rules=(rule,)), "server1", PACKET)
+
+
+def test_packet_filters_count_if_firewalld_could_not_be_read():
+    firewall = Firewall(problem="not authorized", packet_filters=(FOREIGN,))
+    assert "table inet other" in blocker(firewall, "server1", PACKET)
+    assert blocker(Firewall(problem="not authorized"), "server1", PACKET) == ""
+
+
+def test_nothing_found_does_not_claim_what_could_not_be_read():
+    text = nothing_found(replace(SOUND, refused="a conflict", unknown=("nft failed",)), "server1")
+    assert (
+        "cannot be compared, and not all of its packet filters could be read (nft failed)" in text
+    )
+
+
+def test_chains_that_jump_from_each_to_each_cost_little():
+    names = [f"chain{number}" for number in range(20)]
+    jumps = {
+        name: [{"verdict": "jump", "target": target, "partial": True} for target in names]
+        for name in names
+    }
+    lie = {**FOREIGN, "chain": names[0], "rules": jumps}
+    found = rules.fate(lie["rules"], names[0], "accept", rules.Packet("192.0.2.1", "192.0.2.2"))
+    # Each rule that was compared but the last one was without a verdict.
+    assert found.dropped is None
+    assert len(found.possible) <= 3000

@@ -12,6 +12,7 @@ from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._report import
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._report.firewalls import (
     Difference,
     Firewall,
+    Opening,
     Zone,
 )
 from ansible_collections.edgeops.k3s_network.tests.unit.support.factories import (
@@ -101,9 +102,9 @@ def test_findings_name_both_configurations_in_one_sentence():
     ],
 )
 def test_findings_describe_each_kind_of_difference(difference, level, cause):
-    assert brief(found(differences=(difference,))) == [
-        (level, ["server1"], cause, "run the playbook prepare")
-    ]
+    (finding,) = found(differences=(difference,))
+    assert (finding["level"], finding["hosts"], finding["cause"]) == (level, ["server1"], cause)
+    assert finding["remedy"].startswith("run the playbook prepare")
 
 
 def test_findings_of_a_node_that_was_never_prepared_are_one_warning():
@@ -124,7 +125,8 @@ def test_findings_of_a_node_that_was_never_prepared_are_one_warning():
         ({"problem": "not authorized"}, "warning", "firewalld could not be read: not authorized"),
         ({"running": False}, "warning", "firewalld does not run"),
         ({"strict_forward_ports": True}, "error", "StrictForwardPorts=yes"),
-        ({"refused": "a conflict"}, "warning", "prepare would fail here: a conflict"),
+        ({"unknown": ("nft failed",)}, "info", "not all packet filters are known: nft failed"),
+        ({"refused": "a conflict"}, "error", "prepare would fail here: a conflict"),
         ({"overlay_interfaces": {"flannel.1": False}, "udp_ports": frozenset()}, "error",
          "flannel.1 is down"),
         ({"overlay_interfaces": {}, "udp_ports": frozenset()}, "error",
@@ -174,3 +176,19 @@ def test_packet_filters_of_other_software_are_errors(hook, what):
     assert {(one["level"], *one["hosts"]) for one in findings} == {("error", "server1")}
     assert any(f"chain {hook} of table inet other" in one["cause"] for one in findings)
     assert any(what in one["cause"] for one in findings)
+
+
+def test_ports_that_the_user_opens_to_everyone_are_information():
+    opening = Opening("zone", "public", "service=kube", ("10250/tcp", "443/tcp"))
+    assert brief(found(openings=(opening,))) == [
+        (
+            "info",
+            ["server1"],
+            "zone public of firewalld opens ports to everyone that only nodes should reach: "
+            "kubelet 10250/tcp",
+            "firewall-cmd --zone=public --remove-service=kube, and the same with --permanent",
+        )
+    ]
+    # The zone holds no interface, or the port is for clients.
+    assert found(openings=(replace(opening, name="home"),)) == []
+    assert found(openings=(replace(opening, ports=("443/tcp", "22/tcp")),)) == []

@@ -29,10 +29,10 @@ class PacketFilter:
 
     def action_on(self, network: str, protocol: str, port: int, of_firewalld: str) -> str:
         """Return what becomes of a packet that firewalld does this with."""
-        where = protocol, port
-        if network not in self.networks or where in self.spared:
+        target = protocol, port
+        if network not in self.networks or target in self.spared:
             return of_firewalld
-        if self.ports is not None and where not in self.ports:
+        if self.ports is not None and target not in self.ports:
             return of_firewalld
         if self.after_firewalld and of_firewalld != ACCEPT:
             return of_firewalld

@@ -90,7 +90,6 @@ def k3s_ansible(world: World) -> Mutation:
     """
     ports = (6443, 10250)
     networks = ("10.42.0.0/16", "10.43.0.0/16")
-    # The role takes the interfaces of pods into a zone of its own; both ways are in use.
     options = [f"--zone={PUBLIC} --{{}}-port={port}/tcp" for port in ports]
     options += [f"--zone=trusted --{{}}-source={network}" for network in networks]
     mutation = _on_all_nodes(

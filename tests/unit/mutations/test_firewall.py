@@ -67,7 +67,7 @@ def test_rule_holds_for_its_source_alone():
     ("zone", "admitted", "other"),
     [(TRUSTED, ACCEPT, ACCEPT), (WORK, ACCEPT, REJECT), (DROP_ZONE, ACCEPT, DROP)],
 )
-def test_zone_of_a_source_decides_after_policies_of_the_interface(zone, admitted, other):
+def test_zone_of_a_source_decides_after_policies(zone, admitted, other):
     for firewall in (SHARED, SEGREGATED):
         taken = replace(firewall, sources={"agent1": zone})
         assert redis(taken, "agent1") == admitted

@@ -177,7 +177,7 @@ def test_prepare_is_not_the_remedy_of_a_sound_node():
     assert "run the playbook prepare" not in nothing_found(SOUND, "server1")
 
 
-def test_blocker_names_rules_of_unknown_match_after_what_is_certain():
+def test_blocker_names_rules_of_unknown_match_last():
     listed = RichRule("zone", "public", 'rule family="ipv4" source ipset="banned" drop')
     firewall = replace(SOUND, rich_rules=(listed,))
     assert "may drop it: firewall-cmd --zone=public" in blocker(firewall, "server1", PACKET)

@@ -46,7 +46,7 @@ KINDS: dict[str, Draw] = {
     "running-service": kinds_services.running_service,
     "virtual-ip": kinds_addresses.virtual_ip,
     "second-address": kinds_addresses.second_address,
-    "first-address": kinds_addresses.first_address,
+    "sends-from": kinds_addresses.sends_from,
     "spare-nic": kinds_addresses.spare_nic,
     "foreign-drop": kinds_filters.foreign_drop,
     "foreign-reject": kinds_filters.foreign_reject,

@@ -37,26 +37,30 @@ def second_address(rng: random.Random, world: World) -> Mutation | None:
     return _with_address("second-address", world, node, nic, address)
 
 
-def first_address(rng: random.Random, world: World) -> Mutation | None:
-    """A NIC has a second address in its subnet, from which the node sends."""
+def sends_from(rng: random.Random, world: World) -> Mutation | None:
+    """A NIC has a second address, which is the source address of its route."""
     node = rng.choice(world.cluster.nodes)
     nic = world.cluster.nic(node, CLUSTER)
     address = _neighbour(nic, _SECOND)
     of_nic = f"dev {nic.interface}"
-    promote = f"sysctl -qw net.ipv4.conf.{nic.interface}.promote_secondaries"
-    own = f"{nic.address}/{_PREFIX} {of_nic}"
+    network = ipaddress.ip_network(f"{nic.address}/{_PREFIX}", strict=False)
+    route = f"$(ip -4 route show {network} {of_nic} proto kernel | sed 's/src [^ ]*/src {{}}/')"
     return Mutation(
-        "first-address",
-        f"{node.name}: {nic.interface} has {address} first",
+        "sends-from",
+        f"{node.name}: {nic.interface} has {address} as well, from which it sends",
         replace(world, sent_from={node.name: address}),
         {
             node.name: [
-                f"ip address add {address}/{_PREFIX} {of_nic}",
-                f"{promote}=1",
-                f"ip address delete {own}; ip address add {own}",
+                f"ip address add {address}/32 {of_nic}",
+                f"ip route replace {route.format(address)} {of_nic} proto kernel",
             ]
         },
-        {node.name: [f"ip address delete {address}/{_PREFIX} {of_nic}", f"{promote}=0"]},
+        {
+            node.name: [
+                f"ip route replace {route.format(nic.address)} {of_nic} proto kernel",
+                f"ip address delete {address}/32 {of_nic}",
+            ]
+        },
         measured=True,
     )
 

@@ -41,7 +41,7 @@ _SNAPSHOT = (
     "for one in $(firewall-cmd --get-ipsets); do firewall-cmd --info-ipset=$one; done; "
     "firewall-cmd --permanent --list-all-policies; ls /etc/firewalld/*; "
     "ip -o -4 address show scope global; ip -o link | sed 's/.*: \\(.*\\)@.*/link \\1/; s/:.*//'; "
-    "nft list tables; ls /etc/systemd/system; sysctl net.ipv4.conf.eth0.arp_ignore"
+    "nft list tables; ip -4 route; ls /etc/systemd/system; sysctl net.ipv4.conf.eth0.arp_ignore"
 )
 
 

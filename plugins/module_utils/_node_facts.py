@@ -52,15 +52,6 @@ Read = Callable[[str], str]
 Run = Callable[[Sequence[str]], str]
 
 
-def read(path: str) -> str:
-    """Return a file's text, an empty one where it can't be read."""
-    try:
-        with open(path, encoding="utf-8", errors="replace") as stream:
-            return stream.read()
-    except OSError:
-        return ""
-
-
 def run(argv: Sequence[str]) -> str:
     """Return what a command printed, nothing where it is missing."""
     try:
@@ -70,7 +61,7 @@ def run(argv: Sequence[str]) -> str:
 
 
 def gather(
-    read_file: Read = read,
+    read_file: Read = packet_filter.read_text,
     run_command: Run = run,
     ask: iproute.Ask = iproute.ask,
     run_program: RunCommand = connect.run,

@@ -143,7 +143,7 @@ def _merge(rules: Sequence[Rule]) -> Rule:
 
 
 def _bounded(first: str, rules: Mapping[str, list[Rule]]) -> dict[str, list[Rule]]:
-    """Return the chains that a chain reaches, with so many rules that a report can hold them."""
+    """Return the chains that a chain reaches, with as many rules as a report can hold."""
     found: dict[str, list[Rule]] = {}
     waiting = [first]
     left = _MOST_RULES

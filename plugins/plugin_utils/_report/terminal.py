@@ -67,7 +67,7 @@ def headline(report: Report) -> str:
 def unprobed_reason(report: Report) -> str:
     """Return why a report has no check."""
     if report["ok"]:
-        return "the cluster is a single node and no client outside is in the inventory"
+        return "the cluster is a single node and the inventory has no external client"
     reason = "the play has no two hosts that a rule concerns"
     # Such a report of a single node is ok, unless a finding makes it not ok.
     if has_errors(report["findings"]):

@@ -100,7 +100,7 @@ def _firewalld(name: str, firewall: Firewall) -> Iterator[Finding]:
             level=ERROR,
             hosts=hosts,
             cause=f"prepare would fail here: {firewall.refused}",
-            remedy="do what the message says, and run the playbook prepare",
+            remedy="run the playbook prepare, which prints the whole message, and do what it says",
         )
     if firewall.differences and not firewall.prepared:
         yield Finding(

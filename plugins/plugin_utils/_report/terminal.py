@@ -26,7 +26,7 @@ from .causes import (
     failed,
 )
 from .evaluate import Check, Report
-from .findings import CLUSTER, ERROR, Finding, counted, has_errors, sentence
+from .findings import CLUSTER, ERROR, INFO, Finding, counted, has_errors, sentence
 from .text import clean, clip, plural
 from .words import Describer, Order
 
@@ -49,7 +49,8 @@ _MESSAGE = 800
 def headline(report: Report) -> str:
     """Return the outcome in a line."""
     summary = report["summary"]
-    found = f", findings: {counted(report['findings'])}" if report["findings"] else ""
+    problems = [one for one in report["findings"] if one["level"] != INFO]
+    found = f", findings: {counted(problems)}" if problems else ""
     if not report["checks"]:
         return (
             f"Connectivity {'ok' if report['ok'] else 'FAILED'}: nothing was probed, since "

@@ -102,7 +102,7 @@ def test_message_names_a_finding_that_fails_the_run():
 def test_message_of_a_report_that_is_ok_counts_warnings():
     text = message(report([check()], [finding(level="warning"), finding(level="info")]))
     assert text.startswith("Connectivity ok: 1 checks")
-    assert text.endswith("findings: 1 warning, 1 info")
+    assert text.endswith("findings: 1 warning")
 
 
 def test_message_names_long_findings_and_fits_into_an_event():

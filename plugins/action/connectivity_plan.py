@@ -19,7 +19,7 @@ from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._probe_plan.pl
     Plan,
     Settings,
 )
-from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._report import files
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._report import directory
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology.hostvars import plain
 
 ARGUMENT_SPEC = {
@@ -51,12 +51,12 @@ class ActionModule(ControllerAction):
             # client, the variables of the cluster's groups do not apply to it.
             self._task.args = {**self._task.args, **_of_member(variables, members[0])}
         _validated, arguments = self.validate_argument_spec(argument_spec=ARGUMENT_SPEC)
-        directory = arguments["report_dir"] or ""
-        if directory:
+        report_dir = arguments["report_dir"] or ""
+        if report_dir:
             try:
-                files.make_directory(directory)
+                directory.make_directory(report_dir)
             except OSError as error:
-                result.update(failed=True, msg=files.unwritable(directory, error))
+                result.update(failed=True, msg=directory.unwritable(report_dir, error))
                 return result
         names = {*members, *topology["external_clients"]}
         participants = [name for name in variables["ansible_play_hosts_all"] if name in names]
@@ -81,7 +81,7 @@ class ActionModule(ControllerAction):
             rounds=plan.settings.rounds,
             participants=participants,
             from_controller=arguments["probe_from_controller"],
-            report_dir=directory,
+            report_dir=report_dir,
         )
         return hide_below_vvv(result)
 

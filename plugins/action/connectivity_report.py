@@ -22,8 +22,8 @@ from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._probe_plan.pl
 )
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._report import (
     causes,
+    directory,
     evaluate,
-    files,
     findings,
     firewall_findings,
     terminal,
@@ -58,15 +58,14 @@ class ActionModule(ControllerAction):
         report = _evaluate(plan, arguments, (task_vars or {})["hostvars"])
         result.update(changed=False, **_told(report, terminal.table(report, plan.topology)))
         _print(["", *result["table"], ""])
-        directory = arguments["report_dir"]
-        if directory:
-            now = datetime.datetime.now(datetime.timezone.utc)
+        report_dir = arguments["report_dir"]
+        if report_dir:
             try:
-                names = files.write(directory, report, plan.topology, now)
+                names = _write(report_dir, report, plan)
             except OSError as error:
-                result.update(failed=True, msg=files.unwritable(directory, error))
+                result.update(failed=True, msg=directory.unwritable(report_dir, error))
             else:
-                _print([f"Report: {', '.join(names)} in {directory}", ""])
+                _print([f"Report: {', '.join(names)} in {report_dir}", ""])
         # The table was printed.
         return hide_below_vvv(result)
 
@@ -99,6 +98,16 @@ def _evaluate(plan: Plan, arguments: Mapping[str, Any], hostvars: Any) -> evalua
     expectations = (one for name in sources for one in plan.expectations(name))
     found = firewall_findings.findings(plan.topology, firewalls)
     return evaluate.build(plan.topology, expectations, seen, found)
+
+
+def _write(report_dir: str, report: evaluate.Report, plan: Plan) -> list[str]:
+    # Ansible compiles a collection's files in each run, so these are left out if they can be.
+    from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._report import (  # noqa: PLC0415
+        files,
+    )
+
+    now = datetime.datetime.now(datetime.timezone.utc)
+    return files.write(report_dir, report, plan.topology, now)
 
 
 def _print(lines: list[str]) -> None:

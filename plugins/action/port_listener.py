@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from typing import Any, Optional
 
-from ansible_collections.edgeops.k3s_network.plugins.modules.port_listener import argument_spec
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe.processes import (
+    processes_spec,
+)
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._action import (
     NodeAction,
     hide_below_vvv,
 )
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._probe_plan.plan import part_of
 
+_STOPPED = "stopped"
 # A process number that is in new hands by now is spared: the start time is another.
 _COMMAND = """count=0
 for process in {processes}; do
@@ -31,12 +34,15 @@ class ActionModule(NodeAction):
 
     def act(self, task_vars: Optional[dict[str, Any]]) -> dict[str, Any]:
         """Return the result that the module of this name documents."""
-        if self._task.args.get("state") != "stopped":
+        if self._task.args.get("state") != _STOPPED:
             return hide_below_vvv(
                 self._execute_module(module_args=self._module_args(task_vars), task_vars=task_vars)
             )
         _validated, arguments = self.validate_argument_spec(
-            argument_spec=argument_spec(), required_if=[("state", "stopped", ["processes"])]
+            argument_spec={
+                "state": {"type": "str", "choices": [_STOPPED], "required": True},
+                "processes": {**processes_spec(), "required": True},
+            }
         )
         processes = [f"{one['pid']}:{one['started']}" for one in arguments["processes"]]
         answer = self._low_level_execute_command(_COMMAND.format(processes=" ".join(processes)))

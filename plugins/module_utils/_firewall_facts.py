@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._firewalld.connect import open_firewalld
-from ._firewalld.errors import FirewalldError
+from ._firewalld.dbus_read import FirewalldReader
+from ._firewalld.errors import FirewalldError, NotRunningError
 from ._firewalld.files import CONFIGURATION, strict_forward_ports
-from ._firewalld.inspect import inspect
+from ._firewalld.inspect import inspect, not_running
+from ._firewalld.iptables import Iptables
 from ._firewalld.read import Wanted
 from ._firewalld.record_store import RecordStore
 from ._host import packet_filter
 from ._host.commands import RunCommand
-from ._host.networkmanager import NetworkManagerError
+from ._host.networkmanager import NetworkManager, NetworkManagerError
 from ._k3s import overlay
 
 LIBRARY = ("dbus", "python3-dbus, which firewalld needs as well")
@@ -35,7 +36,7 @@ def read(run_command: RunCommand, wanted: Wanted, missing: str = "") -> dict[str
     problem = missing
     if not problem:
         try:
-            firewalld = inspect(open_firewalld(run_command), RecordStore().load(), wanted)
+            firewalld = _firewalld(run_command, wanted)
         except (FirewalldError, NetworkManagerError, OSError) as error:
             problem = str(error) or type(error).__name__
     interfaces = [name for zone in wanted["overlay_zones"] for name in zone["interfaces"]]
@@ -48,3 +49,12 @@ def read(run_command: RunCommand, wanted: Wanted, missing: str = "") -> dict[str
         "packet_filters_unknown": filters["unknown"],
         "strict_forward_ports": strict_forward_ports(packet_filter.read_text(CONFIGURATION)),
     }
+
+
+def _firewalld(run_command: RunCommand, wanted: Wanted) -> dict[str, Any]:
+    record = RecordStore().load()
+    try:
+        firewalld = FirewalldReader(NetworkManager(run_command), Iptables(run_command))
+    except NotRunningError:
+        return not_running(record)
+    return inspect(firewalld, record, wanted)

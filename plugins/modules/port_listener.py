@@ -293,6 +293,9 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe import 
     listener,
     stopped_services,
 )
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe.processes import (
+    processes_spec,
+)
 
 
 def argument_spec() -> dict:
@@ -318,14 +321,7 @@ def argument_spec() -> dict:
         "lease": {"type": "float", "default": 300},
         # wanted_spec() is documented with firewalld_state.
         "firewall": {"type": "dict"},
-        "processes": {
-            "type": "list",
-            "elements": "dict",
-            "options": {
-                "pid": {"type": "int", "required": True},
-                "started": {"type": "int", "required": True},
-            },
-        },
+        "processes": processes_spec(),
     }
 
 

@@ -172,6 +172,9 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.edgeops.k3s_network.plugins.module_utils import _ports
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe import prober
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe import run as probe_run
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe.processes import (
+    processes_spec,
+)
 
 
 def argument_spec() -> dict:
@@ -194,15 +197,7 @@ def argument_spec() -> dict:
             },
         },
         "timeout": {"type": "float", "default": 3},
-        "renew": {
-            "type": "list",
-            "elements": "dict",
-            "default": [],
-            "options": {
-                "pid": {"type": "int", "required": True},
-                "started": {"type": "int", "required": True},
-            },
-        },
+        "renew": {**processes_spec(), "default": []},
     }
 
 

@@ -29,7 +29,7 @@ def inspect(client: FirewalldBackend, record: Record, wanted: Wanted) -> dict[st
     """Return what firewalld_state would change, and what else opens ports.
 
     Args:
-        client: The node's firewalld.
+        client: The node's firewalld, which runs.
         record: What the collection created on the node.
         wanted: The objects that the node should have.
 
@@ -49,22 +49,40 @@ def inspect(client: FirewalldBackend, record: Record, wanted: Wanted) -> dict[st
         found = [
             describe(PERMANENT, change) for change in changes(state.permanent, target.permanent)
         ]
-        if client.is_running():
-            found += [
-                describe(RUNTIME, change)
-                for change in runtime_changes(state.runtime, target.runtime)
-            ]
+        found += [
+            describe(RUNTIME, change) for change in runtime_changes(state.runtime, target.runtime)
+        ]
     except FirewalldError as error:
         refused = str(error)
     return {
-        "running": client.is_running(),
+        "running": True,
         "version": client.version(),
-        "prepared": bool(record.objects or record.ports),
+        "prepared": _is_prepared(record),
         "refused": refused,
         "differences": found[:_MOST],
         "default_zone": client.default_zone(),
         **opened(client, managed),
     }
+
+
+def not_running(record: Record) -> dict[str, Any]:
+    """Return what inspect() returns, for a firewalld that does not run and filters nothing."""
+    return {
+        "running": False,
+        "version": "",
+        "prepared": _is_prepared(record),
+        "refused": "",
+        "differences": [],
+        "default_zone": "",
+        "zones": {},
+        "policies": {},
+        "openings": [],
+        "rich_rules": [],
+    }
+
+
+def _is_prepared(record: Record) -> bool:
+    return bool(record.objects or record.ports)
 
 
 def describe(configuration: str, change: Change) -> dict[str, Any]:

@@ -9,31 +9,14 @@ from __future__ import annotations
 import datetime
 import json
 import os
-import tempfile
 
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._host import files
 
 from .._topology.model import Topology
+from .directory import make_directory
 from .evaluate import Report
 from .html_file import render
 from .junit import junit
-
-
-def make_directory(directory: str) -> None:
-    """Create a directory unless it exists; check that it is writable. Raises OSError."""
-    # A web server or a CI runner reads it, whatever the user's umask is.
-    files.make_directory(directory, 0o755)
-    with tempfile.TemporaryFile(dir=directory):
-        pass
-
-
-def unwritable(directory: str, error: OSError) -> str:
-    """Return the message for a directory that cannot be written."""
-    return (
-        f"k3s_connectivity_report_dir: the controller can't write the report to {directory} "
-        f"({error.strerror or error}). Let it name a directory that the user who runs Ansible may "
-        "write, or leave it out"
-    )
 
 
 def to_json(report: Report) -> bytes:

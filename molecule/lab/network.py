@@ -13,7 +13,9 @@ from process import end_all
 # Each is a /24 in which the lab itself has .1, the address that it looks from.
 # "other" is for a NIC that neither network of the cluster uses.
 BRIDGES = {"cluster": "10.89.0", "external": "10.89.1", "other": "10.89.2"}
-DIRECTORY = Path("/run/netns")
+# Not /run/netns: the first `ip netns add` on a computer mounts that directory over itself, and the
+# namespaces in it could not be removed any more.
+DIRECTORY = Path("/run/k3s-network-lab")
 
 SETUP = """
 set -e
@@ -40,7 +42,6 @@ class Network:
         """Make the namespace and its bridges."""
         DIRECTORY.mkdir(parents=True, exist_ok=True)
         self.path.touch()
-        # `ip netns add` would do, but leaves a mount of the whole directory behind for good.
         run("unshare", f"--net={self.path}", "true")
         bridges = (f"add {name} {net}.1/24" for name, net in BRIDGES.items())
         run(*self.enter, "sh", stdin=SETUP + "\n".join(bridges))

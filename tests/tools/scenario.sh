@@ -32,7 +32,7 @@ if [ "$command" = test ]; then
   left=$(
     # What finds nothing fails.
     set +e
-    ip netns list | grep -w "$lab"
+    ls /run/k3s-network-lab | grep -x "$lab"
     grep -F "/run/$name-$suite/" /proc/mounts
     losetup --list --noheadings | grep -F "/run/$name-$suite/"
     pgrep -af -- "(machine|guest)=$lab-|/run/$name-$suite/"

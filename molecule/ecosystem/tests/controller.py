@@ -51,7 +51,7 @@ class Controller:
 
     def __init__(self) -> None:
         lab = (EPHEMERAL / "ssh_config").resolve().parent
-        self.enter = ["nsenter", f"--net=/run/netns/k3s-lab-{lab.name}"]
+        self.enter = ["nsenter", f"--net=/run/k3s-network-lab/k3s-lab-{lab.name}"]
         # Short, since the path of a socket is.
         self.directory = Path(tempfile.mkdtemp(prefix="k3s-"))
         self._sockets = self.directory / "cp"

@@ -12,8 +12,15 @@ version_added: 0.1.0
 description:
   - Probes TCP and UDP ports of many hosts concurrently, in one call.
   - A port counts as open only where the named host answered with the token of the run, see
-    M(edgeops.k3s_network.port_listener). A silent UDP port is never open by itself. Where a VXLAN
-    device of this host sends by it, ICMP echoes through the overlay prove it.
+    M(edgeops.k3s_network.port_listener). A silent UDP port is never open by itself. If a VXLAN
+    device or a WireGuard device of Flannel on this host sends by it, ICMP echoes through the
+    overlay prove it, over IPv4 and IPv6.
+  - The peers of C(flannel-wg) and C(flannel-wg-v6) are read from the kernel by netlink, which takes
+    root. WireGuard devices of other software are not read.
+  - Both directions of WireGuard use one port, so a stateful firewall admits packets of a connection
+    that it has tracked before. RV(results[].detail) says if the overlay answered and the port
+    itself did not. M(edgeops.k3s_network.connectivity_report) then counts the port as blocked if
+    a witness listened on the destination.
   - ARP tells whether another host has an address of this one, since the port of a duplicate address
     may be answered by either.
   - Full-size packets that nobody may fragment are sent as well, see O(targets[].full_size).
@@ -137,7 +144,7 @@ results:
       description:
         - V(open), V(accepted) (without our token), V(wrong_host), V(refused), V(rejected),
           V(timeout), V(mtu_hole) (small packets are answered, full-size ones not),
-          V(overlay_silent) (neither the port answered nor what lies behind it in the overlay),
+          V(overlay_silent) (what lies behind the port in the overlay does not answer),
           V(unreachable) or V(error).
       type: str
       returned: always

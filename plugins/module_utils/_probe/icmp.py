@@ -18,6 +18,9 @@ from typing import Optional
 _TYPE_ECHO_REPLY = 0
 _TYPE_UNREACHABLE = 3
 _TYPE_ECHO = 8
+# RFC 4443
+_TYPE_ECHO_IPV6 = 128
+_TYPE_ECHO_REPLY_IPV6 = 129
 _CODE_PORT = 3
 _CODE_FRAGMENTATION = 4
 # RFC 1122 and RFC 1812: communication with network or host, or at all, administratively prohibited.
@@ -113,6 +116,22 @@ def parse_echo_reply(packet: bytes) -> Optional[tuple[int, int, bytes]]:
         return None
     identifier, sequence = struct.unpack("!HH", packet[start + 4 : start + 8])
     return identifier, sequence, packet[start + 8 :]
+
+
+def echo_ipv6(identifier: int, sequence: int, payload: bytes) -> bytes:
+    """Return an echo request of ICMPv6. The kernel adds the checksum (RFC 3542)."""
+    return struct.pack("!BBHHH", _TYPE_ECHO_IPV6, 0, 0, identifier, sequence) + payload
+
+
+def parse_echo_reply_ipv6(packet: bytes) -> Optional[tuple[int, int, bytes]]:
+    """Read identifier, sequence number and payload of what a raw socket of ICMPv6 received.
+
+    The kernel leaves the header of IPv6 out.
+    """
+    if len(packet) < 8 or packet[0] != _TYPE_ECHO_REPLY_IPV6:
+        return None
+    identifier, sequence = struct.unpack("!HH", packet[4:8])
+    return identifier, sequence, packet[8:]
 
 
 def _checksum(data: bytes) -> int:

@@ -4,7 +4,7 @@
 
 """Finds what hides behind small packets: a path that full-size ones don't pass (hetzner-k3s#781).
 
-Sizes are those of whole IPv4 packets, as an MTU counts them.
+Sizes are those of whole IP packets, as an MTU counts them.
 """
 
 from __future__ import annotations
@@ -24,8 +24,12 @@ from . import icmp, wire
 # linux/in.h. Sets DF, and heeds the NIC's MTU alone, not what the kernel has heard of the path.
 _IP_MTU_DISCOVER = 10
 _IP_PMTUDISC_PROBE = 3
+# linux/in6.h
+_IPV6_MTU_DISCOVER = 23
+_IPV6_DONTFRAG = 62
 # IPv4's and UDP's; ICMP's is as long.
 _HEADERS = 20 + 8
+_HEADERS_IPV6 = 40 + 8
 SMALL = wire.ANSWER_MAX + _HEADERS
 """Bytes of a packet that passes everywhere."""
 _PACKET_MAX = 65535
@@ -38,7 +42,11 @@ _ROUND_SECONDS = 0.6
 
 
 def dont_fragment(sock: socket.socket) -> None:
-    """Have an IPv4 socket send what it sends in one packet that nobody may cut up."""
+    """Have a socket send what it sends in one packet that nobody may cut up."""
+    if sock.family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER, _IP_PMTUDISC_PROBE)
+        sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_DONTFRAG, 1)
+        return
     sock.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _IP_PMTUDISC_PROBE)
 
 
@@ -138,8 +146,11 @@ class EchoWay:
         self._nonce = secrets.token_hex(8)
         self._address = address
         self._identifier = secrets.randbelow(1 << 16)
-        kind = socket.SOCK_RAW | socket.SOCK_NONBLOCK
-        self._sock = socket.socket(socket.AF_INET, kind, socket.IPPROTO_ICMP)
+        self._is_ipv6 = ":" in address
+        self._headers = _HEADERS_IPV6 if self._is_ipv6 else _HEADERS
+        family = socket.AF_INET6 if self._is_ipv6 else socket.AF_INET
+        protocol = socket.IPPROTO_ICMPV6 if self._is_ipv6 else socket.IPPROTO_ICMP
+        self._sock = socket.socket(family, socket.SOCK_RAW | socket.SOCK_NONBLOCK, protocol)
         with _closed_on_error(self._sock):
             dont_fragment(self._sock)
             if device:
@@ -148,7 +159,7 @@ class EchoWay:
             self._sock.connect((address, 0))
 
     def _payload(self, size: int) -> bytes:
-        return wire.question(self._token, self._nonce, size - _HEADERS)
+        return wire.question(self._token, self._nonce, size - self._headers)
 
     def fileno(self) -> int:
         """Return the file descriptor to poll."""
@@ -156,14 +167,16 @@ class EchoWay:
 
     def send(self, size: int) -> None:
         """Send an echo request of this size."""
-        self._sock.send(icmp.echo(self._identifier, 0, self._payload(size)))
+        make = icmp.echo_ipv6 if self._is_ipv6 else icmp.echo
+        self._sock.send(make(self._identifier, 0, self._payload(size)))
 
     def receive(self) -> Optional[int]:
         """Read an echo reply."""
-        reply = icmp.parse_echo_reply(self._sock.recv(_PACKET_MAX))
+        parse = icmp.parse_echo_reply_ipv6 if self._is_ipv6 else icmp.parse_echo_reply
+        reply = parse(self._sock.recv(_PACKET_MAX))
         if reply is None:
             return None
-        size = len(reply[2]) + _HEADERS
+        size = len(reply[2]) + self._headers
         return size if reply == (self._identifier, 0, self._payload(size)) else None
 
     def flow(self) -> icmp.Flow:
@@ -190,10 +203,13 @@ def interfaces(ask: iproute.Ask, addresses: Collection[str]) -> dict[str, Interf
     return found
 
 
-def measure(ways: Sequence[tuple[PathProbe, int]], timeout: float) -> list[PathResult]:
+def measure(
+    ways: Sequence[tuple[PathProbe, int]], timeout: float, first_seconds: float = 0
+) -> list[PathResult]:
     """Say of each way whether packets of the size that comes with it pass, else which do.
 
-    All ways are measured at the same time.
+    All ways are measured at the same time. C(first_seconds) is how long the first answers may take
+    at least, if that is longer than usual.
     """
     listener = icmp.open_listener()
     try:
@@ -205,7 +221,7 @@ def measure(ways: Sequence[tuple[PathProbe, int]], timeout: float) -> list[PathR
                 for number, (_way, wanted) in enumerate(ways)
             }
             spans: dict[int, SizeRange] = {}
-            seconds = min(timeout, _FIRST_SECONDS)
+            seconds = max(min(timeout, _FIRST_SECONDS), first_seconds)
             while asked:
                 answered = _round(selector, [way for way, _wanted in ways], asked, seconds)
                 for number, sizes in asked.items():

@@ -39,9 +39,15 @@ TIMEOUT = "timeout"
 MTU_HOLE = "mtu_hole"
 """Small packets are answered, and full-size ones are not."""
 OVERLAY_SILENT = "overlay_silent"
-"""The port stayed silent, and so did what is reached through it by this host's VXLAN."""
+"""The port stayed silent, and so did what is reached through it by this host's overlay device."""
 PORT_IS_OPEN = "though the port itself is open"
 """What the detail of OVERLAY_SILENT ends with where a witness has answered."""
+NOT_SEEN_AT_PORT = "though the port itself did not answer"
+"""What the detail of OPEN ends with if WireGuard answered and no witness did.
+
+A witness that is there contradicts it: a firewall drops new packets to the port, and admits those
+of a connection that it has tracked before.
+"""
 UNREACHABLE = "unreachable"
 ERROR = "error"
 

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import Optional
 
 from .._host import iproute
-from . import arp, listener, path_mtu, vxlan, workers
+from . import arp, listener, overlay, path_mtu, workers
 from .prober import (
     MTU_HOLE,
+    NOT_SEEN_AT_PORT,
     OPEN,
     OVERLAY_SILENT,
     PORT_IS_OPEN,
@@ -59,15 +60,15 @@ def run(
 
 @dataclass
 class _Datagram:
-    """An IPv4 endpoint over UDP that stayed silent, or by which full-size packets are sent."""
+    """An endpoint over UDP that stayed silent, or by which full-size IPv4 packets are sent."""
 
     position: int
     endpoint: Endpoint
     before: Outcome
     full_size: bool
     path: Optional[path_mtu.PathResult] = None
-    peer: Optional[vxlan.Peer] = None
-    overlay: Optional[path_mtu.PathResult] = None
+    peer: Optional[overlay.Peer] = None
+    through_overlay: Optional[path_mtu.PathResult] = None
 
     @property
     def answered(self) -> bool:
@@ -81,19 +82,20 @@ def _datagrams(targets: Sequence[Target], outcomes: Outcomes) -> list[_Datagram]
     base = 0
     for target in targets:
         start, base = base, base + len(target)
-        if target.protocol != "udp" or ":" in target.address:
+        if target.protocol != "udp":
             continue
+        full_size = target.full_size and ":" not in target.address
         for endpoint, (position, outcome) in zip(target.endpoints(), outcomes.between(start, base)):
             if outcome.observed in (OPEN, TIMEOUT):
-                found.append(_Datagram(position, endpoint, outcome, target.full_size))
-    full_size: dict[str, _Datagram] = {}
+                found.append(_Datagram(position, endpoint, outcome, full_size))
+    chosen: dict[str, _Datagram] = {}
     for one in found:
         if one.full_size:
-            before = full_size.get(one.endpoint.address)
+            before = chosen.get(one.endpoint.address)
             if before is None or (one.answered and not before.answered):
-                full_size[one.endpoint.address] = one
+                chosen[one.endpoint.address] = one
     for one in found:
-        one.full_size = full_size.get(one.endpoint.address) is one
+        one.full_size = chosen.get(one.endpoint.address) is one
     return [one for one in found if one.full_size or not one.answered]
 
 
@@ -106,7 +108,7 @@ def _look_deeper(
 ) -> None:
     """Send full-size packets, and packets through the overlay, all at the same time."""
     silent = [(one.endpoint.address, one.endpoint.port) for one in datagrams if not one.answered]
-    peers = vxlan.find(ask, silent) if silent else {}
+    peers = overlay.find(ask, silent) if silent else {}
     addresses = sorted({one.endpoint.address for one in datagrams if one.full_size})
     interfaces = path_mtu.interfaces(ask, addresses) if addresses else {}
     ways: list[tuple[path_mtu.PathProbe, int]] = []
@@ -129,9 +131,12 @@ def _look_deeper(
                     way = path_mtu.EchoWay(token, one.peer.address, one.peer.device)
                     ways.append((way, one.peer.mtu))
                     ends.append((one, True))
-        for (one, through_overlay), passage in zip(ends, path_mtu.measure(ways, timeout)):
+        shaking = any(one.peer is not None and one.peer.is_wireguard for one, _inside in ends)
+        first_seconds = overlay.HANDSHAKE_SECONDS if shaking else 0
+        measured = path_mtu.measure(ways, timeout, first_seconds)
+        for (one, through_overlay), passage in zip(ends, measured):
             if through_overlay:
-                one.overlay = passage
+                one.through_overlay = passage
             else:
                 one.path = passage
     finally:
@@ -144,8 +149,9 @@ def _look_deeper(
 def _verdict(datagram: _Datagram, interface: Optional[path_mtu.Interface]) -> Outcome:
     """Say what became of an endpoint, now that more is known."""
     outcome = datagram.before
-    if datagram.overlay is not None and datagram.peer is not None:
-        outcome = _through_overlay(datagram.overlay, datagram.peer, outcome.observed == OPEN)
+    if datagram.through_overlay is not None and datagram.peer is not None:
+        port_is_open = outcome.observed == OPEN
+        outcome = _through_overlay(datagram.through_overlay, datagram.peer, port_is_open)
     path = datagram.path
     if path is None or not path.is_hole or interface is None:
         return outcome
@@ -155,14 +161,18 @@ def _verdict(datagram: _Datagram, interface: Optional[path_mtu.Interface]) -> Ou
     return Outcome(outcome.observed, "; besides, ".join(filter(None, [outcome.detail, hole])))
 
 
-def _through_overlay(passage: path_mtu.PathResult, peer: vxlan.Peer, port_is_open: bool) -> Outcome:
+def _through_overlay(
+    passage: path_mtu.PathResult, peer: overlay.Peer, port_is_open: bool
+) -> Outcome:
     where = f"{peer.address} behind {peer.device}"
     if not passage.largest:
         but = f", {PORT_IS_OPEN}" if port_is_open else ""
         return Outcome(OVERLAY_SILENT, f"through the overlay: {where} did not answer{but}")
     if passage.is_hole:
         return Outcome(MTU_HOLE, f"through the overlay to {where}: {_hole(passage, peer.device)}")
-    return Outcome(OPEN, f"through the overlay: {where} answered")
+    # WireGuard sends both directions by one port, so a stateful firewall admits what answers.
+    but = f", {NOT_SEEN_AT_PORT}" if peer.is_wireguard and not port_is_open else ""
+    return Outcome(OPEN, f"through the overlay: {where} answered{but}")
 
 
 def _hole(passage: path_mtu.PathResult, interface: str) -> str:

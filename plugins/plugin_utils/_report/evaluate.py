@@ -22,7 +22,7 @@ from .._topology.model import (
     find_node,
 )
 from .findings import Finding, grouped, has_errors
-from .remedies import opened, remedy, returns
+from .remedies import is_wireguard, opened, remedy, returns
 from .seen import Seen
 
 # What port_probe tells more closely than the report.
@@ -197,6 +197,9 @@ def _evaluate(
     if trouble and observed not in (prober.OPEN, prober.WRONG_HOST):
         return prober.ERROR, False, trouble
     witnessed = seen.is_witnessed(expectation, port)
+    if witnessed and observed == prober.OPEN and said.endswith(prober.NOT_SEEN_AT_PORT):
+        observed = prober.TIMEOUT
+        said = "WireGuard still answers by a connection that was established before"
     if expectation["protocol"] == "udp" and service and not witnessed:
         observed, said = _of_udp_service(destination, observed, said)
     if observed == prober.ACCEPTED:
@@ -228,6 +231,8 @@ def _evaluate(
             return observed, True, said
         if (
             observed == prober.OVERLAY_SILENT
+            # Both directions of WireGuard are one connection, and firewalls admit its answers.
+            and not is_wireguard(said)
             and seen.way_back(topology, expectation, port) == prober.REJECTED
         ):
             said = (

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import ipaddress
 
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe import prober
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe import (
+    overlay,
+    prober,
+)
 
 from .._firewall_rules import POLICY_CLIENTS, POLICY_NODES
 from .._probe_plan.plan import Expectation
@@ -31,14 +34,7 @@ def remedy(
         prober.TIMEOUT: (
             f"no answer, so a firewall on {destination} or on the way drops it: {fix}{besides}"
         ),
-        prober.OVERLAY_SILENT: (
-            f"no answer {said}: {returns(topology, expectation, port, seen)}; or the overlay's own "
-            f"state is wrong, on {source} or {destination} (ip -details link show type vxlan)"
-            if said.endswith(prober.PORT_IS_OPEN)
-            else f"no answer {said}, so a firewall on {destination} or on the way drops VXLAN, or "
-            f"one on {source} what comes back: "
-            f"{there or _blocker_of_answers(topology, expectation, port, seen) or fix}"
-        ),
+        prober.OVERLAY_SILENT: _silent_overlay(topology, expectation, port, said, there, fix, seen),
         prober.MTU_HOLE: (
             f"{said}; give the NICs of {source} and {destination}, and every switch port between "
             "them, the same MTU"
@@ -58,6 +54,46 @@ def remedy(
         prober.ERROR: said.replace("on the source", f"on {source}"),
     }
     return texts.get(observed, said)
+
+
+def is_wireguard(said: str) -> bool:
+    """Tell whether what a probe says of the overlay is about WireGuard."""
+    return any(f" behind {device} " in said for device in overlay.WIREGUARD_DEVICES)
+
+
+def _silent_overlay(
+    topology: Topology,
+    expectation: Expectation,
+    port: int,
+    said: str,
+    there: str,
+    fix: str,
+    seen: Seen,
+) -> str:
+    """Say what keeps an address in the overlay from answering.
+
+    VXLAN sends what comes back to the port of the source. WireGuard has one connection for both
+    directions, so the firewall of the source admits it.
+    """
+    source, destination = expectation["source"], expectation["destination"]
+    by_wireguard = is_wireguard(said)
+    kind = "wireguard" if by_wireguard else "vxlan"
+    state = f"state is wrong, on {source} or {destination} (ip -details link show type {kind})"
+    if said.endswith(prober.PORT_IS_OPEN):
+        if by_wireguard:
+            return f"no answer {said}: the overlay's own {state}; restart K3s there"
+        back = returns(topology, expectation, port, seen)
+        return f"no answer {said}: {back}; or the overlay's own {state}"
+    if by_wireguard:
+        return (
+            f"no answer {said}, so a firewall on {destination} or on the way drops WireGuard's "
+            f"packets: {fix}"
+        )
+    back = there or _blocker_of_answers(topology, expectation, port, seen) or fix
+    return (
+        f"no answer {said}, so a firewall on {destination} or on the way drops VXLAN, or one on "
+        f"{source} what comes back: {back}"
+    )
 
 
 def _rejected(topology: Topology, expectation: Expectation, said: str, fix: str) -> str:

@@ -20,7 +20,11 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._host.interfac
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._host.iproute import objects
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._host.routes import real_routes
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._k3s import detection
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe import arp, path_mtu, vxlan
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe import (
+    arp,
+    overlay,
+    path_mtu,
+)
 from ansible_collections.edgeops.k3s_network.tests.unit.plugins.action import (
     test_node_facts,
 )
@@ -122,8 +126,8 @@ def test_interfaces_by_which_packets_leave(ask):
 
 def test_peer_in_the_overlay(ask):
     endpoint = ("192.0.2.12", 8472)
-    found = vxlan.find(ask, [endpoint, ("192.0.2.13", 8472), ("192.0.2.12", 4789)])
-    assert found == {endpoint: vxlan.Peer("10.42.2.0", "flannel.1", 1450)}
+    found = overlay.find(ask, [endpoint, ("192.0.2.13", 8472), ("192.0.2.12", 4789)])
+    assert found == {endpoint: overlay.Peer("10.42.2.0", "flannel.1", 1450)}
 
 
 @pytest.mark.parametrize("version", VERSIONS)

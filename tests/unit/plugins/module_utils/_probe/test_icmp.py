@@ -12,8 +12,10 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe.icmp im
     Listener,
     Message,
     echo,
+    echo_ipv6,
     parse,
     parse_echo_reply,
+    parse_echo_reply_ipv6,
 )
 from hypothesis import given
 from hypothesis import strategies as st
@@ -73,6 +75,15 @@ def test_an_echo_is_read_from_its_reply(identifier, sequence, payload):
     assert sum(struct.unpack(f"!{len(words) // 2}H", words)) % 0xFFFF == 0
     answer = ip_header(SENDER, SOURCE, ICMP) + b"\0" + request[1:]
     assert parse_echo_reply(answer) == (identifier, sequence, payload)
+
+
+@given(st.integers(0, 65535), st.integers(0, 65535), st.binary(max_size=99))
+def test_echo_of_ipv6_is_read_from_its_reply(identifier, sequence, payload):
+    request = echo_ipv6(identifier, sequence, payload)
+    assert request[0] == 128
+    assert parse_echo_reply_ipv6(bytes([129]) + request[1:]) == (identifier, sequence, payload)
+    for other in (request, bytes([129]) + request[1:7], b""):
+        assert parse_echo_reply_ipv6(other) is None
 
 
 @pytest.mark.parametrize("other", [packet(), b"", packet(kind=8), packet(kind=0)[:27]])

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import socket
+import time
 
 import pytest
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe import icmp
@@ -159,6 +160,38 @@ def test_the_kernel_answers_echoes():
     except PermissionError:
         pytest.skip("takes a raw socket")
     assert [passage.largest for passage in measured(way, other)] == [1500, 1500]
+
+
+@pytest.mark.skipif(not socket.has_ipv6, reason="this kernel has no IPv6")
+def test_echoes_over_ipv6_have_the_size_that_is_wanted():
+    try:
+        way, other = EchoWay(TOKEN, "::1"), EchoWay(TOKEN, "::1", "lo")
+    except OSError:
+        pytest.skip("takes a raw socket and the loopback address of IPv6")
+    assert [passage.largest for passage in measured(way, other)] == [1500, 1500]
+
+
+def test_echo_over_ipv6_is_not_cut_up():
+    try:
+        way = EchoWay(TOKEN, "::1", "lo")
+    except OSError:
+        pytest.skip("takes a raw socket and the loopback address of IPv6")
+    with pytest.raises(OSError, match="Message too long"):
+        way.send(65537)
+    way.close()
+
+
+def test_first_answer_may_take_as_long_as_is_said():
+    class Late(Narrow):
+        def receive(self):
+            size = super().receive()
+            return size if time.monotonic() - started > TIMEOUT else None
+
+    started = time.monotonic()
+    way = Late(1500)
+    (passage,) = measure([(way, 1500)], TIMEOUT, first_seconds=3 * TIMEOUT)
+    way.close()
+    assert passage.largest == 1500
 
 
 def test_another_answer_to_an_echo_is_not_ours():

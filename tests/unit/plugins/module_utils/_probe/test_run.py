@@ -9,9 +9,17 @@ import socket
 from types import SimpleNamespace
 
 import pytest
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe import arp, path_mtu, vxlan
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe import (
+    arp,
+    overlay,
+    path_mtu,
+)
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe import run as probe_run
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe.icmp import Message
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe.overlay import (
+    HANDSHAKE_SECONDS,
+    Peer,
+)
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe.path_mtu import (
     Interface,
     PathResult,
@@ -20,7 +28,6 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe.prober 
     Outcome,
     Target,
 )
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe.vxlan import Peer
 from ansible_collections.edgeops.k3s_network.tests.unit.support.loopback import (
     HERE,
     TOKEN,
@@ -33,6 +40,8 @@ from ansible_collections.edgeops.k3s_network.tests.unit.support.loopback import 
 UDP = socket.SOCK_DGRAM
 NIC = Interface("eth0", 1500)
 PEER = Peer("10.42.2.0", "flannel.1", 1450)
+WIREGUARD = Peer("10.42.2.0", "flannel-wg", 1420)
+PEER_IPV6 = Peer("2001:cafe:42:2::", "flannel-v6.1", 1430)
 FULL, NONE = PathResult(1500, 1500), PathResult(0, 1500)
 HOLE = PathResult(1400, 1500)
 HOLE_TEXT = (
@@ -45,9 +54,10 @@ HOLE_TEXT = (
 def world(monkeypatch):
     """Let a test say what is found out of datagrams, and note what was asked for."""
 
-    world = SimpleNamespace(passages={}, peers=set(), asked=[])
+    world = SimpleNamespace(passages={}, peers=set(), peer=PEER, asked=[], first_seconds=None)
 
-    def measure(ways, _timeout):
+    def measure(ways, _timeout, first_seconds):
+        world.first_seconds = first_seconds
         kinds = [(type(way).__name__, way.flow()[0], wanted) for way, wanted in ways]
         world.asked += kinds
         return [world.passages[address] for _kind, address, _wanted in kinds]
@@ -57,9 +67,9 @@ def world(monkeypatch):
         path_mtu, "interfaces", lambda _ask, addresses: dict.fromkeys(addresses, NIC)
     )
     monkeypatch.setattr(
-        vxlan,
+        overlay,
         "find",
-        lambda _ask, endpoints: {one: PEER for one in endpoints if one[1] in world.peers},
+        lambda _ask, endpoints: {one: world.peer for one in endpoints if one[1] in world.peers},
     )
     # A raw socket takes root, and nothing is sent here.
     monkeypatch.setattr(path_mtu, "EchoWay", FakeEcho)
@@ -91,7 +101,7 @@ def udp(*ports, full_size=True):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="a raw socket takes root")
 @pytest.mark.parametrize(
-    ("overlay", "outcome"),
+    ("through", "outcome"),
     [
         (FULL, Outcome("open", "through the overlay: 10.42.2.0 behind flannel.1 answered")),
         (
@@ -104,8 +114,8 @@ def udp(*ports, full_size=True):
         ),
     ],
 )
-def test_an_overlay_is_looked_into_though_a_witness_has_seen_the_datagram(world, overlay, outcome):
-    world.passages = {HERE: FULL, PEER.address: overlay}
+def test_an_overlay_is_looked_into_though_a_witness_has_seen_the_datagram(world, through, outcome):
+    world.passages = {HERE: FULL, PEER.address: through}
     with service(UDP) as port, listening((HERE, "udp", port)):
         world.peers.add(port)
         assert run(udp(port)) == [outcome]
@@ -156,7 +166,7 @@ def test_echoes_that_pass_or_stay_silent_say_nothing_of_a_silent_port(world, pas
 
 
 @pytest.mark.parametrize(
-    ("overlay", "path", "outcome"),
+    ("through", "path", "outcome"),
     [
         (
             PathResult(1450, 1450),
@@ -185,11 +195,61 @@ def test_echoes_that_pass_or_stay_silent_say_nothing_of_a_silent_port(world, pas
     ],
     ids=["open", "silent", "overlay's hole", "path's hole", "path's hole, small overlay"],
 )
-def test_a_port_that_a_vxlan_holds_is_proved_through_it(world, overlay, path, outcome):
+def test_a_port_that_a_vxlan_holds_is_proved_through_it(world, through, path, outcome):
     with service(UDP) as port:
         world.peers = {port}
-        world.passages = {HERE: path, PEER.address: overlay}
+        world.passages = {HERE: path, PEER.address: through}
         assert run(udp(port)) == [outcome]
+
+
+@pytest.mark.parametrize(
+    ("through", "outcome"),
+    [
+        (
+            FULL,
+            Outcome(
+                "open",
+                "through the overlay: 10.42.2.0 behind flannel-wg answered, though the port itself "
+                "did not answer",
+            ),
+        ),
+        (
+            NONE,
+            Outcome(
+                "overlay_silent", "through the overlay: 10.42.2.0 behind flannel-wg did not answer"
+            ),
+        ),
+    ],
+)
+def test_port_of_wireguard_is_probed_through_it(world, through, outcome):
+    with service(UDP) as port:
+        world.peers, world.peer = {port}, WIREGUARD
+        world.passages = {HERE: FULL, PEER.address: through}
+        assert run(udp(port)) == [outcome]
+    assert world.first_seconds == HANDSHAKE_SECONDS
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a raw socket takes root")
+def test_wireguard_behind_a_witness_is_open(world):
+    world.passages = {HERE: FULL, PEER.address: FULL}
+    with service(UDP) as port, listening((HERE, "udp", port)):
+        world.peers, world.peer = {port}, WIREGUARD
+        said = "through the overlay: 10.42.2.0 behind flannel-wg answered"
+        assert run(udp(port)) == [Outcome("open", said)]
+
+
+def test_port_over_ipv6_is_probed_through_the_overlay(world):
+    world.passages = {PEER_IPV6.address: PathResult(1430, 1430)}
+    with socket.socket(socket.AF_INET6, UDP) as held:
+        held.bind(("::1", 0))
+        port = held.getsockname()[1]
+        world.peers, world.peer = {port}, PEER_IPV6
+        target = Target("server1", "::1", "udp", ((port, port),), True)
+        said = "through the overlay: 2001:cafe:42:2:: behind flannel-v6.1 answered"
+        assert run(target) == [Outcome("open", said)]
+    # Full-size packets are sent over IPv4 only, apart from the overlay.
+    assert world.asked == [("FakeEcho", PEER_IPV6.address, 1430)]
+    assert world.first_seconds == 0
 
 
 def test_what_answers_without_the_overlay_is_not_asked_through_it(world):

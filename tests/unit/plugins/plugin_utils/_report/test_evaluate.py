@@ -293,6 +293,52 @@ def test_a_silent_overlay_is_the_sources_fault_where_its_own_firewall_rejects():
     assert "agent1's own firewall rejects what comes back, as server1 has found" in check["detail"]
 
 
+def test_silent_wireguard_names_the_destination_only():
+    said = "through the overlay: 10.42.1.0 behind flannel-wg did not answer"
+    back = {**probed((8472, 8472, "rejected", ""), protocol="udp")}
+    back["results"][0]["address"] = "192.0.2.21"
+    probes = {
+        "agent1": probed((8472, 8472, "overlay_silent", said), protocol="udp"),
+        "server1": back,
+    }
+    seen = Seen(probes, {"server1": listening(("udp", 8472))}, "auto")
+    (check,) = build(CLUSTER, [expectation([8472], OPEN, "vxlan", "udp")], seen)["checks"]
+    assert (check["observed"], check["ok"]) == ("timeout", False)
+    assert "a firewall on server1 or on the way drops WireGuard's packets" in check["detail"]
+    assert "what comes back" not in check["detail"]
+
+
+def test_silent_wireguard_behind_an_open_port_is_its_own_state():
+    said = "through the overlay: 10.42.1.0 behind flannel-wg did not answer"
+    said += ", though the port itself is open"
+    check = evaluated("overlay_silent", said, busy=[("udp", 8472)], protocol="udp", witnessed=True)
+    assert (check["observed"], check["ok"]) == ("timeout", False)
+    assert "state is wrong, on agent1 or server1" in check["detail"]
+    assert "ip -details link show type wireguard" in check["detail"]
+    assert "policy" not in check["detail"]
+
+
+@pytest.mark.parametrize(
+    ("witnessed", "expected", "outcome"),
+    [
+        (False, OPEN, ("open", True)),
+        (True, OPEN, ("timeout", False)),
+        (True, CLOSED, ("timeout", True)),
+        (False, CLOSED, ("open", False)),
+    ],
+)
+def test_wireguard_that_a_witness_contradicts_is_a_timeout(witnessed, expected, outcome):
+    """The firewall admits the answers of a connection that was established before."""
+    said = "through the overlay: 10.42.1.0 behind flannel-wg answered"
+    said += ", though the port itself did not answer"
+    check = evaluated(
+        "open", said, expected=expected, busy=[("udp", 8472)], protocol="udp", witnessed=witnessed
+    )
+    assert (check["observed"], check["ok"]) == outcome
+    established = "a connection that was established before" in check["detail"]
+    assert established is witnessed
+
+
 @pytest.mark.parametrize("mode", ["auto", "live"])
 @pytest.mark.parametrize(
     ("observed", "expected", "ok"),

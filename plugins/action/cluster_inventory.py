@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import functools
 import re
+import socket
+import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any, Optional
 
 from ansible.errors import AnsibleError
@@ -44,7 +48,12 @@ from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology.vali
     validate_hosts,
     validate_resolved,
 )
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology.verify import (
+    resolve_targets,
+)
 
+LOOKUP_SECONDS = 20
+LOOKUP_THREADS = 16
 RULES = {"type": "list", "elements": "raw", "default": []}
 ARGUMENT_SPEC = {
     "members_only": {"type": "bool", "default": False},
@@ -128,6 +137,7 @@ class ActionModule(ControllerAction):
             },
             clients=list(map(str, groups.get(arguments["external_group"], []))),
         )
+        inventory = _with_addresses(inventory, hostvars, str(self._task.connection))
         _warn_of_unreadable(members, hostvars)
         settings, hosts, of_k3s = resolve(inventory)
         problems += [*of_k3s, *validate_hosts(hosts)]
@@ -141,6 +151,58 @@ class ActionModule(ControllerAction):
         ]
         result["inventory"] = inventory.to_text()
         return result
+
+
+def _with_addresses(
+    inventory: Inventory, hostvars: HostVariables, default_plugin: str
+) -> Inventory:
+    """Return an inventory with the addresses to which Ansible connects, if they can be known."""
+    names = [*(host.name for host in inventory.hosts), *inventory.clients]
+    targets = {
+        name: target
+        for name in names
+        if (target := hostvars.ssh_target(name, default_plugin)) is not None
+    }
+    # Only an address that is left to the node is compared.
+    left_open = {host.name for host in inventory.hosts if host.node_ip is None}
+    wanted = {*left_open, *inventory.clients} if left_open else set()
+    addresses = resolve_targets(targets, wanted, look_up)
+    return replace(
+        inventory,
+        hosts=[replace(one, ssh_addresses=addresses.get(one.name, ())) for one in inventory.hosts],
+        client_addresses={name: addresses[name] for name in inventory.clients if name in addresses},
+    )
+
+
+def look_up(names: Sequence[str]) -> list[list[str]]:
+    """Return the addresses of each name, as the controller's resolver has them.
+
+    A name has none if it is not known, as one of an SSH configuration, or if the time is over.
+    """
+    deadline = time.monotonic() + LOOKUP_SECONDS
+
+    def addresses(name: str) -> list[str]:
+        if time.monotonic() > deadline:
+            late.append(name)
+            return []
+        try:
+            return [
+                str(one[4][0]) for one in socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+            ]
+        # A name with a label that is too long is a UnicodeError, which is a ValueError.
+        except (OSError, ValueError):
+            return []
+
+    late: list[str] = []
+    with ThreadPoolExecutor(LOOKUP_THREADS) as pool:
+        found = list(pool.map(addresses, names))
+    if late:
+        Display().warning(
+            f"The names of {len(late)} hosts, such as {late[0]}, were not resolved within "
+            f"{LOOKUP_SECONDS} seconds, so the addresses that these nodes report are not compared "
+            "with them; check the controller's resolver, or set k3s_topology_node_ip"
+        )
+    return found
 
 
 def _has_to_be_read(host: Host) -> bool:

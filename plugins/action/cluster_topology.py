@@ -19,6 +19,9 @@ from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._action import
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._firewall_rules import with_ipsets
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._k3s import node as k3s
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._k3s.settings import NodeSettings
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology import (
+    facts as node_facts,
+)
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology.build import build
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology.hostvars import (
     HostVariables,
@@ -69,7 +72,8 @@ def _topology(arguments: Mapping[str, Any], task_vars: Mapping[str, Any]) -> Top
         for name, answer in answers.items()
     }
     problems: list[str] = []
-    nodes = _k3s_of_nodes(facts, problems)
+    networks = _networks(facts, problems)
+    nodes = _k3s_of_nodes({name: facts[name] for name in networks}, problems)
     settings, hosts, of_k3s = resolve(inventory, nodes)
     if problems or of_k3s:
         raise TopologyError([*problems, *of_k3s])
@@ -79,16 +83,28 @@ def _topology(arguments: Mapping[str, Any], task_vars: Mapping[str, Any]) -> Top
         [
             replace(
                 host,
-                interfaces=facts[host.name].get("interfaces"),
-                dummies=facts[host.name].get("dummies", ()),
-                connection_address=facts[host.name].get("connection_address") or None,
-                unreachable_reason=str(answers[host.name].get("msg", "")),
+                **networks[host.name]._asdict(),
+                unreachable_reason=node_facts.reason(answers[host.name]),
             )
             for host in hosts
         ],
         inventory.clients,
+        inventory.client_addresses,
     )
     return with_ipsets(topology)
+
+
+def _networks(facts: Mapping[str, Any], problems: list[str]) -> dict[str, node_facts.Network]:
+    found = {}
+    for name, one in facts.items():
+        try:
+            found[name] = node_facts.read(one)
+        except ValueError as error:
+            problems.append(
+                f"host {name}: its facts about the network are not valid ({error}); check what "
+                "runs as ip and as Ansible's shell there"
+            )
+    return found
 
 
 def _k3s_of_nodes(

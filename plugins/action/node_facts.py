@@ -34,6 +34,7 @@ from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._action import
 
 _BETWEEN = "--- edgeops.k3s_network ---"
 _PARTS = 6
+_LONGEST = 1000
 _MODULE = "edgeops.k3s_network.node_facts"
 # sudo takes SSH_CONNECTION out of the environment, so the processes above are asked as well.
 # On a terminal, sudo and profiles may have said something before.
@@ -69,21 +70,24 @@ class ActionModule(NodeAction):
         self.validate_argument_spec(argument_spec={})
         answer = self._low_level_execute_command(_COMMAND)
         _before, *parts = str(answer["stdout"]).split(_BETWEEN)
-        try:
-            links, routes = (json.loads(part.strip() or "[]") for part in parts[:2])
-        except ValueError:
-            links = routes = None
-        if answer["rc"] != 0 or len(parts) != _PARTS or links is None:
-            said = str(answer["stderr"] or answer["stdout"]).strip()
+        facts: Optional[dict[str, Any]] = None
+        if answer["rc"] == 0 and len(parts) == _PARTS:
+            # Without SSH, it is the connection by which the user came to the controller.
+            connection = "" if self._connection.transport == "local" else parts[2].strip()
+            files = set(parts[3].split())
+            try:
+                links, routes = (json.loads(part.strip() or "[]") for part in parts[:2])
+                facts = _network(links, routes, connection, files, parts[4:])
+            # A node may print anything, such as a number in place of a list.
+            except (AttributeError, LookupError, RecursionError, TypeError, ValueError):
+                facts = None
+        if facts is None:
+            said = str(answer["stderr"] or answer["stdout"]).strip()[:_LONGEST]
             return {
                 "failed": True,
                 "msg": "ip -json does not print this host's interfaces and routes: "
                 f"{said or answer['rc']}. It takes iproute2 4.12 or newer",
             }
-        files = set(parts[3].split())
-        # Without SSH, it is the connection by which the user came to the controller.
-        connection = "" if self._connection.transport == "local" else parts[2].strip()
-        facts = _network(links, routes, connection, files, parts[4:])
         if files & set(TRACES):
             answer = self._execute_module(module_name=_MODULE, module_args={}, task_vars=task_vars)
             if answer.get("failed"):

@@ -7,7 +7,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Optional
 
 from .addresses import locate, subnets
 from .model import (
@@ -19,12 +20,19 @@ from .model import (
     TopologyError,
 )
 from .validate import overlaps, shared_addresses, validate_resolved
+from .verify import connected_hosts, verify_address, with_connection
 
 
 def build(
-    settings: Settings, hosts: Sequence[Host], external_clients: Iterable[str] = ()
+    settings: Settings,
+    hosts: Sequence[Host],
+    external_clients: Iterable[str] = (),
+    client_addresses: Optional[Mapping[str, Sequence[str]]] = None,
 ) -> Topology:
-    """Return the topology. Raises TopologyError with every problem of settings and hosts."""
+    """Return the topology. Raises TopologyError with every problem of settings and hosts.
+
+    C(client_addresses) are those to which Ansible connects, by external client.
+    """
     problems = validate_resolved(settings, hosts)
     clients = list(external_clients)
     if EXTERNAL in {*clients, *(host.name for host in hosts)}:
@@ -35,10 +43,13 @@ def build(
     nodes: list[Node] = []
     if not problems:
         owners: dict[str, list[str]] = defaultdict(list)
-        for host in hosts:
-            node = locate(host, settings, problems)
-            if node is None:
+        neighbors = connected_hosts(hosts, client_addresses or {})
+        for one in hosts:
+            host = with_connection(one, problems)
+            node = None if host is None else locate(host, settings, problems)
+            if host is None or node is None:
                 continue
+            verify_address(host, node, neighbors, problems)
             nodes.append(node)
             owners[node["address"]].append(node["name"])
             for text in subnets(host, node):

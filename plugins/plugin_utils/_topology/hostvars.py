@@ -12,6 +12,7 @@ from typing import Any, Optional
 from ansible.errors import AnsibleError
 
 from .model import OVERLAY_INTERFACES, Host, TopologyError
+from .verify import SSH_PLUGINS
 
 # Options that name groups, by the variables that give them.
 GROUP_NAMES = {
@@ -94,6 +95,19 @@ class HostVariables:
             external_address=_text(self.value(name, "k3s_topology_external_address")),
             overlay_interfaces=self._overlay_interfaces(name, arguments),
         )
+
+    def ssh_target(self, name: str, default_plugin: str) -> Optional[str]:
+        """Return the name or address to which Ansible connects by SSH, None if it is not known.
+
+        C(default_plugin) is the connection plugin of hosts that have no C(ansible_connection).
+        """
+        if (_text(self.readable(name, "ansible_connection")) or default_plugin) not in SSH_PLUGINS:
+            return None
+        # In this order, as the plugin ssh does.
+        for variable in ("ansible_ssh_host", "ansible_host"):
+            if self.has(name, variable):
+                return _text(self.readable(name, variable))
+        return name
 
     def answers(
         self, names: Iterable[str], variable: str, in_play: Iterable[str], peers_variable: str

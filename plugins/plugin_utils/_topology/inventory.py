@@ -35,6 +35,8 @@ class Inventory:
     explicit: Mapping[str, Optional[str]] = field(default_factory=dict)
     """C(pod_cidr) and C(service_cidr) as the user set them, None if they have their default."""
     clients: Sequence[str] = ()
+    client_addresses: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """The addresses to which Ansible may connect, by external client."""
 
     def to_text(self) -> str:
         """Return it as one text, for the task that derives the topology."""
@@ -45,6 +47,9 @@ class Inventory:
                 "k3s": {name: [list(one) for one in told] for name, told in self.k3s.items()},
                 "explicit": dict(self.explicit),
                 "clients": list(self.clients),
+                "client_addresses": {
+                    name: list(one) for name, one in self.client_addresses.items()
+                },
             }
         )
 
@@ -58,6 +63,7 @@ class Inventory:
             k3s={name: [_setting(*one) for one in told] for name, told in data["k3s"].items()},
             explicit=data["explicit"],
             clients=data["clients"],
+            client_addresses=data["client_addresses"],
         )
 
 
@@ -107,11 +113,16 @@ def resolve(
             changes.update({option: value, f"{option}_source": source})
     backend = k3s.for_all(k3s.BACKEND, None, None, servers, complete, problems)
     changes["rules"] = with_backend(inventory.settings.rules, backend)
-    hosts = [_with_record(host, records[host.name], problems) for host in inventory.hosts]
+    hosts = [
+        _with_record(host, records[host.name], inventory.k3s[host.name], problems)
+        for host in inventory.hosts
+    ]
     return Resolved(replace(inventory.settings, **changes), hosts, problems)
 
 
-def _with_record(host: Host, record: k3s.Record, problems: list[str]) -> Host:
+def _with_record(
+    host: Host, record: k3s.Record, inventory: Sequence[k3s.Setting], problems: list[str]
+) -> Host:
     """Return a host with the address and NIC that K3s is told. Contradictions become problems."""
     changes: dict[str, Any] = {"k3s": record.to_dict()}
     for option, key in (("node_ip", k3s.NODE_IP), ("cluster_interface", k3s.INTERFACE)):
@@ -120,6 +131,9 @@ def _with_record(host: Host, record: k3s.Record, problems: list[str]) -> Host:
         value = k3s.for_node(host.name, key, variable, given, record.told, problems)
         if value is not None and given is None:
             changes.update({option: value, f"{option}_source": record.told.source(key)})
+    if "node_ip" in changes:
+        told = k3s.combine(host.group, inventory)[0].value(k3s.NODE_IP)
+        changes["node_ip_is_reported"] = told is None or not k3s.same(told, changes["node_ip"])
     return replace(host, **changes)
 
 

@@ -102,13 +102,17 @@ class Host:
     dummies: Sequence[str] = ()
     """Which of its interfaces are dummies."""
     connection_address: Optional[str] = None
-    """The node's own address in the SSH connection of Ansible."""
+    """The node's own address in the SSH connection of Ansible, as the node reports it."""
+    ssh_addresses: Sequence[str] = ()
+    """The addresses to which Ansible may connect, as the controller knows; empty if unknown."""
     unreachable_reason: str = ""
     """Why the host did not answer when it was asked."""
     overlay_interfaces: Sequence[str] = OVERLAY_INTERFACES
     """The interfaces on which pods' packets arrive."""
     node_ip_source: str = "k3s_topology_node_ip"
     """Where the value comes from, as messages name it."""
+    node_ip_is_reported: bool = False
+    """Whether only K3s's files on the node have this value, and not the inventory."""
     cluster_interface_source: str = "k3s_topology_cluster_interface"
     k3s: Mapping[str, Any] = field(default_factory=dict)
     """What K3s is told on this host (Record.to_dict() of _k3s/settings.py)."""

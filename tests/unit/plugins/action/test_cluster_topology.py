@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
+from types import SimpleNamespace
 from unittest.mock import MagicMock
 
 import pytest
@@ -48,19 +50,28 @@ def asked(*addresses, connection=""):
     return {"ansible_facts": {"k3s_network": network}}
 
 
-def run_action(action_class, task_vars, arguments):
-    task = MagicMock(check_mode=True, async_val=0, diff=False)
+def run_action(action_class, task_vars, arguments, connection="ssh"):
+    task = MagicMock(check_mode=True, async_val=0, diff=False, connection=connection)
     task.args = arguments
     action = action_class(task, MagicMock(), MagicMock(), MagicMock(), MagicMock(), MagicMock())
     return action.run(task_vars=task_vars)
 
 
-def run(hostvars=None, groups=None, first="s1", injected=None, stage="full", **arguments):
+def run(
+    hostvars=None,
+    groups=None,
+    first="s1",
+    injected=None,
+    stage="full",
+    connection="ssh",
+    **arguments,
+):
     """Run the actions one after the other, as the role does, up to a stage or a failure."""
     given = hostvars or {}
+    names = {"s1", "a1", "c1", "s2", *(name for group in (groups or {}).values() for name in group)}
     task_vars = {
         "groups": groups or GROUPS,
-        "hostvars": {name: given.get(name, {}) for name in ("s1", "a1", "c1", "s2")},
+        "hostvars": {name: given.get(name, {}) for name in names},
         "inventory_hostname": first,
         "ansible_play_hosts_all": ["s1", "c1"],
         **(injected or {}),
@@ -70,6 +81,7 @@ def run(hostvars=None, groups=None, first="s1", injected=None, stage="full", **a
         cluster_inventory.ActionModule,
         task_vars,
         {"ports": [entry()], **members_only, **arguments},
+        connection,
     )
     if stage != "full" or result.get("failed"):
         return result
@@ -77,6 +89,21 @@ def run(hostvars=None, groups=None, first="s1", injected=None, stage="full", **a
     return run_action(
         cluster_topology.ActionModule, task_vars, {"inventory": result["inventory"], **variables}
     )
+
+
+@pytest.fixture(autouse=True)
+def resolver(monkeypatch):
+    """Resolve names as a test says, none by default, and record them."""
+    known, given = {}, []
+
+    def getaddrinfo(name, *_arguments, **_options):
+        given.append(name)
+        if name not in known:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return [(0, 0, 0, "", (address, 0)) for address in known[name]]
+
+    monkeypatch.setattr(cluster_inventory.socket, "getaddrinfo", getaddrinfo)
+    return SimpleNamespace(known=known, given=given)
 
 
 ASKED = {
@@ -632,3 +659,110 @@ def test_file_of_a_node_that_is_not_readable_is_a_warning(monkeypatch):
     assert "topology" in run(with_files(facts, facts))
     assert len(told) == 1
     assert told[0].startswith("hosts s1, a1: /etc/rancher/k3s/config.yaml: it has tabs. ")
+
+
+# The address to which Ansible connects
+
+FALSE = "203.0.113.77"
+
+
+def with_false_address(**variables):
+    """Return two nodes, of which a1 reports an address that is not its own."""
+    return {"s1": ASKED["s1"], "a1": {FACTS: asked(f"{FALSE}/24", connection=FALSE), **variables}}
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"ansible_host": "192.0.2.21"},
+        {"ansible_ssh_host": "192.0.2.21", "ansible_host": FALSE},
+        {"ansible_host": "192.0.2.21", "ansible_connection": "ansible.builtin.ssh"},
+        {"ansible_host": "192.0.2.21", "ansible_connection": "paramiko_ssh"},
+        {"ansible_host": "agent.example"},
+    ],
+)
+def test_node_that_reports_a_false_address_is_refused(resolver, variables):
+    resolver.known["agent.example"] = ["192.0.2.21"]
+    message = run(with_false_address(**variables))["msg"]
+    assert message.startswith("No changes were made. 1 problem: host a1: Ansible connects to ")
+    assert "192.0.2.21, and the node reports a connection to 203.0.113.77" in message
+    assert "set k3s_topology_node_ip" in message
+
+
+def test_inventory_name_is_the_address_if_there_is_no_other(resolver):
+    groups = {"server": ["192.0.2.11"], "agent": ["192.0.2.21"]}
+    false = {FACTS: asked(f"{FALSE}/24", connection=FALSE)}
+    own = {FACTS: asked("192.0.2.11/24", connection="192.0.2.11")}
+    injected = {"ansible_play_hosts_all": ["192.0.2.11"]}
+    result = run({"192.0.2.11": own, "192.0.2.21": false}, groups, "192.0.2.11", injected)
+    assert "1 problem: host 192.0.2.21: Ansible connects to 192.0.2.21" in result["msg"]
+    assert resolver.given == []
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {},
+        {"ansible_host": "alias-of-ssh-config"},
+        {"ansible_host": "{{ found_later }}"},
+        {"ansible_host": "192.0.2.21", "ansible_connection": "local"},
+        {"ansible_host": "192.0.2.21", "ansible_connection": "community.docker.docker"},
+        # A port that is forwarded.
+        {"ansible_host": "127.0.0.1", "ansible_port": 2222},
+    ],
+)
+def test_nothing_is_compared_if_the_address_is_not_known(variables):
+    assert run(with_false_address(**variables))["topology"]["nodes"][1]["address"] == FALSE
+
+
+def test_connection_of_the_play_counts():
+    hostvars = with_false_address(ansible_host="192.0.2.21")
+    assert "failed" not in run(hostvars, connection="local")
+    hostvars["a1"]["ansible_connection"] = "ssh"
+    assert run(hostvars, connection="local")["failed"]
+
+
+def test_names_are_resolved_only_for_nodes_that_report_their_address(resolver):
+    run(with_false_address(k3s_topology_node_ip=FALSE), stage="inventory")
+    assert sorted(resolver.given) == ["c1", "s1"]
+    resolver.given.clear()
+    given = {"s1": {"k3s_topology_node_ip": "192.0.2.11"}, "a1": {"k3s_topology_node_ip": FALSE}}
+    run(given, stage="inventory")
+    assert resolver.given == []
+
+
+def test_node_with_the_address_of_an_external_client_is_refused():
+    hostvars = {**with_false_address(), "c1": {"ansible_host": FALSE}}
+    message = run(hostvars)["msg"]
+    assert f"host a1: its address is {FALSE}, to which Ansible connects as host c1" in message
+
+
+def test_look_up_survives_names_that_are_not_valid(monkeypatch):
+    monkeypatch.undo()
+    assert cluster_inventory.look_up(["a..b", "a" * 64 + ".invalid", "null\0byte", ""]) is not None
+    assert cluster_inventory.look_up(["127.0.0.1", "::1"]) == [["127.0.0.1"], ["::1"]]
+
+
+def test_look_up_that_takes_too_long_ends_with_a_warning(monkeypatch, resolver):
+    told = []
+    monkeypatch.setattr(Display, "warning", lambda _self, text: told.append(text))
+    monkeypatch.setattr(cluster_inventory, "LOOKUP_SECONDS", -1)
+    assert cluster_inventory.look_up(["n1", "n2"]) == [[], []]
+    assert resolver.given == []
+    assert "The names of 2 hosts, such as n1, were not resolved within" in told[0]
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        {"interfaces": {"eth0": "192.0.2.21/24"}},
+        {"interfaces": ["eth0"]},
+        {"interfaces": {"eth0": ["nonsense"]}},
+        {"connection_address": "192.0.2.21"},
+        ["eth0"],
+    ],
+)
+def test_facts_of_the_wrong_type_name_the_host(network):
+    facts = {"ansible_facts": {"k3s_network": network}}
+    message = run({"s1": ASKED["s1"], "a1": {FACTS: facts}})["msg"]
+    assert "host a1: its facts about the network are not valid" in message

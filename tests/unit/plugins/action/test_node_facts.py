@@ -260,3 +260,21 @@ def test_module_failure_fails_the_task():
     stdout = between.join(["", "[]", "[]", "", TRACES[0], HEADER, ""])
     result = ask(stdout, module=reading({"failed": True, "msg": "no Python"}))
     assert (result["failed"], result["msg"]) == (True, "no Python")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "7",
+        '["eth0"]',
+        '[{"ifname": "eth0", "addr_info": 7}]',
+        '[{"ifname": "eth0", "addr_info": [{"scope": "global"}]}]',
+        "[" * 100_000,
+    ],
+)
+def test_output_of_the_wrong_type_fails_with_a_short_message(said):
+    between = f"\n{node_facts._BETWEEN}\n"
+    result = ask(between.join(["", said, "[]", "", "", HEADER, ""]))
+    assert result["failed"]
+    assert "ip -json does not print" in result["msg"]
+    assert len(result["msg"]) < 1200

@@ -241,6 +241,35 @@ def test_inventory_text_is_the_same_inventory(of_inventory, explicit, purpose):
     assert [item.node_ip for item in again.hosts] == [item.node_ip for item in one.hosts]
 
 
+def test_inventory_text_has_the_addresses_to_which_ansible_connects():
+    one = inventory(ssh_addresses=["192.0.2.11"])
+    one = replace(one, clients=["c1"], client_addresses={"c1": ["192.0.2.41"]})
+    again = Inventory.from_text(one.to_text())
+    assert [list(item.ssh_addresses) for item in again.hosts] == [["192.0.2.11"]] * 3
+    assert again.client_addresses == {"c1": ["192.0.2.41"]}
+
+
+@pytest.mark.parametrize(
+    ("of_inventory", "of_file", "is_reported"),
+    [
+        ({}, {"node_ip": "192.0.2.11"}, True),
+        ({"node_ip": "192.0.2.11"}, {}, False),
+        ({"node_ip": "192.0.2.11"}, {"node_ip": "192.0.2.11"}, False),
+        # The node's file is in force, and contradicts the inventory.
+        ({"node_ip": "192.0.2.11"}, {"node_ip": "192.0.2.99"}, True),
+        ({}, {}, False),
+    ],
+)
+def test_address_that_only_a_nodes_file_has_is_reported(of_inventory, of_file, is_reported):
+    found = resolve(inventory(told(ARGUMENTS, **of_inventory)), on_servers(**of_file))
+    assert [one.node_ip_is_reported for one in found.hosts] == [is_reported, is_reported, False]
+
+
+def test_address_of_the_variable_is_not_reported():
+    found = resolve(inventory(node_ip="192.0.2.11"), on_servers(node_ip="192.0.2.11"))
+    assert not any(one.node_ip_is_reported for one in found.hosts)
+
+
 @pytest.mark.parametrize("wrap", [lambda value: value, wrap_var])
 def test_inventory_text_accepts_strings_of_ansible(wrap):
     data = wrap(

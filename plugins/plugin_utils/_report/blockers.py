@@ -102,8 +102,10 @@ def blocker(firewall: Firewall, host: str, packet: Packet) -> str:
     if found:
         return f"on {host}, {found}"
     # firewalld asks the policies of the interface's zone for such packets as well, at least 1.3.
-    if source and not _accepts_all(firewall, zone):
-        return _by_source(zone, source, host, "may drop")
+    of_source = [*_possible_zones(firewall, packet), *([(zone, source)] if source else [])]
+    for name, its_source in of_source:
+        if not _accepts_all(firewall, name):
+            return _by_source(name, its_source, host, "may drop")
     return ""
 
 
@@ -163,7 +165,21 @@ def opener(firewall: Firewall, host: str, packet: Packet) -> str:
         return _by_target(zone, host, packet)
     for rule in admitting:
         return _by_rule(rule, host, "may open")
+    for name, its_source in _possible_zones(firewall, packet):
+        opens = any(
+            one.kind == "zone" and one.name == name and one.opens(packet.port, packet.protocol)
+            for one in firewall.openings
+        )
+        if opens or _accepts_all(firewall, name):
+            return _by_source(name, its_source, host, "may admit")
     return ""
+
+
+def _possible_zones(firewall: Firewall, packet: Packet) -> list[tuple[str, str]]:
+    """Return the zones that may have a packet by a source, and that source."""
+    if not packet.source_address:
+        return []
+    return list(firewall.possible_zones_of_source(packet.source_address))
 
 
 def _zone(firewall: Firewall, packet: Packet) -> tuple[str, str]:

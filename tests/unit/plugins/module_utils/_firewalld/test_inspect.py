@@ -81,6 +81,44 @@ def test_ports_that_the_user_opens_are_named_with_their_zone(host):
     assert not any(one["name"].startswith("k3s-") for one in found["openings"])
 
 
+ABOUT = {"version": "", "short": "", "description": ""}
+
+
+def create_ipset(host, name, entries=(), **options):
+    settings = {"type": "hash:ip", "options": {"family": "inet", **options}}
+    host.create("ipset", name, **ABOUT, **settings, entries=list(entries))
+
+
+def with_source_ipset(host, entries=("192.0.2.20",), **options):
+    create_ipset(host, "office", entries, **options)
+    host.create("zone", "offices", sources=["ipset:office"])
+    return inspected(host)["ipsets"]
+
+
+def test_ipset_that_is_a_source_of_a_zone_is_read_with_its_entries(host):
+    assert with_source_ipset(host) == {
+        "office": {"type": "hash:ip", "entries": ["192.0.2.20"], "complete": True}
+    }
+
+
+def test_large_ipset_is_read_in_part(host):
+    entries = [f"198.51.{number // 250}.{number % 250}" for number in range(5000)]
+    found = with_source_ipset(host, entries=entries)["office"]
+    assert (len(found["entries"]), found["complete"]) == (200, False)
+
+
+def test_ipset_whose_entries_expire_is_not_complete(host):
+    found = with_source_ipset(host, entries=[], timeout="600")["office"]
+    assert found == {"type": "hash:ip", "entries": [], "complete": False}
+
+
+def test_ipsets_that_are_not_a_source_of_the_user_are_not_read(host):
+    host.run(wanted("shared"))
+    create_ipset(host, "unused")
+    host.create("zone", "offices", sources=["ipset:k3s-nodes"])
+    assert inspected(host)["ipsets"] == {}
+
+
 def test_services_are_named_with_their_ports():
     found = inspected(managed_host("1.3.3"))
     services = [one for one in found["openings"] if one["option"] == "service=ssh"]

@@ -23,6 +23,7 @@ from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._report.firewa
     RichRule,
     Zone,
 )
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._report.sources import Ipset
 
 MISSING = Difference("runtime", "policy", "k3s-from-nodes", "missing")
 SOUND = Firewall(
@@ -331,3 +332,54 @@ def test_chains_that_jump_from_each_to_each_cost_little():
     # Each rule that was compared but the last one was without a verdict.
     assert found.dropped is None
     assert len(found.possible) <= 3000
+
+
+BANNED = {"banned": Ipset("hash:net", ("192.0.2.0/24",), True)}
+
+
+def with_source(source, target="DROP", ipsets=BANNED, **others):
+    """Return a firewall with a zone of the user that has a source."""
+    zones = {**SOUND.zones, "ban": Zone((), (source,), target)}
+    return replace(SOUND, zones=zones, ipsets=ipsets, **others)
+
+
+def test_rules_of_a_zone_with_an_ipset_as_source_concern_its_addresses():
+    rules_of_zone = (RichRule("zone", "ban", "rule drop"),)
+    firewall = with_source("ipset:banned", "default", rich_rules=rules_of_zone)
+    assert "a rich rule of zone ban of firewalld on n1 drops it" in blocker(firewall, "n1", PACKET)
+    other = {"banned": Ipset("hash:net", ("198.51.100.0/24",), True)}
+    assert blocker(replace(firewall, ipsets=other), "n1", PACKET) == ""
+
+
+@pytest.mark.parametrize(
+    ("source", "ipsets"),
+    [
+        ("ipset:banned", {"banned": Ipset("hash:mac", ("52:54:00:12:34:56",), True)}),
+        ("ipset:banned", {"banned": Ipset("hash:net", ("198.51.100.0/24",), False)}),
+        ("52:54:00:12:34:56", {}),
+    ],
+)
+def test_blocker_names_a_source_that_cannot_be_compared_last(source, ipsets):
+    firewall = with_source(source, ipsets=ipsets)
+    assert blocker(firewall, "n1", PACKET) == (
+        f"zone ban of firewalld on n1 may drop packets from {source}: firewall-cmd --zone=ban "
+        f"--remove-source={source}, and the same with --permanent"
+    )
+    text = blocker(replace(firewall, packet_filters=(BAN,)), "n1", PACKET)
+    assert "table inet bans" in text
+
+
+def test_opener_names_a_zone_with_an_ipset_as_source():
+    text = opener(with_source("ipset:banned", "ACCEPT"), "n1", PACKET)
+    assert "zone ban of firewalld on n1 accepts all packets from ipset:banned" in text
+    assert "--zone=ban --remove-source=ipset:banned" in text
+
+
+def test_opener_names_a_source_that_cannot_be_compared_last():
+    mac = "52:54:00:12:34:56"
+    text = opener(with_source(mac, "ACCEPT"), "n1", PACKET)
+    assert f"zone ban of firewalld on n1 may admit packets from {mac}" in text
+    opening = Opening("zone", "ban", "port=6443/tcp", ("6443/tcp",))
+    text = opener(with_source(mac, "default", openings=(opening,)), "n1", PACKET)
+    assert "may admit packets" in text
+    assert opener(with_source(mac, "default"), "n1", PACKET) == ""

@@ -217,8 +217,9 @@ firewall:
         - C(differences) are the objects that it would change, at most 50. Their C(configuration) is
           V(permanent) or V(runtime), their C(kind) is V(ipset), V(zone), V(policy), V(interface),
           or V(ports) of a zone of the user, and their C(state) is V(missing), V(unwanted) or
-          V(different). C(settings) names the settings that differ, and C(zone) the zone that an
-          interface should be in.
+          V(different). C(settings) names the settings that differ, C(missing_zones) the ingress
+          zones that a policy lacks if nothing else differs, and C(zone) the zone that an interface
+          should be in.
         - C(zones) has the C(interfaces), C(sources) and C(target) of each active zone and of
           C(default_zone). C(ipsets) has the C(type) of each ipset of the user that is one of these
           sources, at most 200 of its C(entries), and whether these are C(complete). C(policies) has
@@ -238,6 +239,7 @@ firewall:
             name: k3s-from-nodes
             state: missing
             settings: []
+            missing_zones: []
             zone: ""
         default_zone: public
         zones:

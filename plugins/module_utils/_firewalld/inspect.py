@@ -24,6 +24,7 @@ _MOST = 50
 _MOST_ENTRIES = 200
 _IPSET_SOURCE = "ipset:"
 _HOST = "HOST"
+_INGRESS = "ingress_zones"
 _RULES = {ZONE: "rules_str", POLICY: "rich_rules"}
 
 
@@ -74,10 +75,13 @@ def describe(configuration: str, change: Change) -> dict[str, Any]:
 
     ``configuration`` is permanent or runtime; ``kind`` is ipset, zone, policy, interface or ports;
     ``state`` is missing, unwanted or different; ``settings`` are the names of those that differ.
+    ``missing_zones`` are the ingress zones that a policy lacks, if it lacks nothing else and has no
+    others than wanted.
     """
     kind, name = change.key
     before, after = change.before, change.after
     settings: list[str] = []
+    missing_zones: list[str] = []
     if before is None:
         state = "missing"
     elif after is None:
@@ -85,12 +89,16 @@ def describe(configuration: str, change: Change) -> dict[str, Any]:
     else:
         state = "different"
         settings = sorted(key for key in {*before, *after} if before.get(key) != after.get(key))
+        if settings == [_INGRESS]:
+            has, wanted = set(before.get(_INGRESS, ())), set(after.get(_INGRESS, ()))
+            missing_zones = sorted(wanted - has) if has < wanted else []
     return {
         "configuration": configuration,
         "kind": {BINDING: "interface", PORTS: "ports"}.get(kind, kind),
         "name": name,
         "state": state,
         "settings": settings,
+        "missing_zones": missing_zones,
         "zone": (after or {}).get("zone", "") if kind == BINDING else "",
     }
 

@@ -19,6 +19,7 @@ from .._preflight.finding import SEVERITIES
 from .._topology.model import EXTERNAL, Node, Topology
 from .findings import ERROR, INFO, LEVELS, WARNING, Finding, Level
 from .firewalls import Difference, Firewall
+from .zones import is_harmless
 
 PREPARE = "run the playbook prepare"
 # Which interfaces carry packets between nodes for each UDP port of Flannel's backends.
@@ -41,7 +42,7 @@ def findings(topology: Topology, firewalls: Mapping[str, Firewall]) -> list[Find
     for node in topology["nodes"]:
         firewall = firewalls.get(node["name"])
         if firewall is not None:
-            found += _firewalld(node["name"], firewall)
+            found += _firewalld(node, firewall)
             found += _exposed(node, firewall, topology)
             found += _overlay(node, firewall, topology)
             found += _filters(node, firewall, topology)
@@ -70,8 +71,9 @@ def _sentence(
     return f"{thing} differs from the topology in {configuration} ({names})"
 
 
-def _firewalld(name: str, firewall: Firewall) -> Iterator[Finding]:
-    hosts = [name]
+def _firewalld(node: Node, firewall: Firewall) -> Iterator[Finding]:
+    hosts = [node["name"]]
+    nics = [node["cluster_interface"], node["external_interface"]]
     if firewall.problem:
         yield Finding(
             level=WARNING,
@@ -110,13 +112,31 @@ def _firewalld(name: str, firewall: Firewall) -> Iterator[Finding]:
             remedy=PREPARE,
         )
         return
+    harmless = [one for one in firewall.differences if is_harmless(firewall, one, nics)]
+    for one in harmless:
+        yield _of_source_zones(hosts, firewall, one)
     for level, remedy in (
         (ERROR, PREPARE),
         (INFO, f"{PREPARE} if pods or NICs in this copy should have what you changed"),
     ):
-        found = [one for one in firewall.differences if _level(one) == level]
+        found = [
+            one for one in firewall.differences if _level(one) == level and one not in harmless
+        ]
         for sentence in sentences(found):
             yield Finding(level=level, hosts=hosts, cause=sentence, remedy=remedy)
+
+
+def _of_source_zones(hosts: list[str], firewall: Firewall, difference: Difference) -> Finding:
+    """Return that firewalld would drop packets if it were newer."""
+    names = " and ".join(f"zone {name}" for name in difference.missing_zones)
+    return Finding(
+        level=INFO,
+        hosts=hosts,
+        cause=f"{names} of firewalld takes packets by their source, and policy {difference.name} "
+        f"does not name it; firewalld {firewall.version} admits them nevertheless, firewalld 2.0 "
+        "and later does not",
+        remedy=f"{PREPARE} before firewalld is upgraded",
+    )
 
 
 def _level(difference: Difference) -> Level:

@@ -51,6 +51,8 @@ class Difference:
     state: str
     settings: tuple[str, ...] = ()
     zone: str = ""
+    missing_zones: tuple[str, ...] = ()
+    """The ingress zones that a policy lacks, if it differs in nothing else."""
 
 
 @dataclass(frozen=True)
@@ -144,6 +146,8 @@ class Firewall:
 
     problem: str = ""
     """Why firewalld could not be read."""
+    version: str = ""
+    """firewalld's, such as C(1.3.3)."""
     running: bool = False
     prepared: bool = False
     refused: str = ""
@@ -164,6 +168,12 @@ class Firewall:
     kubernetes: tuple[str, ...] = ()
     overlay_interfaces: Mapping[str, bool] = field(default_factory=dict)
     udp_ports: frozenset[int] = frozenset()
+
+    @property
+    def major(self) -> Optional[int]:
+        """Return the first number of firewalld's version, None if it is not known."""
+        found = re.match(r"[0-9]{1,3}(?=[.])", self.version)
+        return int(found[0]) if found else None
 
     def zone_of(self, interface: Optional[str]) -> str:
         """Return the zone that holds an interface in the runtime configuration."""
@@ -210,6 +220,7 @@ def read(result: Any) -> Optional[Firewall]:
     overlay = _mapping(result, "overlay")
     return Firewall(
         problem=_text(result.get("problem"), _LONG),
+        version=_text(firewalld.get("version")),
         running=firewalld.get("running") is True,
         prepared=firewalld.get("prepared") is True,
         refused=_text(firewalld.get("refused"), _LONG),
@@ -278,6 +289,7 @@ def _differences(firewalld: Mapping[str, Any]) -> Iterator[Difference]:
                 state=str(words[2]),
                 settings=_texts(one, "settings"),
                 zone=_text(one.get("zone")),
+                missing_zones=_texts(one, "missing_zones"),
             )
 
 

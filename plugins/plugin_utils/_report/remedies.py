@@ -12,9 +12,10 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe import 
 
 from .._firewall_rules import POLICY_CLIENTS, POLICY_NODES
 from .._probe_plan.plan import Expectation
-from .._topology.model import Topology, find_node
-from .blockers import Packet, blocker, nothing_found, opener
+from .._topology.model import EXTERNAL, Topology, find_node
+from .blockers import blocker, nothing_found, opener
 from .seen import Seen
+from .zones import Packet
 
 
 def remedy(
@@ -150,7 +151,16 @@ def _packet(topology: Topology, expectation: Expectation, port: int, seen: Seen)
         interface=node["cluster_interface"] if inside else node["external_interface"],
         from_node=address is not None,
         source_address=seen.came_from(expectation) or address,
+        by_policy=address is None
+        or topology["restrict_sources"]
+        or _is_external(topology, expectation),
     )
+
+
+def _is_external(topology: Topology, expectation: Expectation) -> bool:
+    """Tell whether a rule admits external clients, which the policy for clients does."""
+    name = expectation["rule"]
+    return any(EXTERNAL in rule["source"] for rule in topology["rules"] if rule["name"] == name)
 
 
 def admission(topology: Topology, source: str) -> str:

@@ -66,6 +66,23 @@ def test_rules_removed_at_runtime_are_a_difference_of_the_runtime(host):
     assert found["differences"][0]["settings"] == ["rich_rules"]
 
 
+def test_zone_of_a_source_that_a_policy_lacks_is_named(host):
+    host.run(wanted("segregated"))
+    host.create("zone", "office", sources=["192.0.2.20"])
+    found = inspected(host, "segregated")["differences"]
+    assert {(one["name"], *one["missing_zones"]) for one in found} == {("k3s-from-nodes", "office")}
+    assert all(one["settings"] == ["ingress_zones"] for one in found)
+
+
+def test_policy_with_another_zone_too_lacks_more_than_a_zone(host):
+    host.run(wanted("segregated"))
+    host.create("zone", "office", sources=["192.0.2.20"])
+    host.call(".policy", "setPolicySettings", "k3s-from-nodes", {"ingress_zones": ["public"]})
+    found = inspected(host, "segregated")["differences"]
+    (one,) = [one for one in found if one["configuration"] == "runtime"]
+    assert (one["settings"], one["missing_zones"]) == (["ingress_zones"], [])
+
+
 def test_ports_that_the_user_opens_are_named_with_their_zone(host):
     host.run(wanted("shared"))
     host.call(".zone", "setZoneSettings2", "public", {"ports": [("2379", "tcp")]})

@@ -73,6 +73,7 @@ RESULT = {
 
 def test_read_returns_what_a_node_returned():
     assert firewalls.read({"firewall": RESULT}) == Firewall(
+        version="1.3.3",
         running=True,
         prepared=True,
         differences=(

@@ -33,6 +33,8 @@ _K3S = frozenset({"k3s", "k3s-agent", "k3s-server"})
 _COPIED = frozenset(
     {"forward_ports", "icmp_blocks", "ports", "protocols", "rules_str", "services", "source_ports"}
 )
+_STOPPED = "firewalld does not run, so that it filters nothing"
+_STOPPED_PREPARED = "firewalld does not run, so that nothing that prepare configured is in force"
 _STATES = {"missing": "is missing in", "unwanted": "is not wanted, and is still in"}
 
 
@@ -84,9 +86,9 @@ def _firewalld(node: Node, firewall: Firewall) -> Iterator[Finding]:
         return
     if not firewall.running:
         yield Finding(
-            level=WARNING,
+            level=ERROR if firewall.prepared else WARNING,
             hosts=hosts,
-            cause="firewalld does not run, so that it filters nothing",
+            cause=_STOPPED_PREPARED if firewall.prepared else _STOPPED,
             remedy="systemctl unmask firewalld; systemctl enable --now firewalld",
         )
     elif firewall.strict_forward_ports:

@@ -163,7 +163,8 @@ def test_findings_of_a_node_that_was_never_prepared_are_one_warning():
     ("changes", "level", "words"),
     [
         ({"problem": "not authorized"}, "warning", "firewalld could not be read: not authorized"),
-        ({"running": False}, "warning", "firewalld does not run"),
+        ({"running": False}, "error", "firewalld does not run"),
+        ({"running": False, "prepared": False}, "warning", "firewalld does not run"),
         ({"strict_forward_ports": True}, "error", "StrictForwardPorts=yes"),
         ({"unknown": ("nft failed",)}, "info", "not all packet filters are known: nft failed"),
         ({"refused": "a conflict"}, "error", "prepare would fail here: a conflict"),

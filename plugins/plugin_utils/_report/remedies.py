@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
+import re
 
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe import prober
 
@@ -16,6 +18,23 @@ from .._topology.model import EXTERNAL, Topology, find_node
 from .blockers import blocker, nothing_found, opener
 from .seen import Seen
 from .zones import Packet
+
+# What comes before the cause and remedy in what remedy() returns.
+_OBSERVATION = re.compile(
+    r"no answer(?:, so a firewall on .*? or on the way drops it| .*? what comes back): "
+    r"|.*?'s firewall rejects it(?: \(.*?\))?: "
+    r"|the path is open, but .*? any more; "
+)
+
+
+@functools.lru_cache(maxsize=4096)
+def cause_of(detail: str) -> str:
+    """Return the cause and remedy in the detail of a failed check, without what was observed.
+
+    The text is empty if the detail does not say what drops or rejects packets.
+    """
+    observation = _OBSERVATION.match(detail)
+    return detail[observation.end() :] if observation else ""
 
 
 def remedy(

@@ -21,6 +21,7 @@ from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._report.firewa
     Opening,
     Zone,
 )
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._report.remedies import cause_of
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._report.seen import Seen
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._report.terminal import headline
 from ansible_collections.edgeops.k3s_network.tests.unit.support.factories import (
@@ -670,3 +671,28 @@ def test_a_port_that_the_source_left_out_is_an_error():
     (check,) = build(CLUSTER, [expectation()], seen)["checks"]
     assert check["observed"] == "error"
     assert "did not probe this port" in check["detail"]
+
+
+@pytest.mark.parametrize(
+    ("observed", "said", "protocol"),
+    [
+        ("timeout", "", "tcp"),
+        ("rejected", "", "tcp"),
+        ("rejected", f"ICMP administratively prohibited from {SERVER}", "tcp"),
+        ("refused", "", "tcp"),
+        ("refused", f"ICMP port unreachable from {SERVER}", "udp"),
+        ("overlay_silent", "through the overlay: 10.42.0.1 behind flannel.1", "udp"),
+    ],
+)
+def test_cause_of_a_detail_is_the_blocker_and_its_remedy(observed, said, protocol):
+    stray = Difference("runtime", "policy", "k3s-from-nodes", "missing")
+    firewall = Firewall(running=True, prepared=True, differences=(stray,))
+    result = probed((6443, 6443, observed, said), protocol=protocol)
+    wanted = expectation([6443], protocol=protocol)
+    seen = Seen({"agent1": result}, {"server1": listening()}, "auto", {"server1": firewall})
+    (check,) = build(CLUSTER, [wanted], seen)["checks"]
+    assert not check["ok"]
+    assert cause_of(check["detail"]) == (
+        "on server1, policy k3s-from-nodes is missing in the runtime configuration of firewalld: "
+        "run the playbook prepare"
+    )

@@ -136,7 +136,8 @@ results:
     observed:
       description:
         - V(open), V(accepted) (without our token), V(wrong_host), V(refused), V(rejected),
-          V(timeout), V(mtu_hole) (small packets are answered, full-size ones not),
+          V(timeout), V(mtu_hole) (small packets are answered, full-size ones not), V(loss)
+          (some packets are answered and others are lost, whatever their size),
           V(overlay_silent) (neither the port answered nor what lies behind it in the overlay),
           V(unreachable) or V(error).
       type: str

@@ -14,6 +14,7 @@ from typing import Optional
 from .._host import iproute
 from . import arp, listener, path_mtu, vxlan, workers
 from .prober import (
+    LOSS,
     MTU_HOLE,
     OPEN,
     OVERLAY_SILENT,
@@ -24,6 +25,8 @@ from .prober import (
     Outcomes,
     Target,
 )
+
+_LOST = "some packets are answered and others are lost, whatever their size"
 
 
 @dataclass(frozen=True)
@@ -147,7 +150,12 @@ def _verdict(datagram: _Datagram, interface: Optional[path_mtu.Interface]) -> Ou
     if datagram.overlay is not None and datagram.peer is not None:
         outcome = _through_overlay(datagram.overlay, datagram.peer, outcome.observed == OPEN)
     path = datagram.path
-    if path is None or not path.is_hole or interface is None:
+    if path is None or interface is None:
+        return outcome
+    # A rule that limits echoes says nothing about the port.
+    if datagram.answered and (path.is_lossy or not path.largest) and outcome.observed == OPEN:
+        return Outcome(LOSS, _LOST)
+    if not path.is_hole:
         return outcome
     hole = f"{_hole(path, interface.name)}; an MTU hole on the way"
     if outcome.observed in (OPEN, MTU_HOLE):
@@ -160,6 +168,8 @@ def _through_overlay(passage: path_mtu.PathResult, peer: vxlan.Peer, port_is_ope
     if not passage.largest:
         but = f", {PORT_IS_OPEN}" if port_is_open else ""
         return Outcome(OVERLAY_SILENT, f"through the overlay: {where} did not answer{but}")
+    if passage.is_lossy:
+        return Outcome(LOSS, f"through the overlay to {where}: {_LOST}")
     if passage.is_hole:
         return Outcome(MTU_HOLE, f"through the overlay to {where}: {_hole(passage, peer.device)}")
     return Outcome(OPEN, f"through the overlay: {where} answered")

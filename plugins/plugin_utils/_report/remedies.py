@@ -25,6 +25,10 @@ _OBSERVATION = re.compile(
     r"|.*?'s firewall rejects it(?: \(.*?\))?: "
     r"|the path is open, but .*? any more; "
 )
+_LOSSY = (
+    "look for a rule with a rate limit on {destination} or on the way (nft list ruleset, "
+    "iptables-save), and for errors of NICs on {source} and {destination} (ip -s link)"
+)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -62,6 +66,10 @@ def remedy(
         prober.MTU_HOLE: (
             f"{said}; give the NICs of {source} and {destination}, and every switch port between "
             "them, the same MTU"
+        ),
+        prober.LOSS: (
+            f"packets from {source} to {destination} are lost ({said}): "
+            + (there or _LOSSY.format(source=source, destination=destination))
         ),
         prober.UNREACHABLE: (
             f"{source} can't reach {address} ({said}); check cables, addresses and "

@@ -141,7 +141,7 @@ class Seen:
         # Over TCP, nobody listening is a refusal; silence over UDP may be that as well.
         doubtful = {prober.REFUSED, prober.ACCEPTED}
         if expectation["protocol"] == "udp":
-            doubtful.add(prober.TIMEOUT)
+            doubtful |= {prober.TIMEOUT, prober.LOSS}
         unit = self.reserved_for(expectation, port)
         if unit and observed in {*doubtful, prober.OVERLAY_SILENT}:
             start = "it" if " or " in unit else f"it (systemctl start {unit})"

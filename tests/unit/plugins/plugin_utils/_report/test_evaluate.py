@@ -170,6 +170,8 @@ NO_RULE = "open to agent1, which no rule admits"
             "the path is open, though nobody listens",
         ),
         ("mtu_hole", "", {"expected": CLOSED, **UDP}, "open", False, "which no rule admits"),
+        ("loss", "", {"expected": CLOSED, **UDP}, "open", False, "which no rule admits"),
+        ("loss", "some", UDP, "timeout", False, "are lost [(]some[)]: look for a rule with a rate"),
         ("error", "", {"expected": CLOSED}, "error", False, ""),
     ],
 )

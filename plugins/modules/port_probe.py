@@ -149,7 +149,8 @@ results:
       returned: always
       sample: ICMP administratively prohibited from 192.0.2.11
 sources:
-  description: The address of this host that each address was probed from.
+  description: The address of this host that each address was probed from, none if this host has no
+    route to it.
   returned: always
   type: dict
   sample: {"192.0.2.11": "192.0.2.12"}

@@ -45,6 +45,8 @@ OVERLAY_SILENT = "overlay_silent"
 PORT_IS_OPEN = "though the port itself is open"
 """What the detail of OVERLAY_SILENT ends with where a witness has answered."""
 UNREACHABLE = "unreachable"
+NO_ROUTE = "no route on the source"
+"""The detail of UNREACHABLE if the source has no route to the address."""
 ERROR = "error"
 
 # Enough to keep the processors busy, and short enough for queues on the way.
@@ -329,7 +331,7 @@ class Prober:
         if code == errno.EHOSTUNREACH:
             return Outcome(UNREACHABLE, "no answer to ARP")
         if code == errno.ENETUNREACH:
-            return Outcome(UNREACHABLE, "no route on the source")
+            return Outcome(UNREACHABLE, NO_ROUTE)
         return _trouble(OSError(code, errno.errorcode.get(code, str(code))))
 
     def _finish(self, probe: _Probe, outcome: Outcome) -> None:

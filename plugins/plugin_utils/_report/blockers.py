@@ -53,9 +53,14 @@ def blocker(firewall: Firewall, host: str, packet: Packet) -> str:
         A cause and a remedy, or an empty text if nothing on the host is known to drop it. The
         playbook prepare is named only if it would change something.
     """
+    return certain_blocker(firewall, host, packet) or possible_blocker(firewall, host, packet)
+
+
+def certain_blocker(firewall: Firewall, host: str, packet: Packet) -> str:
+    """Return what on a host drops a packet for certain, as blocker() does."""
     if firewall.running and firewall.differences and not firewall.prepared:
         return f"firewalld on {host} is not prepared for K3s: {PREPARE}"
-    if firewall.problem or not firewall.running:
+    if _filters_nothing(firewall):
         found = _filtered(firewall, packet, certain=True)
         return f"on {host}, {found}" if found else ""
     zone, source = zone_of(firewall, packet)
@@ -63,9 +68,8 @@ def blocker(firewall: Firewall, host: str, packet: Packet) -> str:
         # Policies of this collection have priorities above 1000.
         if policy.target in DROPPING and policy.priority < _FIRST:
             return _by_policy(name, host, "drops")
-    denying = [rule for rule in _rules(firewall, zone, packet) if not rule.accepts]
-    for rule in denying:
-        if rule.is_certain:
+    for rule in _rules(firewall, zone, packet):
+        if not rule.accepts and rule.is_certain:
             return _by_rule(rule, host, "drops")
     wrong = _wrong(firewall, packet)
     if wrong:
@@ -73,18 +77,34 @@ def blocker(firewall: Firewall, host: str, packet: Packet) -> str:
     found = _filtered(firewall, packet, certain=True)
     if found:
         return f"on {host}, {found}"
-    dropped = drops(firewall, zone, packet) if source else False
-    if dropped:
+    if source and drops(firewall, zone, packet):
         return _by_source(zone, source, host, "drops")
-    for rule in denying:
-        return _by_rule(rule, host, "may drop")
+    return ""
+
+
+def possible_blocker(firewall: Firewall, host: str, packet: Packet) -> str:
+    """Return what on a host may drop a packet, as blocker() does."""
+    if firewall.problem:
+        return ""
+    zone, source = zone_of(firewall, packet)
+    for rule in [] if _filters_nothing(firewall) else _rules(firewall, zone, packet):
+        if not rule.accepts:
+            return _by_rule(rule, host, "may drop")
     found = _filtered(firewall, packet, certain=False)
     if found:
         return f"on {host}, {found}"
+    if _filters_nothing(firewall):
+        return ""
     for name, its_source in possible_zones(firewall, packet):
         if drops(firewall, name, packet) is not False:
             return _by_source(name, its_source, host, "may drop")
-    return _by_source(zone, source, host, "may drop") if dropped is None else ""
+    uncertain = bool(source) and drops(firewall, zone, packet) is None
+    return _by_source(zone, source, host, "may drop") if uncertain else ""
+
+
+def _filters_nothing(firewall: Firewall) -> bool:
+    """Return whether firewalld does not filter, or it is not known what."""
+    return bool(firewall.problem) or not firewall.running
 
 
 def nothing_found(firewall: Firewall, host: str) -> str:

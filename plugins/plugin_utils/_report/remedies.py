@@ -15,7 +15,8 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe import 
 from .._firewall_rules import POLICY_CLIENTS, POLICY_NODES
 from .._probe_plan.plan import Expectation
 from .._topology.model import EXTERNAL, Topology, find_node
-from .blockers import blocker, nothing_found, opener
+from .answers import another_route, no_route
+from .blockers import blocker, certain_blocker, nothing_found, opener, possible_blocker
 from .seen import Seen
 from .zones import Packet
 
@@ -48,6 +49,10 @@ def remedy(
     source, destination = expectation["source"], expectation["destination"]
     address = expectation["address"]
     there = _blocker(topology, expectation, port, seen)
+    if observed == prober.TIMEOUT:
+        back = _no_answer(topology, expectation, port, seen)
+        if back:
+            return f"no answer, since {back}{f'; {said}' if said else ''}"
     fix = there or _unknown(topology, destination, source, seen)
     besides = f"; {said}" if said else ""
     texts = {
@@ -72,7 +77,10 @@ def remedy(
             + (there or _LOSSY.format(source=source, destination=destination))
         ),
         prober.UNREACHABLE: (
-            f"{source} can't reach {address} ({said}); check cables, addresses and "
+            f"{source} has no route to {address}: add one on {source} (ip route get {address} "
+            "shows which route it takes)"
+            if said == prober.NO_ROUTE
+            else f"{source} can't reach {address} ({said}); check cables, addresses and "
             f"routes between {source} and {destination}"
         ),
         prober.REFUSED: (
@@ -136,6 +144,20 @@ def _blocker(topology: Topology, expectation: Expectation, port: int, seen: Seen
         return ""
     wrong = _wrong_source(topology, expectation, seen)
     return wrong or blocker(firewall, host, _packet(topology, expectation, port, seen))
+
+
+def _no_answer(topology: Topology, expectation: Expectation, port: int, seen: Seen) -> str:
+    """Say why a destination's answers do not arrive, if nothing there is known to drop packets."""
+    host = expectation["destination"]
+    firewall = seen.firewall(host)
+    wrong = _wrong_source(topology, expectation, seen) if firewall is not None else ""
+    packet = _packet(topology, expectation, port, seen)
+    if wrong or (firewall is not None and certain_blocker(firewall, host, packet)):
+        return ""
+    found = no_route(topology, expectation, seen)
+    if found or (firewall is not None and possible_blocker(firewall, host, packet)):
+        return found
+    return another_route(topology, expectation, seen)
 
 
 def _wrong_source(topology: Topology, expectation: Expectation, seen: Seen) -> str:

@@ -217,13 +217,15 @@ firewall:
         - C(differences) are the objects that it would change, at most 50. Their C(configuration) is
           V(permanent) or V(runtime), their C(kind) is V(ipset), V(zone), V(policy), V(interface),
           or V(ports) of a zone of the user, and their C(state) is V(missing), V(unwanted) or
-          V(different). C(settings) names the settings that differ, and C(zone) the zone that an
-          interface should be in.
+          V(different). C(settings) names the settings that differ, C(missing_zones) the ingress
+          zones that a policy lacks if nothing else differs, and C(zone) the zone that an interface
+          should be in.
         - C(zones) has the C(interfaces), C(sources) and C(target) of each active zone and of
-          C(default_zone), and C(policies) the C(target), C(priority) and C(ingress_zones) of each
-          policy of the user for packets to this host. C(openings) and C(rich_rules) are those of
-          the zones and policies of the user; C(option) is the option of C(firewall-cmd) that opens
-          C(ports), without C(--add-).
+          C(default_zone). C(ipsets) has the C(type) of each ipset of the user that is one of these
+          sources, at most 200 of its C(entries), and whether these are C(complete). C(policies) has
+          the C(target), C(priority) and C(ingress_zones) of each policy of the user for packets to
+          this host. C(openings) and C(rich_rules) are those of the zones and policies of the user;
+          C(option) is the option of C(firewall-cmd) that opens C(ports), without C(--add-).
       returned: always
       type: dict
       sample:
@@ -237,10 +239,12 @@ firewall:
             name: k3s-from-nodes
             state: missing
             settings: []
+            missing_zones: []
             zone: ""
         default_zone: public
         zones:
           public: {interfaces: [eth0], sources: [], target: default}
+        ipsets: {}
         policies: {}
         openings:
           - {object: zone, name: public, option: service=ssh, ports: [22/tcp]}

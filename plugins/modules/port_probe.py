@@ -143,7 +143,8 @@ results:
     observed:
       description:
         - V(open), V(accepted) (without our token), V(wrong_host), V(refused), V(rejected),
-          V(timeout), V(mtu_hole) (small packets are answered, full-size ones not),
+          V(timeout), V(mtu_hole) (small packets are answered, full-size ones not), V(loss)
+          (some packets are answered and others are lost, whatever their size),
           V(overlay_silent) (what lies behind the port in the overlay does not answer),
           V(unreachable) or V(error).
       type: str
@@ -155,7 +156,8 @@ results:
       returned: always
       sample: ICMP administratively prohibited from 192.0.2.11
 sources:
-  description: The address of this host that each address was probed from.
+  description: The address of this host that each address was probed from, none if this host has no
+    route to it.
   returned: always
   type: dict
   sample: {"192.0.2.11": "192.0.2.12"}

@@ -14,14 +14,17 @@ from typing import Any, Optional
 
 from .backend import FirewalldBackend
 from .errors import FirewalldError
-from .model import BINDING, POLICY, PORTS, ZONE, Change, Key, Record, Settings
+from .model import BINDING, IPSET, POLICY, PORTS, ZONE, Change, Key, Record, Settings
 from .plan import changes, runtime_changes
 from .read import Wanted, wanted_keys
 from .target import plan_target
 
 PERMANENT, RUNTIME = "permanent", "runtime"
 _MOST = 50
+_MOST_ENTRIES = 200
+_IPSET_SOURCE = "ipset:"
 _HOST = "HOST"
+_INGRESS = "ingress_zones"
 _RULES = {ZONE: "rules_str", POLICY: "rich_rules"}
 
 
@@ -37,7 +40,7 @@ def inspect(client: FirewalldBackend, record: Record, wanted: Wanted) -> dict[st
         ``running`` (bool); ``version``; ``prepared`` (whether the node has any object that is
         managed by this collection); ``refused`` (why firewalld_state would make no change, often
         empty); ``differences``, at most 50 dictionaries of describe(); ``default_zone``;
-        ``zones``, ``policies``, ``openings`` and ``rich_rules`` as in opened().
+        ``zones``, ``ipsets``, ``policies``, ``openings`` and ``rich_rules`` as in opened().
 
     Raises:
         FirewalldError: firewalld cannot be read.
@@ -90,10 +93,13 @@ def describe(configuration: str, change: Change) -> dict[str, Any]:
 
     ``configuration`` is permanent or runtime; ``kind`` is ipset, zone, policy, interface or ports;
     ``state`` is missing, unwanted or different; ``settings`` are the names of those that differ.
+    ``missing_zones`` are the ingress zones that a policy lacks, if it lacks nothing else and has no
+    others than wanted.
     """
     kind, name = change.key
     before, after = change.before, change.after
     settings: list[str] = []
+    missing_zones: list[str] = []
     if before is None:
         state = "missing"
     elif after is None:
@@ -101,12 +107,16 @@ def describe(configuration: str, change: Change) -> dict[str, Any]:
     else:
         state = "different"
         settings = sorted(key for key in {*before, *after} if before.get(key) != after.get(key))
+        if settings == [_INGRESS]:
+            has, wanted = set(before.get(_INGRESS, ())), set(after.get(_INGRESS, ()))
+            missing_zones = sorted(wanted - has) if has < wanted else []
     return {
         "configuration": configuration,
         "kind": {BINDING: "interface", PORTS: "ports"}.get(kind, kind),
         "name": name,
         "state": state,
         "settings": settings,
+        "missing_zones": missing_zones,
         "zone": (after or {}).get("zone", "") if kind == BINDING else "",
     }
 
@@ -119,6 +129,7 @@ def opened(client: FirewalldBackend, managed: Collection[Key]) -> dict[str, Any]
     ``option`` (of firewall-cmd, without ``--remove-``), and ``ports`` such as ``9095/tcp``.
     ``rich_rules`` are dictionaries with ``object``, ``name`` and ``rule``. ``policies`` has
     ``target``, ``priority`` and ``ingress_zones`` by the name of each policy of the user.
+    ``ipsets`` has those of the user that are sources of active zones, as in _ipset().
     """
     active = client.active_zones()
     names = {*active, client.default_zone()}
@@ -158,9 +169,39 @@ def opened(client: FirewalldBackend, managed: Collection[Key]) -> dict[str, Any]
     ]
     return {
         "zones": zones,
+        "ipsets": {
+            name: _ipset(client, name)
+            for name in _ipset_sources(zones)
+            if (IPSET, name) in keys and (IPSET, name) not in managed
+        },
         "policies": policies,
         "openings": openings[: 4 * _MOST],
         "rich_rules": rules[: 4 * _MOST],
+    }
+
+
+def _ipset_sources(zones: Mapping[str, Any]) -> list[str]:
+    """Return the names of ipsets that are sources of zones, in their order and bounded."""
+    sources = [source for zone in zones.values() for source in zone["sources"]]
+    names = [source[len(_IPSET_SOURCE) :] for source in sources if source.startswith(_IPSET_SOURCE)]
+    return list(dict.fromkeys(names))[:_MOST]
+
+
+def _ipset(client: FirewalldBackend, name: str) -> dict[str, Any]:
+    """Return the ``type`` of an ipset, at most 200 ``entries``, and whether that is ``complete``.
+
+    firewalld does not know the entries of an ipset whose entries expire.
+    """
+    try:
+        settings = client.runtime_settings((IPSET, name))
+    except FirewalldError:
+        return {"type": "", "entries": [], "complete": False}
+    entries = settings.get("entries", [])
+    expires = settings.get("options", {}).get("timeout", "0") != "0"
+    return {
+        "type": settings["type"],
+        "entries": list(entries[:_MOST_ENTRIES]),
+        "complete": len(entries) <= _MOST_ENTRIES and not expires,
     }
 
 

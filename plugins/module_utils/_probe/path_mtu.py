@@ -39,6 +39,10 @@ _TRIES = 3
 # The first round is over at once where all is well; in the others some sizes must stay silent.
 _FIRST_SECONDS = 1.5
 _ROUND_SECONDS = 0.6
+# Pairs of a full-size and a small packet that confirm a hole, and how many of the small ones may be
+# lost.
+_PAIRS = 4
+_LOST = 1
 
 
 def dont_fragment(sock: socket.socket) -> None:
@@ -65,11 +69,13 @@ class PathResult:
     largest: int
     wanted: int
     message: Optional[icmp.Message] = None
+    is_lossy: bool = False
+    """Whether packets were lost whatever their size, such as by a rule with a rate limit."""
 
     @property
     def is_hole(self) -> bool:
         """Whether small packets pass and full-size ones don't."""
-        return 0 < self.largest < self.wanted
+        return not self.is_lossy and 0 < self.largest < self.wanted
 
 
 class PathProbe(Protocol):
@@ -233,14 +239,22 @@ def measure(
                     if span.passes and span.candidates()
                 }
                 seconds = min(timeout, _ROUND_SECONDS)
+            suspects = {
+                number: wanted
+                for number, (_way, wanted) in enumerate(ways)
+                if 0 < spans[number].passes < wanted
+            }
+            seconds = min(timeout, _FIRST_SECONDS)
+            confirmed = _confirm(selector, [way for way, _wanted in ways], suspects, seconds)
+        results = []
         if listener is not None:
             listener.drain()
-        return [
-            PathResult(
-                spans[number].passes, wanted, listener.find(*way.flow()) if listener else None
-            )
-            for number, (way, wanted) in enumerate(ways)
-        ]
+        for number, (way, wanted) in enumerate(ways):
+            message = listener.find(*way.flow()) if listener else None
+            is_told = message is not None and message.is_too_big
+            is_lossy = number in suspects and number not in confirmed and not is_told
+            results.append(PathResult(spans[number].passes, wanted, message, is_lossy))
+        return results
     finally:
         if listener is not None:
             listener.close()
@@ -265,6 +279,43 @@ class SizeRange(NamedTuple):
         return SizeRange(passes, min([self.fails, *lost]))
 
 
+def _confirm(
+    selector: selectors.BaseSelector,
+    ways: Sequence[PathProbe],
+    suspects: Mapping[int, int],
+    seconds: float,
+) -> set[int]:
+    """Return on which ways only full-size packets are lost, of those whose full size is given.
+
+    A full-size packet goes first and a small one follows at once: a rule with a rate limit admits
+    the first one rather than the second.
+    """
+    answered: dict[int, set[int]] = {number: set() for number in suspects}
+    sent: list[int] = []
+    for pair in range(_PAIRS if suspects else 0):
+        # Each has a size of its own, so that it is known which one was answered.
+        sent.append(SMALL - 1 - pair)
+        for number, wanted in suspects.items():
+            for size in (wanted, sent[-1]):
+                _send(ways[number], size)
+        wanted_now = {number: {sent[-1]} for number in suspects}
+        _collect_until(selector, ways, answered, wanted_now, seconds / _PAIRS)
+    return {
+        number
+        for number, wanted in suspects.items()
+        if wanted not in answered[number]
+        and len(answered[number].intersection(sent)) >= _PAIRS - _LOST
+    }
+
+
+def _send(way: PathProbe, size: int) -> None:
+    """Send a packet; the first attempt may return the error of an earlier packet."""
+    for _attempt in range(2):
+        with contextlib.suppress(OSError):
+            way.send(size)
+            return
+
+
 def _round(
     selector: selectors.BaseSelector,
     ways: Sequence[PathProbe],
@@ -280,14 +331,25 @@ def _round(
                     # Too big for this host itself, no buffers, or the error of an earlier packet.
                     with contextlib.suppress(OSError):
                         ways[number].send(size)
-        end = time.monotonic() + seconds / _TRIES
-        while not all(answered[number].issuperset(sizes) for number, sizes in asked.items()):
-            left = end - time.monotonic()
-            if left <= 0:
-                break
-            for key, _events in selector.select(left):
-                _collect(ways[key.data], answered.get(key.data, set()))
+        _collect_until(selector, ways, answered, asked, seconds / _TRIES)
     return answered
+
+
+def _collect_until(
+    selector: selectors.BaseSelector,
+    ways: Sequence[PathProbe],
+    answered: Mapping[int, set[int]],
+    asked: Mapping[int, Collection[int]],
+    seconds: float,
+) -> None:
+    """Note which sizes are answered, until all that were asked for are or the time is over."""
+    end = time.monotonic() + seconds
+    while not all(answered[number].issuperset(sizes) for number, sizes in asked.items()):
+        left = end - time.monotonic()
+        if left <= 0:
+            break
+        for key, _events in selector.select(left):
+            _collect(ways[key.data], answered.get(key.data, set()))
 
 
 def _collect(way: PathProbe, answered: set[int]) -> None:

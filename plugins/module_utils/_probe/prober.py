@@ -38,6 +38,8 @@ REJECTED = "rejected"
 TIMEOUT = "timeout"
 MTU_HOLE = "mtu_hole"
 """Small packets are answered, and full-size ones are not."""
+LOSS = "loss"
+"""Some packets are answered and others are lost, whatever their size."""
 OVERLAY_SILENT = "overlay_silent"
 """The port stayed silent, and so did what is reached through it by this host's overlay device."""
 PORT_IS_OPEN = "though the port itself is open"
@@ -49,6 +51,8 @@ A witness that is there contradicts it: a firewall drops new packets to the port
 of a connection that it has tracked before.
 """
 UNREACHABLE = "unreachable"
+NO_ROUTE = "no route on the source"
+"""The detail of UNREACHABLE if the source has no route to the address."""
 ERROR = "error"
 
 # Enough to keep the processors busy, and short enough for queues on the way.
@@ -333,7 +337,7 @@ class Prober:
         if code == errno.EHOSTUNREACH:
             return Outcome(UNREACHABLE, "no answer to ARP")
         if code == errno.ENETUNREACH:
-            return Outcome(UNREACHABLE, "no route on the source")
+            return Outcome(UNREACHABLE, NO_ROUTE)
         return _trouble(OSError(code, errno.errorcode.get(code, str(code))))
 
     def _finish(self, probe: _Probe, outcome: Outcome) -> None:

@@ -14,6 +14,7 @@ from typing import Optional
 from .._host import iproute
 from . import arp, listener, overlay, path_mtu, workers
 from .prober import (
+    LOSS,
     MTU_HOLE,
     NOT_SEEN_AT_PORT,
     OPEN,
@@ -25,6 +26,8 @@ from .prober import (
     Outcomes,
     Target,
 )
+
+_LOST = "some packets are answered and others are lost, whatever their size"
 
 
 @dataclass(frozen=True)
@@ -153,7 +156,12 @@ def _verdict(datagram: _Datagram, interface: Optional[path_mtu.Interface]) -> Ou
         port_is_open = outcome.observed == OPEN
         outcome = _through_overlay(datagram.through_overlay, datagram.peer, port_is_open)
     path = datagram.path
-    if path is None or not path.is_hole or interface is None:
+    if path is None or interface is None:
+        return outcome
+    # A rule that limits echoes says nothing about the port.
+    if datagram.answered and (path.is_lossy or not path.largest) and outcome.observed == OPEN:
+        return Outcome(LOSS, _LOST)
+    if not path.is_hole:
         return outcome
     hole = f"{_hole(path, interface.name)}; an MTU hole on the way"
     if outcome.observed in (OPEN, MTU_HOLE):
@@ -168,6 +176,8 @@ def _through_overlay(
     if not passage.largest:
         but = f", {PORT_IS_OPEN}" if port_is_open else ""
         return Outcome(OVERLAY_SILENT, f"through the overlay: {where} did not answer{but}")
+    if passage.is_lossy:
+        return Outcome(LOSS, f"through the overlay to {where}: {_LOST}")
     if passage.is_hole:
         return Outcome(MTU_HOLE, f"through the overlay to {where}: {_hole(passage, peer.device)}")
     # WireGuard sends both directions by one port, so a stateful firewall admits what answers.

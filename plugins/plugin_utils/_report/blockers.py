@@ -6,10 +6,7 @@
 
 from __future__ import annotations
 
-import ipaddress
 import shlex
-from dataclasses import dataclass
-from typing import Optional
 
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._packet_filter import rules
 
@@ -26,8 +23,8 @@ from .._firewall_rules import (
 from .._packet_filter import remedy, title, with_hit
 from .firewall_findings import PREPARE, sentences
 from .firewalls import RUNTIME, Firewall, Policy, RichRule
+from .zones import DROPPING, Packet, accepts_all, drops, is_harmless, opens, possible_zones, zone_of
 
-_DROPPING = ("DROP", "REJECT", "%%REJECT%%")
 # A zone of firewalld itself that is meant to accept everything.
 _TRUSTED = "trusted"
 _NAMED = 3
@@ -44,26 +41,6 @@ _OF_CLIENTS = frozenset({POLICY_CLIENTS, IPSET_CLIENTS})
 _OF_NODES = frozenset({POLICY_NODES})
 
 
-@dataclass(frozen=True)
-class Packet:
-    """A packet to a node."""
-
-    address: str
-    """The address of the node that it is for."""
-    port: int
-    protocol: str
-    interface: Optional[str]
-    """The interface of the node on which it arrives, if it is known."""
-    from_node: bool
-    source_address: Optional[str] = None
-    """The address that it comes from, if it is known."""
-
-    @property
-    def version(self) -> int:
-        """Return the version of IP."""
-        return ipaddress.ip_address(self.address).version
-
-
 def blocker(firewall: Firewall, host: str, packet: Packet) -> str:
     """Return what on a host drops a packet that should be admitted, and what to do.
 
@@ -76,19 +53,23 @@ def blocker(firewall: Firewall, host: str, packet: Packet) -> str:
         A cause and a remedy, or an empty text if nothing on the host is known to drop it. The
         playbook prepare is named only if it would change something.
     """
+    return certain_blocker(firewall, host, packet) or possible_blocker(firewall, host, packet)
+
+
+def certain_blocker(firewall: Firewall, host: str, packet: Packet) -> str:
+    """Return what on a host drops a packet for certain, as blocker() does."""
     if firewall.running and firewall.differences and not firewall.prepared:
         return f"firewalld on {host} is not prepared for K3s: {PREPARE}"
-    if firewall.problem:
+    if _filters_nothing(firewall):
         found = _filtered(firewall, packet, certain=True)
         return f"on {host}, {found}" if found else ""
-    zone, source = _zone(firewall, packet)
+    zone, source = zone_of(firewall, packet)
     for name, policy in _policies(firewall, zone).items():
         # Policies of this collection have priorities above 1000.
-        if policy.target in _DROPPING and policy.priority < _FIRST:
+        if policy.target in DROPPING and policy.priority < _FIRST:
             return _by_policy(name, host, "drops")
-    denying = [rule for rule in _rules(firewall, zone, packet) if not rule.accepts]
-    for rule in denying:
-        if rule.is_certain:
+    for rule in _rules(firewall, zone, packet):
+        if not rule.accepts and rule.is_certain:
             return _by_rule(rule, host, "drops")
     wrong = _wrong(firewall, packet)
     if wrong:
@@ -96,15 +77,34 @@ def blocker(firewall: Firewall, host: str, packet: Packet) -> str:
     found = _filtered(firewall, packet, certain=True)
     if found:
         return f"on {host}, {found}"
-    for rule in denying:
-        return _by_rule(rule, host, "may drop")
+    if source and drops(firewall, zone, packet):
+        return _by_source(zone, source, host, "drops")
+    return ""
+
+
+def possible_blocker(firewall: Firewall, host: str, packet: Packet) -> str:
+    """Return what on a host may drop a packet, as blocker() does."""
+    if firewall.problem:
+        return ""
+    zone, source = zone_of(firewall, packet)
+    for rule in [] if _filters_nothing(firewall) else _rules(firewall, zone, packet):
+        if not rule.accepts:
+            return _by_rule(rule, host, "may drop")
     found = _filtered(firewall, packet, certain=False)
     if found:
         return f"on {host}, {found}"
-    # firewalld asks the policies of the interface's zone for such packets as well, at least 1.3.
-    if source and not _accepts_all(firewall, zone):
-        return _by_source(zone, source, host, "may drop")
-    return ""
+    if _filters_nothing(firewall):
+        return ""
+    for name, its_source in possible_zones(firewall, packet):
+        if drops(firewall, name, packet) is not False:
+            return _by_source(name, its_source, host, "may drop")
+    uncertain = bool(source) and drops(firewall, zone, packet) is None
+    return _by_source(zone, source, host, "may drop") if uncertain else ""
+
+
+def _filters_nothing(firewall: Firewall) -> bool:
+    """Return whether firewalld does not filter, or it is not known what."""
+    return bool(firewall.problem) or not firewall.running
 
 
 def nothing_found(firewall: Firewall, host: str) -> str:
@@ -136,7 +136,7 @@ def opener(firewall: Firewall, host: str, packet: Packet) -> str:
             f"firewalld does not run on {host}, so that it filters nothing: systemctl unmask "
             "firewalld; systemctl enable --now firewalld"
         )
-    zone, source = _zone(firewall, packet)
+    zone, source = zone_of(firewall, packet)
     policies = _policies(firewall, zone)
     for one in firewall.openings:
         holds = one.name in policies if one.kind == "policy" else one.name == zone
@@ -150,29 +150,23 @@ def opener(firewall: Firewall, host: str, packet: Packet) -> str:
     for rule in admitting:
         if rule.is_certain:
             return _by_rule(rule, host, "opens")
-    accepts_all = _accepts_all(firewall, zone)
+    accepts = accepts_all(firewall, zone)
     for name, policy in _policies(firewall, zone).items():
         if policy.target == "ACCEPT":
             return _by_policy(name, host, "accepts")
-    if source and accepts_all:
+    if source and accepts:
         return _by_source(zone, source, host, "accepts all")
     wrong = _wrong(firewall, packet)
     if wrong and firewall.prepared:
         return f"on {host}, {wrong}: {PREPARE}"
-    if accepts_all:
+    if accepts:
         return _by_target(zone, host, packet)
     for rule in admitting:
         return _by_rule(rule, host, "may open")
+    for name, its_source in possible_zones(firewall, packet):
+        if opens(firewall, name, packet) or accepts_all(firewall, name):
+            return _by_source(name, its_source, host, "may admit")
     return ""
-
-
-def _zone(firewall: Firewall, packet: Packet) -> tuple[str, str]:
-    """Return the zone of a packet, and the source by which it has it, if it is not by interface."""
-    if packet.source_address:
-        zone, source = firewall.zone_of_source(packet.source_address)
-        if zone:
-            return zone, source
-    return firewall.zone_of(packet.interface), ""
 
 
 def _rules(firewall: Firewall, zone: str, packet: Packet) -> list[RichRule]:
@@ -199,10 +193,6 @@ def _by_policy(name: str, host: str, verb: str) -> str:
         f"policy {name} of firewalld on {host} {verb} it by its target: firewall-cmd --permanent "
         f"{option} --set-target=CONTINUE; firewall-cmd --reload"
     )
-
-
-def _accepts_all(firewall: Firewall, zone: str) -> bool:
-    return zone in firewall.zones and firewall.zones[zone].target == "ACCEPT"
 
 
 def _by_source(zone: str, source: str, host: str, verb: str) -> str:
@@ -245,7 +235,10 @@ def _wrong(firewall: Firewall, packet: Packet) -> str:
         sentences(
             one
             for one in firewall.differences
-            if one.configuration == RUNTIME and firewall.running and one.name not in others
+            if one.configuration == RUNTIME
+            and firewall.running
+            and one.name not in others
+            and not is_harmless(firewall, one, [packet.interface])
         )
     )
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe import prober
 
 from .evaluate import Check
+from .remedies import cause_of
 from .text import clean
 
 # What of a detail differs from pair to pair.
@@ -24,6 +25,9 @@ _SOURCE, _DESTINATION, _ADDRESS = "\x01", "\x02", "\x03"
 _WORDS = {_SOURCE: "the source", _DESTINATION: "the destination", _ADDRESS: "its address"}
 # How much of a range was probed is no cause.
 _SHARE = re.compile(r"(?:^|; )\d+ of \d+ ports probed$")
+
+# What packets that one rule rejects are observed as, the more telling the higher.
+_LIMITED = {prober.TIMEOUT: 1, prober.REFUSED: 2, prober.REJECTED: 3}
 
 Port = tuple[str, str, str]
 """A rule, the port as the check has it, and the protocol."""
@@ -37,6 +41,7 @@ class Cause:
     expected: str
     """Empty where the probe itself did not work, which has nothing to do with it."""
     observed: str
+    """What was observed; C(rejected or timeout) if it differs."""
     text: str
     """The cause and the remedy; names what all of the checks have in common."""
     checks: list[Check]
@@ -62,21 +67,57 @@ def failed(checks: Iterable[Check]) -> list[Check]:
 
 
 def causes(failures: Iterable[Check]) -> list[Cause]:
-    """Group failed checks, those with most checks first."""
+    """Group failed checks, those with most checks first.
+
+    The kernel limits how many ICMP errors it sends to a host: of the packets from one host that one
+    rule rejects, most are not answered. They have the cause of those that are.
+    """
     groups: dict[tuple[str, str, str], list[Check]] = defaultdict(list)
     known: dict[tuple[str, str, str, str], str] = {}
+    failures = list(failures)
+    generals = []
     for check in failures:
         # Most details differ by their pair alone, and pairs have many checks.
         key = (check["detail"], check["source"], check["destination"], check["address"])
         if key not in known:
             known[key] = _general(check)
+        generals.append(known[key])
+    answered = _answered(failures, generals)
+    for check, general in zip(failures, generals):
         expected = "" if check["observed"] == prober.ERROR else check["expected"]
-        groups[expected, check["observed"], known[key]].append(check)
+        default = (check["observed"], general)
+        observed, text = answered.get(_place(check, general), default)
+        groups[expected, observed, text].append(check)
     found = [
-        Cause(expected, observed, _particular(general, checks), checks)
-        for (expected, observed, general), checks in groups.items()
+        Cause(expected, _outcomes(checks), _particular(general, checks), checks)
+        for (expected, _observed, general), checks in groups.items()
     ]
     return sorted(found, key=lambda cause: -len(cause.checks))
+
+
+def _place(check: Check, general: str) -> tuple[str, str, str, str]:
+    """Return a pair with what drops or rejects its packets, an empty text if that is not known."""
+    limited = check["observed"] in _LIMITED
+    cause = cause_of(general) if limited else ""
+    return check["source"], check["destination"], check["expected"], cause
+
+
+def _answered(
+    failures: Iterable[Check], generals: Iterable[str]
+) -> dict[tuple[str, str, str, str], tuple[str, str]]:
+    """Return what was observed of each place that has sent an ICMP error, and its detail."""
+    found: dict[tuple[str, str, str, str], tuple[str, str]] = {}
+    for check, general in zip(failures, generals):
+        place = _place(check, general)
+        rank = _LIMITED.get(check["observed"], 0)
+        if place[-1] and rank and (place not in found or rank > _LIMITED[found[place][0]]):
+            found[place] = check["observed"], general
+    return found
+
+
+def _outcomes(checks: Iterable[Check]) -> str:
+    observed = {check["observed"] for check in checks}
+    return " or ".join(sorted(observed, key=lambda one: -_LIMITED.get(one, 0)))
 
 
 def scopes(checks: Iterable[Check]) -> list[Scope]:

@@ -26,7 +26,11 @@ from .remedies import is_wireguard, opened, remedy, returns
 from .seen import Seen
 
 # What port_probe tells more closely than the report.
-_REPORTED = {prober.MTU_HOLE: prober.TIMEOUT, prober.OVERLAY_SILENT: prober.TIMEOUT}
+_REPORTED = {
+    prober.LOSS: prober.TIMEOUT,
+    prober.MTU_HOLE: prober.TIMEOUT,
+    prober.OVERLAY_SILENT: prober.TIMEOUT,
+}
 
 
 class Check(TypedDict):
@@ -223,7 +227,7 @@ def _evaluate(
             f"{said} answered instead of {destination}; do both have this address? Give "
             f"{expectation['address']} to {destination} alone, or take a NAT on the way back"
         )
-    elif observed == prober.MTU_HOLE and expected == CLOSED:
+    elif observed in (prober.MTU_HOLE, prober.LOSS) and expected == CLOSED:
         observed = prober.OPEN
 
     if expected == OPEN:

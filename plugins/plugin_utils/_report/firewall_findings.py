@@ -19,6 +19,7 @@ from .._preflight.finding import SEVERITIES
 from .._topology.model import EXTERNAL, Node, Topology
 from .findings import ERROR, INFO, LEVELS, WARNING, Finding, Level
 from .firewalls import Difference, Firewall
+from .zones import is_harmless
 
 PREPARE = "run the playbook prepare"
 # Which interfaces carry packets between nodes for each UDP port of Flannel's backends.
@@ -32,6 +33,8 @@ _K3S = frozenset({"k3s", "k3s-agent", "k3s-server"})
 _COPIED = frozenset(
     {"forward_ports", "icmp_blocks", "ports", "protocols", "rules_str", "services", "source_ports"}
 )
+_STOPPED = "firewalld does not run, so that it filters nothing"
+_STOPPED_PREPARED = "firewalld does not run, so that nothing that prepare configured is in force"
 _STATES = {"missing": "is missing in", "unwanted": "is not wanted, and is still in"}
 
 
@@ -41,7 +44,7 @@ def findings(topology: Topology, firewalls: Mapping[str, Firewall]) -> list[Find
     for node in topology["nodes"]:
         firewall = firewalls.get(node["name"])
         if firewall is not None:
-            found += _firewalld(node["name"], firewall)
+            found += _firewalld(node, firewall)
             found += _exposed(node, firewall, topology)
             found += _overlay(node, firewall, topology)
             found += _filters(node, firewall, topology)
@@ -70,8 +73,9 @@ def _sentence(
     return f"{thing} differs from the topology in {configuration} ({names})"
 
 
-def _firewalld(name: str, firewall: Firewall) -> Iterator[Finding]:
-    hosts = [name]
+def _firewalld(node: Node, firewall: Firewall) -> Iterator[Finding]:
+    hosts = [node["name"]]
+    nics = [node["cluster_interface"], node["external_interface"]]
     if firewall.problem:
         yield Finding(
             level=WARNING,
@@ -82,9 +86,9 @@ def _firewalld(name: str, firewall: Firewall) -> Iterator[Finding]:
         return
     if not firewall.running:
         yield Finding(
-            level=WARNING,
+            level=ERROR if firewall.prepared else WARNING,
             hosts=hosts,
-            cause="firewalld does not run, so that it filters nothing",
+            cause=_STOPPED_PREPARED if firewall.prepared else _STOPPED,
             remedy="systemctl unmask firewalld; systemctl enable --now firewalld",
         )
     elif firewall.strict_forward_ports:
@@ -110,13 +114,31 @@ def _firewalld(name: str, firewall: Firewall) -> Iterator[Finding]:
             remedy=PREPARE,
         )
         return
+    harmless = [one for one in firewall.differences if is_harmless(firewall, one, nics)]
+    for one in harmless:
+        yield _of_source_zones(hosts, firewall, one)
     for level, remedy in (
         (ERROR, PREPARE),
         (INFO, f"{PREPARE} if pods or NICs in this copy should have what you changed"),
     ):
-        found = [one for one in firewall.differences if _level(one) == level]
+        found = [
+            one for one in firewall.differences if _level(one) == level and one not in harmless
+        ]
         for sentence in sentences(found):
             yield Finding(level=level, hosts=hosts, cause=sentence, remedy=remedy)
+
+
+def _of_source_zones(hosts: list[str], firewall: Firewall, difference: Difference) -> Finding:
+    """Return that firewalld would drop packets if it were newer."""
+    names = " and ".join(f"zone {name}" for name in difference.missing_zones)
+    return Finding(
+        level=INFO,
+        hosts=hosts,
+        cause=f"{names} of firewalld takes packets by their source, and policy {difference.name} "
+        f"does not name it; firewalld {firewall.version} admits them nevertheless, firewalld 2.0 "
+        "and later does not",
+        remedy=f"{PREPARE} before firewalld is upgraded",
+    )
 
 
 def _level(difference: Difference) -> Level:

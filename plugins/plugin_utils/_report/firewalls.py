@@ -9,7 +9,6 @@ A node may return anything: values of a wrong type count as absent, and texts ar
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils import _ports
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._packet_filter.chains import Chain
 
 from .._packet_filter import read_chains, read_texts
+from .sources import Ipset, contains, first_match
 from .text import clean
 
 _MOST = 200
@@ -51,6 +51,8 @@ class Difference:
     state: str
     settings: tuple[str, ...] = ()
     zone: str = ""
+    missing_zones: tuple[str, ...] = ()
+    """The ingress zones that a policy lacks, if it differs in nothing else."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,7 @@ class RichRule:
         source = _SOURCE.search(self.text)
         if source is None or source_address is None:
             return True
-        return _contains(source[2], source_address) is not bool(source[1])
+        return contains(source[2], source_address) is not bool(source[1])
 
 
 @dataclass(frozen=True)
@@ -144,12 +146,16 @@ class Firewall:
 
     problem: str = ""
     """Why firewalld could not be read."""
+    version: str = ""
+    """firewalld's, such as C(1.3.3)."""
     running: bool = False
     prepared: bool = False
     refused: str = ""
     differences: tuple[Difference, ...] = ()
     default_zone: str = ""
     zones: Mapping[str, Zone] = field(default_factory=dict)
+    ipsets: Mapping[str, Ipset] = field(default_factory=dict)
+    """Those of the user that are sources of zones."""
     policies: Mapping[str, Policy] = field(default_factory=dict)
     openings: tuple[Opening, ...] = ()
     rich_rules: tuple[RichRule, ...] = ()
@@ -163,6 +169,12 @@ class Firewall:
     overlay_interfaces: Mapping[str, bool] = field(default_factory=dict)
     udp_ports: frozenset[int] = frozenset()
 
+    @property
+    def major(self) -> Optional[int]:
+        """Return the first number of firewalld's version, None if it is not known."""
+        found = re.match(r"[0-9]{1,3}(?=[.])", self.version)
+        return int(found[0]) if found else None
+
     def zone_of(self, interface: Optional[str]) -> str:
         """Return the zone that holds an interface in the runtime configuration."""
         for name, zone in self.zones.items():
@@ -173,13 +185,25 @@ class Firewall:
     def zone_of_source(self, address: str) -> tuple[str, str]:
         """Return the zone that has an address by one of its sources, and that source.
 
-        Both are empty if there is none.
+        Both are empty if there is none, or none for certain.
         """
         for name, zone in self.zones.items():
-            for source in zone.sources:
-                if _contains(source, address):
-                    return name, source
+            source, match = first_match(zone.sources, address, self.ipsets)
+            if match:
+                return name, source
         return "", ""
+
+    def possible_zones_of_source(self, address: str) -> Iterator[tuple[str, str]]:
+        """Yield the zones that may have an address by one of its sources, and that source.
+
+        Whether the source has the address depends on what is not known, such as its MAC address.
+        """
+        for name, zone in self.zones.items():
+            source, match = first_match(zone.sources, address, self.ipsets)
+            if match:
+                return
+            if match is None:
+                yield name, source
 
 
 def _unquoted(text: str) -> str:
@@ -196,6 +220,7 @@ def read(result: Any) -> Optional[Firewall]:
     overlay = _mapping(result, "overlay")
     return Firewall(
         problem=_text(result.get("problem"), _LONG),
+        version=_text(firewalld.get("version")),
         running=firewalld.get("running") is True,
         prepared=firewalld.get("prepared") is True,
         refused=_text(firewalld.get("refused"), _LONG),
@@ -207,6 +232,13 @@ def read(result: Any) -> Optional[Firewall]:
             )
             for name, zone in list(_mapping(firewalld, "zones").items())[:_MOST]
             if isinstance(zone, Mapping)
+        },
+        ipsets={
+            _text(name): Ipset(
+                _text(one.get("type")), _texts(one, "entries"), one.get("complete") is True
+            )
+            for name, one in list(_mapping(firewalld, "ipsets").items())[:_MOST]
+            if isinstance(one, Mapping)
         },
         policies={
             _text(name): Policy(
@@ -257,15 +289,8 @@ def _differences(firewalld: Mapping[str, Any]) -> Iterator[Difference]:
                 state=str(words[2]),
                 settings=_texts(one, "settings"),
                 zone=_text(one.get("zone")),
+                missing_zones=_texts(one, "missing_zones"),
             )
-
-
-def _contains(source: str, address: str) -> bool:
-    try:
-        return ipaddress.ip_address(address) in ipaddress.ip_network(source, strict=False)
-    except ValueError:
-        # A zone's source may also be an ipset or a MAC address.
-        return False
 
 
 def _text(value: Any, length: int = _LENGTH) -> str:

@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
+import re
 
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe import (
     overlay,
@@ -15,9 +17,32 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe import 
 
 from .._firewall_rules import POLICY_CLIENTS, POLICY_NODES
 from .._probe_plan.plan import Expectation
-from .._topology.model import Topology, find_node
-from .blockers import Packet, blocker, nothing_found, opener
+from .._topology.model import EXTERNAL, Topology, find_node
+from .answers import another_route, no_route
+from .blockers import blocker, certain_blocker, nothing_found, opener, possible_blocker
 from .seen import Seen
+from .zones import Packet
+
+# What comes before the cause and remedy in what remedy() returns.
+_OBSERVATION = re.compile(
+    r"no answer(?:, so a firewall on .*? or on the way drops it| .*? what comes back): "
+    r"|.*?'s firewall rejects it(?: \(.*?\))?: "
+    r"|the path is open, but .*? any more; "
+)
+_LOSSY = (
+    "look for a rule with a rate limit on {destination} or on the way (nft list ruleset, "
+    "iptables-save), and for errors of NICs on {source} and {destination} (ip -s link)"
+)
+
+
+@functools.lru_cache(maxsize=4096)
+def cause_of(detail: str) -> str:
+    """Return the cause and remedy in the detail of a failed check, without what was observed.
+
+    The text is empty if the detail does not say what drops or rejects packets.
+    """
+    observation = _OBSERVATION.match(detail)
+    return detail[observation.end() :] if observation else ""
 
 
 def remedy(
@@ -27,6 +52,10 @@ def remedy(
     source, destination = expectation["source"], expectation["destination"]
     address = expectation["address"]
     there = _blocker(topology, expectation, port, seen)
+    if observed == prober.TIMEOUT:
+        back = _no_answer(topology, expectation, port, seen)
+        if back:
+            return f"no answer, since {back}{f'; {said}' if said else ''}"
     fix = there or _unknown(topology, destination, source, seen)
     besides = f"; {said}" if said else ""
     texts = {
@@ -39,8 +68,15 @@ def remedy(
             f"{said}; give the NICs of {source} and {destination}, and every switch port between "
             "them, the same MTU"
         ),
+        prober.LOSS: (
+            f"packets from {source} to {destination} are lost ({said}): "
+            + (there or _LOSSY.format(source=source, destination=destination))
+        ),
         prober.UNREACHABLE: (
-            f"{source} can't reach {address} ({said}); check cables, addresses and "
+            f"{source} has no route to {address}: add one on {source} (ip route get {address} "
+            "shows which route it takes)"
+            if said == prober.NO_ROUTE
+            else f"{source} can't reach {address} ({said}); check cables, addresses and "
             f"routes between {source} and {destination}"
         ),
         prober.REFUSED: (
@@ -146,6 +182,20 @@ def _blocker(topology: Topology, expectation: Expectation, port: int, seen: Seen
     return wrong or blocker(firewall, host, _packet(topology, expectation, port, seen))
 
 
+def _no_answer(topology: Topology, expectation: Expectation, port: int, seen: Seen) -> str:
+    """Say why a destination's answers do not arrive, if nothing there is known to drop packets."""
+    host = expectation["destination"]
+    firewall = seen.firewall(host)
+    wrong = _wrong_source(topology, expectation, seen) if firewall is not None else ""
+    packet = _packet(topology, expectation, port, seen)
+    if wrong or (firewall is not None and certain_blocker(firewall, host, packet)):
+        return ""
+    found = no_route(topology, expectation, seen)
+    if found or (firewall is not None and possible_blocker(firewall, host, packet)):
+        return found
+    return another_route(topology, expectation, seen)
+
+
 def _wrong_source(topology: Topology, expectation: Expectation, seen: Seen) -> str:
     """Say that a node sends from another address than the one that rules admit."""
     source, destination = expectation["source"], expectation["destination"]
@@ -186,7 +236,16 @@ def _packet(topology: Topology, expectation: Expectation, port: int, seen: Seen)
         interface=node["cluster_interface"] if inside else node["external_interface"],
         from_node=address is not None,
         source_address=seen.came_from(expectation) or address,
+        by_policy=address is None
+        or topology["restrict_sources"]
+        or _is_external(topology, expectation),
     )
+
+
+def _is_external(topology: Topology, expectation: Expectation) -> bool:
+    """Tell whether a rule admits external clients, which the policy for clients does."""
+    name = expectation["rule"]
+    return any(EXTERNAL in rule["source"] for rule in topology["rules"] if rule["name"] == name)
 
 
 def admission(topology: Topology, source: str) -> str:

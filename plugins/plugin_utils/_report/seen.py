@@ -18,6 +18,19 @@ from .._probe_plan.plan import Expectation
 from .._topology.model import Topology
 from .firewalls import Firewall
 
+# Only a host that is reached, and whose packets arrive, causes these.
+_ANSWERED = frozenset(
+    {
+        prober.ACCEPTED,
+        prober.LOSS,
+        prober.MTU_HOLE,
+        prober.OPEN,
+        prober.REFUSED,
+        prober.REJECTED,
+        prober.WRONG_HOST,
+    }
+)
+
 
 class Seen:
     """What was observed: the outcomes of every source, and the listeners of every destination."""
@@ -62,6 +75,7 @@ class Seen:
         }
         self._runs: dict[str, dict[tuple[str, str], list[tuple[int, int, str, str]]]] = {}
         self._sources: dict[str, Mapping[str, str]] = {}
+        self._unrouted: dict[str, set[str]] = {}
         for source, result in probes.items():
             if result is None or "results" not in result:
                 continue
@@ -72,6 +86,7 @@ class Seen:
                 )
             self._runs[source] = {key: sorted(value) for key, value in runs.items()}
             self._sources[source] = _addresses(result.get("sources"))
+            self._unrouted[source] = _without_route(result.get("sources"))
 
     def outcome(self, expectation: Expectation, port: int) -> tuple[str, str]:
         """Return what a source observed of a port, and the detail that goes with it."""
@@ -141,7 +156,7 @@ class Seen:
         # Over TCP, nobody listening is a refusal; silence over UDP may be that as well.
         doubtful = {prober.REFUSED, prober.ACCEPTED}
         if expectation["protocol"] == "udp":
-            doubtful.add(prober.TIMEOUT)
+            doubtful |= {prober.TIMEOUT, prober.LOSS}
         unit = self.reserved_for(expectation, port)
         if unit and observed in {*doubtful, prober.OVERLAY_SILENT}:
             start = "it" if " or " in unit else f"it (systemctl start {unit})"
@@ -171,9 +186,26 @@ class Seen:
             self._addresses = {node["name"]: node["address"] for node in topology["nodes"]}
         return self._addresses.get(name)
 
+    def has_no_route(self, name: str, address: str) -> bool:
+        """Return whether a host has reported that it has no route to an address."""
+        return address in self._unrouted.get(name, ())
+
+    def own_address(self, name: str, peer: str) -> Optional[str]:
+        """Return the address that a host sends from to a peer's address, if it is known."""
+        return self._sources.get(name, {}).get(peer)
+
+    def is_reached(self, name: str, address: str) -> bool:
+        """Return whether an address has answered any probe of a host."""
+        return any(
+            observed in _ANSWERED
+            for (probed, _protocol), runs in self._runs.get(name, {}).items()
+            if probed == address
+            for _first, _last, observed, _detail in runs
+        )
+
     def came_from(self, expectation: Expectation) -> Optional[str]:
         """Return the address that a source reached a destination from, if it is known."""
-        return self._sources.get(expectation["source"], {}).get(expectation["address"])
+        return self.own_address(expectation["source"], expectation["address"])
 
 
 def _addresses(sources: Any) -> dict[str, str]:
@@ -185,6 +217,12 @@ def _addresses(sources: Any) -> dict[str, str]:
         except ValueError:
             continue
     return found
+
+
+def _without_route(sources: Any) -> set[str]:
+    """Return the addresses to which a source has returned that it has no route."""
+    pairs = sources.items() if isinstance(sources, Mapping) else ()
+    return {str(destination) for destination, address in pairs if address is None}
 
 
 def _places(

@@ -108,6 +108,62 @@ def test_the_largest_size_is_measured(largest, is_hole):
     assert (set(way.sent) == {SMALL, 1500}) is not is_hole
 
 
+class Limited(Narrow):
+    """A way on which a rule admits so many packets and drops the others, but for some seconds."""
+
+    def __init__(self, burst, again=0):
+        super().__init__(65535)
+        self._left = burst
+        self._again = again
+        self._pending = 0
+
+    def send(self, size):
+        self._pending += 1
+        if self._again and self._pending % self._again == 0:
+            self._left += 1
+        passes = self._left > 0
+        self._left -= passes
+        self.largest = 65535 if passes else 0
+        super().send(size)
+
+
+@pytest.mark.parametrize(("burst", "again"), [(1, 0), (1, 7), (1, 3), (1, 2)])
+def test_rate_limit_is_not_a_hole(burst, again):
+    (passage,) = measured(Limited(burst, again))
+    assert not passage.is_hole
+    assert passage.is_lossy or passage.largest == 1500
+
+
+def test_rate_limit_that_admits_only_small_packets_is_lossy():
+    (passage,) = measured(Limited(1))
+    assert passage == PathResult(SMALL, 1500, None, is_lossy=True)
+
+
+def test_hole_is_confirmed_if_a_small_packet_is_lost():
+    class Unlucky(Narrow):
+        def send(self, size):
+            if size != SMALL - 2:
+                super().send(size)
+
+    (passage,) = measured(Unlucky(1400))
+    assert (passage.is_hole, passage.is_lossy) == (True, False)
+
+
+def test_hole_is_confirmed_though_send_returns_an_earlier_error():
+    class Failing(Narrow):
+        failed = False
+
+        def send(self, size):
+            if size < SMALL and not self.failed:
+                self.failed = True
+                raise OSError("the error of an earlier packet")
+            self.failed = False
+            super().send(size)
+
+    (passage,) = measured(Failing(1400))
+    assert passage.is_hole
+
+
 def test_several_ways_are_measured_at_once():
     passages = measured(Narrow(1400), Narrow(1500), Narrow(0), Narrow(1499))
     assert [passage.largest for passage in passages] == [1400, 1500, 0, 1499]
@@ -132,6 +188,8 @@ def test_what_icmp_said_of_a_way_goes_with_it(monkeypatch):
 
     monkeypatch.setattr(icmp, "open_listener", Said)
     assert measured(Narrow(1400)) == [PathResult(1400, 1500, message)]
+    # A router's word needs no confirmation.
+    assert measured(Limited(1)) == [PathResult(SMALL, 1500, message)]
 
 
 def test_our_listener_answers_full_size_packets():

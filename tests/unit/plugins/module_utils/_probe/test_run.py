@@ -136,6 +136,23 @@ def test_a_hole_is_named_at_the_port_that_was_asked(world):
         assert run(udp(*ports)) == [Outcome("mtu_hole", HOLE_TEXT), Outcome("open")]
 
 
+LOST_TEXT = "some packets are answered and others are lost, whatever their size"
+
+
+@pytest.mark.parametrize("path", [PathResult(512, 1500, is_lossy=True), NONE])
+def test_packets_lost_whatever_their_size_are_not_a_hole(world, path):
+    world.passages = {HERE: path}
+    port = free_port(UDP)
+    with listening((HERE, "udp", port)):
+        assert run(udp(port)) == [Outcome("loss", LOST_TEXT)]
+
+
+def test_limited_echoes_say_nothing_about_a_port(world):
+    world.passages = {HERE: PathResult(512, 1500, is_lossy=True)}
+    with service(UDP) as port:
+        assert run(udp(port)) == [Outcome("timeout")]
+
+
 def test_what_a_router_says_of_a_hole_is_named(world):
     world.passages = {HERE: PathResult(1400, 1500, Message(4, "192.0.2.9", 1400))}
     port = free_port(UDP)
@@ -190,10 +207,15 @@ def test_echoes_that_pass_or_stay_silent_say_nothing_of_a_silent_port(world, pas
                 "of more than 1350 bytes does: the interface flannel.1 says 1450",
             ),
         ),
+        (
+            PathResult(512, 1450, is_lossy=True),
+            FULL,
+            Outcome("loss", f"through the overlay to 10.42.2.0 behind flannel.1: {LOST_TEXT}"),
+        ),
         (PathResult(1350, 1450), HOLE, Outcome("mtu_hole", HOLE_TEXT)),
         (PathResult(1350, 1350), HOLE, Outcome("mtu_hole", HOLE_TEXT)),
     ],
-    ids=["open", "silent", "overlay's hole", "path's hole", "path's hole, small overlay"],
+    ids=["open", "silent", "overlay's hole", "loss", "path's hole", "path's hole, small overlay"],
 )
 def test_a_port_that_a_vxlan_holds_is_proved_through_it(world, through, path, outcome):
     with service(UDP) as port:

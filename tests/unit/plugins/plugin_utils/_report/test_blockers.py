@@ -23,6 +23,7 @@ from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._report.firewa
     RichRule,
     Zone,
 )
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._report.sources import Ipset
 
 MISSING = Difference("runtime", "policy", "k3s-from-nodes", "missing")
 SOUND = Firewall(
@@ -98,18 +99,91 @@ def test_prepare_adds_policies_to_a_zone_of_the_source():
     assert "run the playbook prepare" in blocker(firewall, "server1", PACKET)
 
 
-@pytest.mark.parametrize("nics", ["public", "k3s-cluster"])
-@pytest.mark.parametrize("target", ["DROP", "default"])
-def test_blocker_names_a_zone_of_the_source_last(nics, target):
-    """The policies of the interface's zone admit its packets as well."""
+def with_zone_of_source(version, nics, target, **others):
+    """Return a firewall with a zone of the user that has the packet's source."""
     zones = {nics: Zone(("eth0",)), "block": Zone((), ("192.0.2.0/24",), target)}
-    firewall = replace(SOUND, zones=zones)
-    assert blocker(firewall, "server1", PACKET) == (
-        "zone block of firewalld on server1 may drop packets from 192.0.2.0/24: firewall-cmd "
-        "--zone=block --remove-source=192.0.2.0/24, and the same with --permanent"
+    return replace(SOUND, version=version, zones=zones, **others)
+
+
+BLOCK = "packets from 192.0.2.0/24: firewall-cmd --zone=block --remove-source=192.0.2.0/24"
+
+
+@pytest.mark.parametrize(
+    ("version", "nics", "target", "verb"),
+    [
+        # A zone asks the policies of the packet's interface, and firewalld_state puts those of this
+        # collection in front of zones that drop.
+        ("0.9.3", "k3s-cluster", "default", ""),
+        ("0.9.3", "k3s-cluster", "DROP", ""),
+        ("1.3.3", "k3s-cluster", "default", ""),
+        ("1.3.3", "k3s-cluster", "DROP", ""),
+        ("1.3.3", "public", "DROP", ""),
+        # prepare adds zones that hold nodes to the policy, except those that drop.
+        ("2.3.1", "k3s-cluster", "default", ""),
+        ("2.3.1", "k3s-cluster", "DROP", "drops"),
+        ("2.3.1", "k3s-cluster", "%%REJECT%%", "drops"),
+        # In a shared network, the policy names any zone.
+        ("2.3.1", "public", "DROP", ""),
+        ("2.3.1", "public", "default", ""),
+        ("", "public", "default", "may drop"),
+        ("nonsense", "k3s-cluster", "default", "may drop"),
+    ],
+)
+def test_zone_of_the_source_drops_packets_by_its_target(version, nics, target, verb):
+    text = blocker(with_zone_of_source(version, nics, target), "server1", PACKET)
+    assert text.startswith(f"zone block of firewalld on server1 {verb} {BLOCK}" if verb else "")
+    assert bool(text) is bool(verb)
+
+
+@pytest.mark.parametrize(
+    ("version", "opened", "verb"),
+    [("0.9.3", False, "may drop"), ("1.3.3", False, "drops"), ("2.3.1", False, "drops"),
+     ("1.3.3", True, "")],
+)  # fmt: skip
+def test_zone_of_the_source_hides_ports_of_the_zone_of_the_interface(version, opened, verb):
+    openings = (Opening("zone", "block", "port=6443/tcp", ("6443/tcp",)),) if opened else ()
+    firewall = with_zone_of_source(version, "public", "default", openings=openings)
+    text = blocker(firewall, "server1", replace(PACKET, by_policy=False))
+    assert text.startswith(f"zone block of firewalld on server1 {verb} {BLOCK}" if verb else "")
+    assert bool(text) is bool(verb)
+
+
+def test_zone_of_the_source_may_drop_packets_of_a_client_since_2_0():
+    client = replace(CLIENT, source_address="192.0.2.200")
+    text = blocker(with_zone_of_source("2.3.1", "k3s-external", "default"), "server1", client)
+    assert "zone block of firewalld on server1 may drop packets" in text
+
+
+def test_blocker_names_what_prepare_adds_before_a_zone_of_the_source():
+    firewall = with_zone_of_source("2.3.1", "k3s-cluster", "DROP", differences=(MISSING,))
+    assert "policy k3s-from-nodes is missing" in blocker(firewall, "server1", PACKET)
+
+
+WITHOUT_ZONE = Difference(
+    "runtime", "policy", "k3s-from-nodes", "different", ("ingress_zones",), "", ("block",)
+)
+
+
+@pytest.mark.parametrize(("version", "found"), [("0.9.3", ""), ("1.3.3", ""), ("2.3.1", "prepare")])
+def test_policy_without_the_zone_of_a_source_drops_packets_since_2_0(version, found):
+    firewall = with_zone_of_source(version, "k3s-cluster", "default", differences=(WITHOUT_ZONE,))
+    text = blocker(firewall, "server1", PACKET)
+    assert found in text
+    assert bool(text) is bool(found)
+
+
+def test_zones_of_a_firewalld_that_is_stopped_drop_nothing():
+    firewall = with_zone_of_source(
+        "2.3.1",
+        "k3s-cluster",
+        "DROP",
+        running=False,
+        rich_rules=(RichRule("zone", "block", DROP),),
     )
-    text = blocker(replace(firewall, differences=(MISSING,)), "server1", PACKET)
-    assert "policy k3s-from-nodes is missing" in text
+    assert blocker(firewall, "server1", PACKET) == ""
+    assert "table inet other" in blocker(
+        replace(firewall, packet_filters=(FOREIGN,)), "server1", PACKET
+    )
 
 
 def test_blocker_names_a_rich_rule_of_the_user_and_the_command():
@@ -331,3 +405,54 @@ def test_chains_that_jump_from_each_to_each_cost_little():
     # Each rule that was compared but the last one was without a verdict.
     assert found.dropped is None
     assert len(found.possible) <= 3000
+
+
+BANNED = {"banned": Ipset("hash:net", ("192.0.2.0/24",), True)}
+
+
+def with_source(source, target="DROP", ipsets=BANNED, **others):
+    """Return a firewall with a zone of the user that has a source."""
+    zones = {**SOUND.zones, "ban": Zone((), (source,), target)}
+    return replace(SOUND, zones=zones, ipsets=ipsets, **others)
+
+
+def test_rules_of_a_zone_with_an_ipset_as_source_concern_its_addresses():
+    rules_of_zone = (RichRule("zone", "ban", "rule drop"),)
+    firewall = with_source("ipset:banned", "default", rich_rules=rules_of_zone)
+    assert "a rich rule of zone ban of firewalld on n1 drops it" in blocker(firewall, "n1", PACKET)
+    other = {"banned": Ipset("hash:net", ("198.51.100.0/24",), True)}
+    assert blocker(replace(firewall, ipsets=other), "n1", PACKET) == ""
+
+
+@pytest.mark.parametrize(
+    ("source", "ipsets"),
+    [
+        ("ipset:banned", {"banned": Ipset("hash:mac", ("52:54:00:12:34:56",), True)}),
+        ("ipset:banned", {"banned": Ipset("hash:net", ("198.51.100.0/24",), False)}),
+        ("52:54:00:12:34:56", {}),
+    ],
+)
+def test_blocker_names_a_source_that_cannot_be_compared_last(source, ipsets):
+    firewall = with_source(source, ipsets=ipsets)
+    assert blocker(firewall, "n1", PACKET) == (
+        f"zone ban of firewalld on n1 may drop packets from {source}: firewall-cmd --zone=ban "
+        f"--remove-source={source}, and the same with --permanent"
+    )
+    text = blocker(replace(firewall, packet_filters=(BAN,)), "n1", PACKET)
+    assert "table inet bans" in text
+
+
+def test_opener_names_a_zone_with_an_ipset_as_source():
+    text = opener(with_source("ipset:banned", "ACCEPT"), "n1", PACKET)
+    assert "zone ban of firewalld on n1 accepts all packets from ipset:banned" in text
+    assert "--zone=ban --remove-source=ipset:banned" in text
+
+
+def test_opener_names_a_source_that_cannot_be_compared_last():
+    mac = "52:54:00:12:34:56"
+    text = opener(with_source(mac, "ACCEPT"), "n1", PACKET)
+    assert f"zone ban of firewalld on n1 may admit packets from {mac}" in text
+    opening = Opening("zone", "ban", "port=6443/tcp", ("6443/tcp",))
+    text = opener(with_source(mac, "default", openings=(opening,)), "n1", PACKET)
+    assert "may admit packets" in text
+    assert opener(with_source(mac, "default"), "n1", PACKET) == ""

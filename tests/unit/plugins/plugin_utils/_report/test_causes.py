@@ -116,3 +116,57 @@ def test_scopes_say_what_has_failed_and_nothing_else(failures):
     )
     assert said == Counter((one["source"], one["destination"], one["port"]) for one in failures)
     assert sum(scope.count for scope in scopes(failures)) == len(failures)
+
+
+def dropped(name="server1", **others):
+    return bad(destination=name, detail=DROPPED.format(name), **others)
+
+
+def rejected(name="server1", **others):
+    detail = REJECTED.format(name, "192.0.2.11")
+    return bad(destination=name, detail=detail, observed="rejected", **others)
+
+
+def test_packets_without_an_icmp_error_have_the_cause_of_those_with_one():
+    checks = [dropped(port="1"), rejected(port="2"), dropped(port="3"), rejected(port="4")]
+    (cause,) = causes(checks)
+    assert (cause.checks, cause.observed) == (checks, "rejected or timeout")
+    assert cause.text == REJECTED.format("server1", "192.0.2.11")
+    # The checks are as they were.
+    assert [check["observed"] for check in checks] == ["timeout", "rejected"] * 2
+
+
+def test_packets_that_another_host_drops_have_a_cause_of_their_own():
+    found = causes([rejected("n1"), dropped("n2")])
+    assert [cause.observed for cause in found] == ["rejected", "timeout"]
+
+
+def test_packets_that_another_rule_drops_have_a_cause_of_their_own():
+    other = bad(detail="no answer, so a firewall on server1 or on the way drops it: chain x: nft y")
+    assert [cause.observed for cause in causes([rejected(), other])] == ["rejected", "timeout"]
+    hole = dropped(port="2")
+    hole["detail"] += "; an MTU hole on the way"
+    assert len(causes([rejected(), hole])) == 2
+
+
+def test_cause_of_two_hosts_of_which_one_rejects_is_one_if_each_has_an_icmp_error():
+    found = causes([rejected("n1"), rejected("n2"), dropped("n1", port="9"), dropped("n3")])
+    assert [(len(cause.checks), cause.observed) for cause in found] == [
+        (3, "rejected or timeout"),
+        (1, "timeout"),
+    ]
+
+
+def test_udp_ports_that_a_rule_refuses_are_one_cause():
+    fix = "chain input of table ip filter drops it: -A INPUT -j REJECT: iptables -D"
+    refused = bad(
+        detail="the path is open, but server1 refuses: a rule there resets the connection (ICMP "
+        f"port unreachable from 192.0.2.11), or nobody listens on 192.0.2.11 any more; {fix}",
+        observed="refused",
+        protocol="udp",
+    )
+    silent = bad(
+        detail=f"no answer, so a firewall on server1 or on the way drops it: {fix}", protocol="udp"
+    )
+    (cause,) = causes([silent, refused])
+    assert cause.observed == "refused or timeout"

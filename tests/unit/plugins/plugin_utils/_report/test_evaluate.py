@@ -21,6 +21,7 @@ from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._report.firewa
     Opening,
     Zone,
 )
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._report.remedies import cause_of
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._report.seen import Seen
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._report.terminal import headline
 from ansible_collections.edgeops.k3s_network.tests.unit.support.factories import (
@@ -169,6 +170,8 @@ NO_RULE = "open to agent1, which no rule admits"
             "the path is open, though nobody listens",
         ),
         ("mtu_hole", "", {"expected": CLOSED, **UDP}, "open", False, "which no rule admits"),
+        ("loss", "", {"expected": CLOSED, **UDP}, "open", False, "which no rule admits"),
+        ("loss", "some", UDP, "timeout", False, "are lost [(]some[)]: look for a rule with a rate"),
         ("error", "", {"expected": CLOSED}, "error", False, ""),
     ],
 )
@@ -716,3 +719,97 @@ def test_a_port_that_the_source_left_out_is_an_error():
     (check,) = build(CLUSTER, [expectation()], seen)["checks"]
     assert check["observed"] == "error"
     assert "did not probe this port" in check["detail"]
+
+
+@pytest.mark.parametrize(
+    ("observed", "said", "protocol"),
+    [
+        ("timeout", "", "tcp"),
+        ("rejected", "", "tcp"),
+        ("rejected", f"ICMP administratively prohibited from {SERVER}", "tcp"),
+        ("refused", "", "tcp"),
+        ("refused", f"ICMP port unreachable from {SERVER}", "udp"),
+        ("overlay_silent", "through the overlay: 10.42.0.1 behind flannel.1", "udp"),
+    ],
+)
+def test_cause_of_a_detail_is_the_blocker_and_its_remedy(observed, said, protocol):
+    stray = Difference("runtime", "policy", "k3s-from-nodes", "missing")
+    firewall = Firewall(running=True, prepared=True, differences=(stray,))
+    result = probed((6443, 6443, observed, said), protocol=protocol)
+    wanted = expectation([6443], protocol=protocol)
+    seen = Seen({"agent1": result}, {"server1": listening()}, "auto", {"server1": firewall})
+    (check,) = build(CLUSTER, [wanted], seen)["checks"]
+    assert not check["ok"]
+    assert cause_of(check["detail"]) == (
+        "on server1, policy k3s-from-nodes is missing in the runtime configuration of firewalld: "
+        "run the playbook prepare"
+    )
+
+
+# Answers that do not arrive
+
+AGENT = "192.0.2.21"
+DUMMY = "203.0.113.254"
+
+
+def returned(address, *runs, firewall=None, observed="timeout"):
+    """Return the check of a port that timed out; the destination reaches the source from that."""
+    back = probed(*runs, sources={AGENT: address})
+    for one in back["results"]:
+        one["address"] = AGENT
+    probes = {
+        "agent1": probed((6443, 6443, observed, ""), sources={SERVER: AGENT}),
+        "server1": back,
+    }
+    firewalls = {"server1": firewall} if firewall else {}
+    seen = Seen(probes, {"server1": listening()}, "auto", firewalls)
+    (check,) = build(CLUSTER, [expectation()], seen)["checks"]
+    assert (check["observed"], check["ok"]) == (observed, False)
+    return check["detail"]
+
+
+def test_destination_without_a_route_to_the_source_is_named():
+    assert returned(None, firewall=SOUND) == (
+        "no answer, since server1 has no route back to 192.0.2.21 (agent1): add one on server1 "
+        "(ip route get 192.0.2.21 shows which route it takes)"
+    )
+    assert "has no route back" in returned(None)
+
+
+def test_route_of_the_answers_is_not_named_if_a_firewall_drops_the_packets():
+    stray = Difference("runtime", "policy", "k3s-from-nodes", "missing")
+    text = returned(None, firewall=replace(SOUND, differences=(stray,)))
+    assert "policy k3s-from-nodes is missing" in text
+    assert "no route" not in text
+
+
+@pytest.mark.parametrize("observed", ["rejected", "refused", "unreachable"])
+def test_route_of_the_answers_is_not_named_if_there_was_an_answer(observed):
+    assert "no route back" not in returned(None, firewall=SOUND, observed=observed)
+
+
+@pytest.mark.parametrize("runs", [[], [(6443, 6443, "timeout", "")]])
+def test_answers_that_leave_from_another_address_are_named(runs):
+    """A node with the guide's default route has a route to any address."""
+    assert returned(DUMMY, *runs, firewall=SOUND) == (
+        "no answer, since server1 sends to 192.0.2.21 (agent1) from 203.0.113.254 and not from "
+        "192.0.2.11, so that its answers may leave by another NIC: see ip route get 192.0.2.21 on "
+        "server1, and add a route to 192.0.2.21 by the NIC of 192.0.2.11"
+    )
+
+
+@pytest.mark.parametrize(
+    ("address", "runs"),
+    [(SERVER, []), ("nonsense", []), (DUMMY, [(6443, 6443, "open", "")]),
+     (DUMMY, [(6443, 6443, "refused", "")])],
+)  # fmt: skip
+def test_route_of_the_answers_is_not_named_if_it_is_right(address, runs):
+    text = returned(address, *runs, firewall=SOUND)
+    assert text.startswith("no answer, so a firewall on server1 or on the way drops it")
+
+
+def test_source_without_a_route_is_told_to_add_one():
+    assert evaluated("unreachable", "no route on the source")["detail"] == (
+        "agent1 has no route to 192.0.2.11: add one on agent1 (ip route get 192.0.2.11 shows which "
+        "route it takes)"
+    )

@@ -107,6 +107,46 @@ def test_findings_describe_each_kind_of_difference(difference, level, cause):
     assert finding["remedy"].startswith("run the playbook prepare")
 
 
+WITHOUT_ZONE = Difference(
+    "runtime", "policy", "k3s-from-nodes", "different", ("ingress_zones",), "", ("office",)
+)
+OFFICE = {"public": Zone(("eth0",)), "office": Zone((), ("192.0.2.0/24",))}
+
+
+@pytest.mark.parametrize(
+    ("version", "zones", "levels"),
+    [
+        ("0.9.3", OFFICE, ["info"]),
+        ("1.3.3", OFFICE, ["info"]),
+        ("2.3.1", OFFICE, ["error"]),
+        ("", OFFICE, ["error"]),
+        # The zone that holds the NIC itself, or one that is not known.
+        ("1.3.3", {"office": Zone(("eth0",), ("192.0.2.0/24",))}, ["error"]),
+        ("1.3.3", {"public": Zone(("eth0",))}, ["error"]),
+    ],
+)
+def test_policy_without_the_zone_of_a_source_is_an_error_since_2_0(version, zones, levels):
+    both = (WITHOUT_ZONE, replace(WITHOUT_ZONE, configuration="permanent"))
+    findings = found(version=version, zones=zones, differences=both)
+    assert [one["level"] for one in findings if "k3s-from-nodes" in one["cause"]] == levels * (
+        2 if levels == ["info"] else 1
+    )
+
+
+def test_policy_without_the_zone_of_a_source_is_named_before_an_upgrade():
+    (finding,) = found(version="1.3.3", zones=OFFICE, differences=(WITHOUT_ZONE,))
+    assert brief([finding]) == [
+        (
+            "info",
+            ["server1"],
+            "zone office of firewalld takes packets by their source, and policy k3s-from-nodes "
+            "does not name it; firewalld 1.3.3 admits them nevertheless, firewalld 2.0 and later "
+            "does not",
+            "run the playbook prepare before firewalld is upgraded",
+        )
+    ]
+
+
 def test_findings_of_a_node_that_was_never_prepared_are_one_warning():
     findings = found(prepared=False, differences=(MISSING, replace(MISSING, name="k3s-overlay")))
     assert brief(findings) == [
@@ -123,7 +163,8 @@ def test_findings_of_a_node_that_was_never_prepared_are_one_warning():
     ("changes", "level", "words"),
     [
         ({"problem": "not authorized"}, "warning", "firewalld could not be read: not authorized"),
-        ({"running": False}, "warning", "firewalld does not run"),
+        ({"running": False}, "error", "firewalld does not run"),
+        ({"running": False, "prepared": False}, "warning", "firewalld does not run"),
         ({"strict_forward_ports": True}, "error", "StrictForwardPorts=yes"),
         ({"unknown": ("nft failed",)}, "info", "not all packet filters are known: nft failed"),
         ({"refused": "a conflict"}, "error", "prepare would fail here: a conflict"),

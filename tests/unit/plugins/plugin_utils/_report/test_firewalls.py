@@ -11,6 +11,7 @@ from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._report.firewa
     Opening,
     Zone,
 )
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._report.sources import Ipset
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -36,6 +37,11 @@ RESULT = {
         "zones": {
             "public": {"interfaces": ["eth0"], "sources": [], "target": "default"},
             "drop": {"interfaces": [], "sources": ["192.0.2.0/24"], "target": "DROP"},
+        },
+        "ipsets": {
+            "office": {"type": "hash:net", "entries": ["198.51.100.0/24"], "complete": True},
+            "lie": {"type": 1, "entries": {"a": 1}, "complete": "yes"},
+            "wrong": [],
         },
         "openings": [
             {"object": "zone", "name": "public", "option": "service=ssh", "ports": ["22/tcp"]}
@@ -67,6 +73,7 @@ RESULT = {
 
 def test_read_returns_what_a_node_returned():
     assert firewalls.read({"firewall": RESULT}) == Firewall(
+        version="1.3.3",
         running=True,
         prepared=True,
         differences=(
@@ -77,6 +84,7 @@ def test_read_returns_what_a_node_returned():
             "public": Zone(("eth0",), (), "default"),
             "drop": Zone((), ("192.0.2.0/24",), "DROP"),
         },
+        ipsets={"office": Ipset("hash:net", ("198.51.100.0/24",), True), "lie": Ipset("")},
         openings=(Opening("zone", "public", "service=ssh", ("22/tcp",)),),
         packet_filters=(RESULT["packet_filters"][0],),
         kubernetes=("k3s-server",),
@@ -164,3 +172,15 @@ def test_zone_of_source_returns_the_zone_of_an_address():
     read = firewalls.read({"firewall": RESULT})
     assert read.zone_of_source("192.0.2.12") == ("drop", "192.0.2.0/24")
     assert read.zone_of_source("198.51.100.1") == ("", "")
+
+
+def test_zones_that_may_have_an_address_come_before_the_certain_one():
+    zones = {
+        "a": Zone((), ("ipset:unknown",)),
+        "b": Zone((), ("192.0.2.0/24",)),
+        "c": Zone((), ("52:54:00:12:34:56",)),
+    }
+    firewall = Firewall(zones=zones)
+    assert list(firewall.possible_zones_of_source("192.0.2.12")) == [("a", "ipset:unknown")]
+    assert firewall.zone_of_source("192.0.2.12") == ("b", "192.0.2.0/24")
+    assert firewall.zone_of_source("198.51.100.1") == ("", "")

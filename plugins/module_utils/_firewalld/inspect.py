@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Optional
 
-from .backend import FirewalldBackend
+from .backend import FirewalldView
 from .errors import FirewalldError
 from .model import BINDING, IPSET, POLICY, PORTS, ZONE, Change, Key, Record, Settings
 from .plan import changes, runtime_changes
@@ -28,7 +28,7 @@ _INGRESS = "ingress_zones"
 _RULES = {ZONE: "rules_str", POLICY: "rich_rules"}
 
 
-def inspect(client: FirewalldBackend, record: Record, wanted: Wanted) -> dict[str, Any]:
+def inspect(client: FirewalldView, record: Record, wanted: Wanted) -> dict[str, Any]:
     """Return what firewalld_state would change, and what else opens ports.
 
     Args:
@@ -121,7 +121,7 @@ def describe(configuration: str, change: Change) -> dict[str, Any]:
     }
 
 
-def opened(client: FirewalldBackend, managed: Collection[Key]) -> dict[str, Any]:
+def opened(client: FirewalldView, managed: Collection[Key]) -> dict[str, Any]:
     """Return the active zones, and the ports that objects of the user open to this host.
 
     ``zones`` has ``interfaces``, ``sources`` and ``target`` by the name of each active zone and of
@@ -187,7 +187,7 @@ def _ipset_sources(zones: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys(names))[:_MOST]
 
 
-def _ipset(client: FirewalldBackend, name: str) -> dict[str, Any]:
+def _ipset(client: FirewalldView, name: str) -> dict[str, Any]:
     """Return the ``type`` of an ipset, at most 200 ``entries``, and whether that is ``complete``.
 
     firewalld does not know the entries of an ipset whose entries expire.
@@ -206,7 +206,7 @@ def _ipset(client: FirewalldBackend, name: str) -> dict[str, Any]:
 
 
 def _openings(
-    client: FirewalldBackend,
+    client: FirewalldView,
     key: Key,
     settings: Settings,
     services: dict[str, Optional[Settings]],

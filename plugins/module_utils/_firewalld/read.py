@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Optional
 
-from .backend import FirewalldBackend
+from .backend import FirewalldView
 from .errors import FirewalldError
 from .model import (
     BINDING,
@@ -46,7 +46,7 @@ def wanted_keys(wanted: Optional[Wanted]) -> frozenset[Key]:
 
 
 def read_objects(
-    client: FirewalldBackend,
+    client: FirewalldView,
     like: Objects,
     managed: Collection[Key],
     runtime: bool,
@@ -76,7 +76,7 @@ def read_objects(
     return objects
 
 
-def read_state(client: FirewalldBackend, record: Record, wanted: Optional[Wanted]) -> State:
+def read_state(client: FirewalldView, record: Record, wanted: Optional[Wanted]) -> State:
     """Return the state of a node. Raises FirewalldError."""
     given: Wanted = wanted or {}
     managed = record.objects | wanted_keys(wanted)
@@ -148,7 +148,7 @@ def _without(zones: ActiveZones, default_zone: str) -> ActiveZones:
     return {zone: held for zone, held in zones.items() if zone != default_zone}
 
 
-def _ends_early(client: FirewalldBackend, zones: Collection[str]) -> bool:
+def _ends_early(client: FirewalldView, zones: Collection[str]) -> bool:
     """Tell whether a zone drops or rejects before positive priorities are evaluated.
 
     C(zones) are those in use, and those that zones of ours copy.
@@ -159,7 +159,7 @@ def _ends_early(client: FirewalldBackend, zones: Collection[str]) -> bool:
 
 
 def _sources(
-    client: FirewalldBackend, zones: ActiveZones, keys: Collection[Key]
+    client: FirewalldView, zones: ActiveZones, keys: Collection[Key]
 ) -> dict[str, list[str]]:
     """Return the addresses that zones take as sources, with those of their ipsets.
 
@@ -179,7 +179,7 @@ def _sources(
 
 
 def _foreign_policies(
-    client: FirewalldBackend, keys: Collection[Key], managed: Collection[Key]
+    client: FirewalldView, keys: Collection[Key], managed: Collection[Key]
 ) -> dict[str, set[str]]:
     """Return the zones that each policy of others names; one that is disabled has no effect."""
     found = {}
@@ -195,7 +195,7 @@ def _foreign_policies(
 
 
 def _taken(
-    client: FirewalldBackend,
+    client: FirewalldView,
     overlay: Mapping[str, Sequence[str]],
     permanent: Objects,
     users: ActiveZones,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Optional
 
-from .backend import FirewalldBackend
+from .backend import FirewalldView
 from .errors import FirewalldError
 from .model import BINDING, IPSET, POLICY, ZONE, Key, Record, State, Target, owned_keys
 from .obstacles import conflicts, left_policies, unbound_interfaces
@@ -19,7 +19,7 @@ from .record_store import RECORD_PATH
 
 
 def plan_target(
-    client: FirewalldBackend, record: Record, wanted: Optional[Wanted]
+    client: FirewalldView, record: Record, wanted: Optional[Wanted]
 ) -> tuple[State, Target]:
     """Return the state and the target. Raises FirewalldError if the user has to act first."""
     state = read_state(client, record, wanted)

@@ -43,7 +43,7 @@ def read_text(path: str) -> str:
 
 
 def read(run: RunCommand, read_file: Callable[[str], str] = read_text) -> PacketFilters:
-    """Return the base chains that can drop packets to the host or to pods.
+    """Return the base chains that can drop packets to or from the host, or of pods.
 
     Those of firewalld and of Kubernetes are left out. fate() of _packet_filter/rules.py returns
     what becomes of a packet in such a chain.

@@ -25,8 +25,12 @@ from .rules import (
 )
 
 ALL, SOME = "all", "some"
-HOOKS = ("ingress", "prerouting", "input", "forward")
-"""Those that packets for the host or for pods meet, in this order."""
+INCOMING = ("ingress", "prerouting", "input")
+"""The hooks that packets for the host meet, in this order."""
+OUTGOING = ("output", "postrouting")
+"""The hooks that packets of the host meet, in this order."""
+FORWARD = "forward"
+HOOKS = (*INCOMING, FORWARD, *OUTGOING)
 LONGEST = 200
 """Longest text of a chain's description, in characters."""
 MOST_CHAINS = 50
@@ -35,7 +39,7 @@ _MOST_SOURCES = 100
 # Rules of a long chain.
 _MANY = 30
 
-_LOCAL: dict[str, Match] = {"input": True, "forward": False}
+_LOCAL: dict[str, Match] = {"input": True, **dict.fromkeys((FORWARD, *OUTGOING), False)}
 _ANY = {"ip": ("0.0.0.0/0",), "ip6": ("::/0",)}
 
 

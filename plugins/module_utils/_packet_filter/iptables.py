@@ -17,7 +17,9 @@ from .iptables_save import WORD, Table, parse
 from .owners import FIREWALLD, is_kubernetes, owner_of
 from .rules import ACCEPT, DROP, GOTO, JUMP, RETURN, UNKNOWN, Rule
 
-_HOOKS = {"INPUT": "input", "FORWARD": "forward", "PREROUTING": "prerouting"}
+_HOOKS = {
+    name.upper(): name for name in ("input", "forward", "prerouting", "output", "postrouting")
+}
 _PRIORITIES = {"raw": -300, "mangle": -150, "nat": -100, "filter": 0, "security": 50}
 _VERDICTS = {
     **dict.fromkeys(("ACCEPT", "DNAT", "SNAT", "MASQUERADE", "NETMAP", "REDIRECT"), ACCEPT),

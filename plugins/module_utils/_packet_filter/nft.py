@@ -125,7 +125,7 @@ def base_chains(entries: Entries, listing: str, skipped: Collection[Table]) -> I
 def _candidates(
     entries: Entries, skipped: Collection[Table]
 ) -> Iterator[tuple[Table, Mapping[str, Any]]]:
-    """Yield the base chains that packets for the host or for pods meet, with their tables."""
+    """Yield the base chains that packets of the host or of pods meet, with their tables."""
     for table, objects in entries.items():
         if table in skipped or is_firewalld(*table) or is_kubernetes(table[1]):
             continue

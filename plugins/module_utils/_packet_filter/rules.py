@@ -18,6 +18,8 @@ from typing import Any, NamedTuple, Optional, TypedDict, Union
 ACCEPT, DROP, JUMP, GOTO, RETURN, UNKNOWN = "accept", "drop", "jump", "goto", "return", "unknown"
 VERDICTS = (ACCEPT, DROP, JUMP, GOTO, RETURN, UNKNOWN)
 LOOPBACK = "lo"
+OWN = ""
+"""The interface at which a packet of the host itself has arrived: none."""
 
 # Jumps of the kernel's limit; and the cost of all rules that are compared with a packet: one for
 # each rule, and one for each 50 of its values. A node that lies may return chains whose rules jump

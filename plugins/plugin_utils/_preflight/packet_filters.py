@@ -14,15 +14,20 @@ import ipaddress
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple, Optional
+from typing import Literal, NamedTuple, Optional
 
 from ansible_collections.edgeops.k3s_network.plugins.module_utils import _ports
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._packet_filter.chains import Chain
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._packet_filter.chains import (
+    INCOMING,
+    OUTGOING,
+    Chain,
+)
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._packet_filter.owners import (
     FIREWALLD,
     UFW,
 )
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._packet_filter.rules import (
+    OWN,
     Hit,
     Packet,
     fate,
@@ -168,18 +173,40 @@ def _few(whats: Sequence[str]) -> str:
 
 def _needs(node: Node, chain: Chain, topology: Topology) -> Iterator[Need]:
     """Yield the packets that the cluster needs at the hook of a base chain."""
-    prefixes = sorted(
-        {
-            one
-            for rules in chain["rules"].values()
-            for rule in rules
-            for one in rule.get("sources", ())
-        }
-    )
-    if chain["hook"] != "forward":
-        yield from _to_node(node, topology, tuple(prefixes))
-    if chain["hook"] != "input":
+    hook = chain["hook"]
+    if hook in INCOMING:
+        yield from _to_node(node, topology, _prefixes(chain, "sources"))
+    if hook in OUTGOING:
+        yield from _from_node(node, topology, _prefixes(chain, "destinations"))
+    if hook not in ("input", "output"):
         yield from _between_pods(node, topology)
+
+
+def _prefixes(chain: Chain, side: Literal["sources", "destinations"]) -> tuple[str, ...]:
+    """Return the networks that the rules of a chain name."""
+    rules = [rule for rules in chain["rules"].values() for rule in rules]
+    return tuple(sorted({one for rule in rules for one in rule.get(side, ())}))
+
+
+def _from_node(node: Node, topology: Topology, prefixes: tuple[str, ...]) -> Iterator[Need]:
+    for rule in topology["rules"]:
+        if node["group"] not in rule["source"]:
+            continue
+        ports = _ports.format_port((rule["first"], rule["last"]))
+        packet = Packet(
+            node["address"],
+            "",
+            rule["protocol"],
+            rule["first"],
+            rule["last"],
+            inputs=(OWN,),
+            outputs=_names(node["cluster_interface"]),
+            local=False,
+        )
+        for group in rule["destination"]:
+            for address in _peers(node, group, topology, prefixes):
+                what = f"{rule['name']} ({ports}/{rule['protocol']}) to other nodes"
+                yield Need(what, packet._replace(destination=address))
 
 
 def _to_node(node: Node, topology: Topology, prefixes: tuple[str, ...]) -> Iterator[Need]:

@@ -9,6 +9,9 @@ from __future__ import annotations
 import shlex
 
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._packet_filter import rules
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._packet_filter.chains import (
+    INCOMING,
+)
 
 from .._firewall_rules import (
     IPSET_CLIENTS,
@@ -20,7 +23,7 @@ from .._firewall_rules import (
     PRIORITIES,
     ZONE_PODS,
 )
-from .._packet_filter import remedy, title, with_hit
+from .filters import ANY, filtered
 from .firewall_findings import PREPARE, sentences
 from .firewalls import RUNTIME, Firewall, Policy, RichRule
 from .zones import DROPPING, Packet, accepts_all, drops, is_harmless, opens, possible_zones, zone_of
@@ -30,11 +33,6 @@ _TRUSTED = "trusted"
 _NAMED = 3
 # The lowest priority of a policy of this collection for packets to the node.
 _FIRST = min(PRIORITIES[name] for name in (POLICY_NODES, POLICY_PODS, POLICY_CLIENTS))
-# Where a packet to the node itself passes.
-_HOOKS = ("ingress", "prerouting", "input")
-_ANY = {4: "0.0.0.0/0", 6: "::/0"}
-# The family of tables that packets of an IP version do not meet.
-_OTHER = {4: "ip6", 6: "ip"}
 # These concern packets of pods only, which no check sends.
 _OF_PODS = frozenset({ZONE_PODS, POLICY_OVERLAY, POLICY_PODS, POLICY_ROUTED})
 _OF_CLIENTS = frozenset({POLICY_CLIENTS, IPSET_CLIENTS})
@@ -245,23 +243,8 @@ def _wrong(firewall: Firewall, packet: Packet) -> str:
 
 def _filtered(firewall: Firewall, packet: Packet, certain: bool) -> str:
     """Return which packet filter of other software drops a packet, and what to do."""
-    for chain in firewall.packet_filters:
-        elsewhere = chain["devices"] and packet.interface not in (None, *chain["devices"])
-        if chain["hook"] not in _HOOKS or chain["family"] == _OTHER[packet.version] or elsewhere:
-            continue
-        found = rules.fate(chain["rules"], chain["chain"], chain["policy"], _of_filter(packet))
-        hits = [found.dropped] if found.dropped else [] if certain else found.possible
-        for hit in hits[:1]:
-            named = with_hit(chain, hit)
-            verb = "drops" if certain else "may drop"
-            inside = f" in chain {hit.chain}" if hit.chain != chain["chain"] else ""
-            return f"{title(named)} {verb} it: {named['rule']}{inside}: {remedy(named)}"
-    return ""
-
-
-def _of_filter(packet: Packet) -> rules.Packet:
-    return rules.Packet(
-        packet.source_address or _ANY[packet.version],
+    incoming = rules.Packet(
+        packet.source_address or ANY[packet.version],
         packet.address,
         packet.protocol,
         packet.port,
@@ -269,6 +252,7 @@ def _of_filter(packet: Packet) -> rules.Packet:
         inputs=(packet.interface,) if packet.interface else (),
         local=True,
     )
+    return filtered(firewall, INCOMING, incoming, certain)
 
 
 def _named(texts: list[str]) -> str:

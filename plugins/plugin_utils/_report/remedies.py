@@ -18,7 +18,7 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe import 
 from .._firewall_rules import POLICY_CLIENTS, POLICY_NODES
 from .._probe_plan.plan import Expectation
 from .._topology.model import EXTERNAL, Topology, find_node
-from .answers import another_route, no_route
+from .answers import another_route, no_route, of_answers, outgoing
 from .blockers import blocker, certain_blocker, nothing_found, opener, possible_blocker
 from .seen import Seen
 from .zones import Packet
@@ -29,6 +29,8 @@ _OBSERVATION = re.compile(
     r"|.*?'s firewall rejects it(?: \(.*?\))?: "
     r"|the path is open, but .*? any more; "
 )
+# What send() returns if a packet filter drops the packet as it leaves.
+_NOT_PERMITTED = "EPERM"
 _LOSSY = (
     "look for a rule with a rate limit on {destination} or on the way (nft list ruleset, "
     "iptables-save), and for errors of NICs on {source} and {destination} (ip -s link)"
@@ -58,8 +60,13 @@ def remedy(
             return f"no answer, since {back}{f'; {said}' if said else ''}"
     fix = there or _unknown(topology, destination, source, seen)
     besides = f"; {said}" if said else ""
+    leaves = outgoing(topology, expectation, port, seen, certain=True)
     texts = {
-        prober.REJECTED: _rejected(topology, expectation, said, fix),
+        prober.REJECTED: (
+            f"{source}'s own packet filter rejects it{f' ({said})' if said else ''}: {leaves}"
+            if leaves
+            else _rejected(topology, expectation, said, fix)
+        ),
         prober.TIMEOUT: (
             f"no answer, so a firewall on {destination} or on the way drops it: {fix}{besides}"
         ),
@@ -87,7 +94,8 @@ def remedy(
             f"connection{' (' + said + ')' if said else ''}, or nobody listens on {address} any "
             f"more; {there or 'see firewall-cmd --list-all-policies and nft list ruleset'}"
         ),
-        prober.ERROR: said.replace("on the source", f"on {source}"),
+        prober.ERROR: said.replace("on the source", f"on {source}")
+        + (f"; {leaves}" if leaves and said.endswith(_NOT_PERMITTED) else ""),
     }
     return texts.get(observed, said)
 
@@ -183,17 +191,30 @@ def _blocker(topology: Topology, expectation: Expectation, port: int, seen: Seen
 
 
 def _no_answer(topology: Topology, expectation: Expectation, port: int, seen: Seen) -> str:
-    """Say why a destination's answers do not arrive, if nothing there is known to drop packets."""
+    """Say what else keeps the source from an answer, if nothing at the destination does.
+
+    What is certain comes first.
+    """
     host = expectation["destination"]
     firewall = seen.firewall(host)
-    wrong = _wrong_source(topology, expectation, seen) if firewall is not None else ""
     packet = _packet(topology, expectation, port, seen)
-    if wrong or (firewall is not None and certain_blocker(firewall, host, packet)):
+    leaves = outgoing(topology, expectation, port, seen, certain=True)
+    if leaves:
+        return leaves
+    if firewall is not None and (
+        _wrong_source(topology, expectation, seen) or certain_blocker(firewall, host, packet)
+    ):
         return ""
-    found = no_route(topology, expectation, seen)
+    found = no_route(topology, expectation, seen) or of_answers(
+        topology, expectation, seen, certain=True
+    )
     if found or (firewall is not None and possible_blocker(firewall, host, packet)):
         return found
-    return another_route(topology, expectation, seen)
+    return (
+        outgoing(topology, expectation, port, seen, certain=False)
+        or of_answers(topology, expectation, seen, certain=False)
+        or another_route(topology, expectation, seen)
+    )
 
 
 def _wrong_source(topology: Topology, expectation: Expectation, seen: Seen) -> str:

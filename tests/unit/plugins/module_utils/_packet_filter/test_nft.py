@@ -156,9 +156,14 @@ def test_tables_of_firewalld_and_kubernetes_are_left_out(family, table):
     assert list(nft.base_chains(entries, "", set())) == []
 
 
+def test_hooks_that_no_packet_of_the_host_meets_are_left_out():
+    assert list(nft.base_chains(ruleset(base("x", "egress")), "", set())) == []
+
+
 @pytest.mark.parametrize("hook", ["output", "postrouting"])
-def test_hooks_that_no_packet_for_the_host_meets_are_left_out(hook):
-    assert list(nft.base_chains(ruleset(base("x", hook)), "", set())) == []
+def test_chains_that_drop_packets_of_the_host_are_found(hook):
+    (chain,) = nft.base_chains(ruleset(base("x", hook)), "", set())
+    assert (chain["hook"], chain["drops"], chain["rule"]) == (hook, "all", "policy drop")
 
 
 def test_chain_without_a_policy_accepts():

@@ -232,6 +232,25 @@ def test_rule_counts_if_it_can_meet_the_clusters_packets(rule, expected):
         (chain({}, hook="ingress", family="netdev", devices=["eth0"]), ["error"]),
         (chain({}, hook="ingress", family="netdev", devices=["eth9"]), []),
         (chain({}, family="ip6"), []),
+        (chain({}, hook="output"), ["error"]),
+        (chain({}, hook="postrouting"), ["error"]),
+        (chain({"ports": [[10250, 10250]]}, hook="output"), ["error"]),
+        (chain({"ports": [[22, 22]]}, hook="output"), []),
+        (chain({"outputs": ["eth0"]}, hook="output"), ["error"]),
+        (chain({"outputs": ["eth9"]}, hook="output"), []),
+        (chain({"inputs": ["eth9"]}, hook="output"), []),
+        (chain({"destinations": ["192.0.2.21"]}, hook="output"), ["error"]),
+        (chain({"destinations": ["198.51.100.0/24"]}, hook="output"), []),
+        (chain({"states": ["invalid"]}, hook="output"), []),
+        (chain({"partial": True}, hook="output"), ["warning"]),
+        (
+            chain(
+                {"verdict": "accept", "destinations": ["192.0.2.0/24"]},
+                policy="drop",
+                hook="output",
+            ),
+            [],
+        ),
     ],
 )
 def test_hook_and_interface_say_which_packets_count(one, expected):
@@ -328,3 +347,8 @@ def test_facts_of_a_wrong_type_are_left_out(wrong):
     facts["packet_filters_unknown"] = wrong
     assert [one.severity for one in findings(SERVER, facts, TOPOLOGY)] in ([], ["info"])
     assert list(findings(SERVER, {"units": {}}, TOPOLOGY)) == []
+
+
+def test_finding_names_what_a_chain_drops_as_it_leaves():
+    (found,) = findings(SERVER, made([chain({"ports": [[10250, 10250]]}, hook="output")]), TOPOLOGY)
+    assert "drops kubelet (10250/tcp) to other nodes, whatever firewalld" in found.problem

@@ -813,3 +813,128 @@ def test_source_without_a_route_is_told_to_add_one():
         "agent1 has no route to 192.0.2.11: add one on agent1 (ip route get 192.0.2.11 shows which "
         "route it takes)"
     )
+
+
+# Packet filters that drop what leaves a host
+
+
+def chain(hook, *rules, policy="drop", **others):
+    """Return a base chain of a table that other software has made."""
+    return {
+        "tool": "nft",
+        "family": "inet",
+        "table": "other",
+        "chain": hook,
+        "hook": hook,
+        "priority": 0,
+        "policy": policy,
+        "devices": [],
+        "drops": "all",
+        "rule": f"policy {policy}",
+        "rule_chain": hook,
+        "handle": 0,
+        "owner": "",
+        "policy_owner": "",
+        "rules": {hook: list(rules)},
+        **others,
+    }
+
+
+ACCEPT_ANSWERS = {"verdict": "accept", "states": ["established", "related"], "text": "answers"}
+DROP_6443 = {
+    "verdict": "drop",
+    "protocols": ["tcp"],
+    "ports": [[6443, 6443]],
+    "text": "tcp dport 6443 drop",
+    "handle": 7,
+}
+DROP_ANSWERS = {
+    "verdict": "drop",
+    "protocols": ["tcp"],
+    "partial": True,
+    "text": "tcp sport 6443 drop",
+    "handle": 8,
+}
+
+
+def filtered(source=(), destination=(), observed="timeout", said="", protocol="tcp"):
+    """Return the detail of a check between hosts with these packet filters."""
+    firewalls = {
+        "agent1": replace(SOUND, packet_filters=tuple(source)),
+        "server1": replace(SOUND, packet_filters=tuple(destination)),
+    }
+    result = probed((6443, 6443, observed, said), protocol=protocol, sources={SERVER: AGENT})
+    seen = Seen({"agent1": result}, {"server1": listening()}, "auto", firewalls)
+    (check,) = build(CLUSTER, [expectation(protocol=protocol)], seen)["checks"]
+    return check["detail"]
+
+
+@pytest.mark.parametrize("hook", ["output", "postrouting"])
+def test_packet_filter_that_drops_a_probe_as_it_leaves_is_named(hook):
+    assert filtered([chain(hook, DROP_6443, policy="accept")]).startswith(
+        f"no answer, since on agent1, chain {hook} of table inet other (nft, hook {hook}) drops "
+        "it: tcp dport 6443 drop: accept the cluster's packets before it, or remove it: nft delete "
+        f"rule inet other {hook} handle 7"
+    )
+
+
+def test_packet_filter_that_drops_answers_as_they_leave_is_named():
+    text = filtered(destination=[chain("output")])
+    assert text.startswith("no answer, since on server1, of the answers, chain output of table")
+    assert "nft 'chain inet other output { policy accept; }'" in text
+
+
+def test_packet_filter_that_drops_answers_as_they_arrive_is_named():
+    text = filtered([chain("input")])
+    assert text.startswith("no answer, since on agent1, of the answers, chain input of table")
+
+
+@pytest.mark.parametrize(
+    ("source", "destination"),
+    [
+        # They accept the answers.
+        ([chain("input", ACCEPT_ANSWERS)], [chain("output", ACCEPT_ANSWERS)]),
+        # They are for other ports, families and NICs.
+        ([chain("output", {**DROP_6443, "ports": [[2379, 2379]]}, policy="accept")], []),
+        ([chain("output", family="ip6")], [chain("output", family="ip6")]),
+        ([chain("output", {**DROP_6443, "outputs": ["eth7"]}, policy="accept")], []),
+        ([chain("forward")], [chain("forward")]),
+        # A rule for the port of the probe does not drop answers, which go to another port.
+        ([], [chain("output", DROP_6443, policy="accept")]),
+    ],
+)
+def test_packet_filters_that_pass_probe_and_answer_are_not_named(source, destination):
+    text = filtered(source, destination)
+    assert text.startswith("no answer, so a firewall on server1 or on the way drops it")
+    assert "table inet other" not in text
+
+
+def test_packet_filter_that_may_drop_answers_is_named_last():
+    uncertain = chain("output", DROP_ANSWERS, policy="accept")
+    text = filtered(destination=[uncertain])
+    assert "on server1, of the answers, chain output" in text
+    assert "may drop it: tcp sport 6443 drop" in text
+    text = filtered([chain("output", DROP_6443, policy="accept")], [uncertain])
+    assert "on agent1, chain output of table inet other (nft, hook output) drops it" in text
+    banned = chain("input", {**DROP_ANSWERS, "text": "banned"}, policy="accept")
+    assert "on server1, chain input" in filtered(destination=[uncertain, banned])
+
+
+def test_packet_filter_of_the_destination_is_named_before_that_of_answers():
+    text = filtered(destination=[chain("output"), chain("input", ACCEPT_ANSWERS)])
+    assert "on server1, chain input of table inet other (nft, hook input) drops it" in text
+
+
+def test_source_that_rejects_its_own_packets_is_named():
+    rejecting = [chain("output", DROP_6443, policy="accept")]
+    said = f"ICMP port unreachable from {AGENT}"
+    assert filtered(rejecting, observed="rejected", said=said).startswith(
+        f"agent1's own packet filter rejects it ({said}): on agent1, chain output of table"
+    )
+
+
+@pytest.mark.parametrize(("code", "named"), [("EPERM", True), ("ENOBUFS", False)])
+def test_packet_filter_on_the_source_explains_an_error_of_send(code, named):
+    text = filtered([chain("output")], observed="error", said=f"on the source: {code}")
+    assert text.startswith(f"on agent1: {code}")
+    assert ("chain output of table inet other" in text) is named

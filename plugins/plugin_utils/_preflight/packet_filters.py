@@ -126,11 +126,19 @@ def _concerns(chain: Chain, node: Node) -> bool:
     return chain["family"] != other and not elsewhere
 
 
+def _meets(chain: Chain, packet: Packet) -> bool:
+    """Whether a packet meets a base chain: one at ingress is only for packets of its interfaces."""
+    devices = {*chain["devices"]}
+    return not devices or not packet.inputs or not devices.isdisjoint(packet.inputs)
+
+
 def _of_chain(node: Node, chain: Chain, topology: Topology) -> Iterator[Finding]:
     certain: dict[tuple[str, str], list[str]] = defaultdict(list)
     possible: dict[tuple[str, str], list[str]] = defaultdict(list)
     hits: dict[tuple[str, str], Hit] = {}
     for need in _needs(node, chain, topology):
+        if not _meets(chain, need.packet):
+            continue
         found = fate(chain["rules"], chain["chain"], chain["policy"], need.packet)
         may_drop = [] if need.external or need.sample else found.possible
         for hit in [found.dropped] if found.dropped else may_drop:

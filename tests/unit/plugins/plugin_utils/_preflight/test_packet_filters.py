@@ -258,6 +258,13 @@ def test_hook_and_interface_say_which_packets_count(one, expected):
     assert severities(one) == expected
 
 
+@pytest.mark.parametrize(("device", "expected"), [("eth0", ["error"]), ("eth1", [])])
+def test_chain_at_ingress_is_for_packets_of_its_interfaces(device, expected):
+    node = {**SERVER, "external_interface": "eth1"}
+    one = chain({"ports": [[6443, 6443]]}, hook="ingress", family="netdev", devices=[device])
+    assert severities(one, node) == expected
+
+
 @pytest.mark.parametrize(
     ("backend", "expected"),
     [("vxlan", []), ("wireguard-native", ["error"]), ("host-gw", [])],

@@ -10,10 +10,8 @@ from collections.abc import Iterator
 from .changes import address_of
 from .cluster import Cluster
 from .firewall import (
-    ALL_NODES,
     FROM_CLIENTS,
     FROM_NODES,
-    WORK,
     ZONE_CLUSTER,
     ZONE_EXTERNAL,
     Decision,
@@ -45,10 +43,6 @@ def changed(before: Firewall, after: Firewall) -> Iterator[str]:
     for ipset, members in before.ipsets.items():
         if after.ipsets.get(ipset) != members:
             yield f"ipset {ipset} differs"
-    for machine, zone in after.sources.items():
-        # prepare makes the zone one of the policy's, unless its target decides on all packets.
-        if ZONE_CLUSTER in after.rules and zone == WORK and machine in after.ipsets[ALL_NODES]:
-            yield f"policy {FROM_NODES} differs"
     for interface, zone in before.zones.items():
         if zone in _ZONES and after.zones[interface] != zone:
             yield f"interface {interface} is not in zone {zone}"

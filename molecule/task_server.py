@@ -15,9 +15,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ansible import module_utils
+
 CODE = "/var/tmp/k3s-code"
 COMMAND = f"env PYTHONPATH={CODE} python3 {CODE}/serve.py"
-_TREE = "ansible_collections/edgeops/k3s_network/plugins/module_utils"
+_PLUGINS = "ansible_collections/edgeops/k3s_network/plugins"
+_TREES = (f"{_PLUGINS}/module_utils", f"{_PLUGINS}/modules")
 _ON_NODE = Path(__file__).parent / "on_node"
 
 
@@ -27,11 +30,17 @@ class NoAnswerError(Exception):
 
 @functools.cache
 def _packed() -> bytes:
-    """Return an archive of the collection's code and of what runs it on a node."""
+    """Return an archive of the collection's code and of what runs it on a node.
+
+    Modules need Ansible's module_utils as well.
+    """
     tar = ["tar", "-hcz", "--exclude=__pycache__", "-C", os.environ["ANSIBLE_COLLECTIONS_PATH"]]
+    ansible = Path(module_utils.__file__).parents[2]
     names = sorted(path.name for path in _ON_NODE.glob("*.py"))
     return subprocess.run(
-        [*tar, _TREE, "-C", str(_ON_NODE), *names], check=True, capture_output=True
+        [*tar, *_TREES, "-C", str(ansible), "ansible/module_utils", "-C", str(_ON_NODE), *names],
+        check=True,
+        capture_output=True,
     ).stdout
 
 

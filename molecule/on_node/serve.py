@@ -27,6 +27,7 @@ TASKS = {
     "profiles": ("profiles", "call"),
     "route": ("apply_route", "apply"),
     "k3s": ("apply_route", "k3s"),
+    "module": ("modules", "run"),
 }
 
 

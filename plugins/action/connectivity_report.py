@@ -55,7 +55,7 @@ class ActionModule(ControllerAction):
         result: dict[str, Any] = super().run(tmp, task_vars)
         _validated, arguments = self.validate_argument_spec(argument_spec=ARGUMENT_SPEC)
         plan = Plan.from_text(arguments["plan"])
-        report = _evaluate(plan, arguments, (task_vars or {})["hostvars"])
+        report = evaluated(plan, arguments, (task_vars or {})["hostvars"])
         result.update(changed=False, **_told(report, terminal.table(report, plan.topology)))
         _print(["", *result["table"], ""])
         report_dir = arguments["report_dir"]
@@ -70,7 +70,8 @@ class ActionModule(ControllerAction):
         return hide_below_vvv(result)
 
 
-def _evaluate(plan: Plan, arguments: Mapping[str, Any], hostvars: Any) -> evaluate.Report:
+def evaluated(plan: Plan, arguments: Mapping[str, Any], hostvars: Any) -> evaluate.Report:
+    """Return the report of a run. C(hostvars) has what hosts returned under the names given."""
     nodes = {node["name"] for node in plan.topology["nodes"]}
 
     def registered(name: str, variable: str) -> Any:

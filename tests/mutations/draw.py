@@ -52,6 +52,12 @@ KINDS: dict[str, Draw] = {
     "foreign-reject": kinds_filters.foreign_reject,
     "foreign-port": kinds_filters.foreign_port,
 }
+CHANGE_ADDRESSES = frozenset(
+    kind
+    for kind, draw in KINDS.items()
+    if draw.__module__ in (kinds_addresses.__name__, kinds_hosts.__name__)
+)
+"""Kinds after which the topology has to be derived again."""
 _WEIGHTS = {"cut-large": 0.2}
 """Twenty thousand ports from each node to each other take a while."""
 _TRIES = 400

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from .draw import draw
+from .direct import DirectValidation
+from .draw import CHANGE_ADDRESSES, draw
 from .healthy import BESIDE, CONFIGURATIONS, beside
 from .judge import Verdict, judge
 from .mutation import Mutation
@@ -27,13 +28,23 @@ REMEDY_EVERY = 3
 """Of mutations that a report names a remedy for that restores everything."""
 BESIDE_SHARE = 0.25
 """How many mutations are played beside configuration of other software."""
+PLAYBOOK_EVERY = 10
+"""Of mutations that DirectValidation can validate."""
 
 
 class Player:
     """Plays mutations on a stage and keeps what came of them."""
 
-    def __init__(self, stage: Stage, rng: random.Random, kinds: Sequence[str]) -> None:
+    def __init__(
+        self,
+        stage: Stage,
+        rng: random.Random,
+        kinds: Sequence[str],
+        direct: DirectValidation | None = None,
+    ) -> None:
+        """C(direct) validates most of the runs if it is given, and the playbook the others."""
         self._stage = stage
+        self._direct = direct
         self._rng = rng
         self._kinds = kinds
         self._mendable = 0
@@ -83,7 +94,7 @@ class Player:
         try:
             self._stage.break_(mutation)
             self._stage.measure(mutation)
-            report = self._stage.validate(mutation)
+            report = self._validate(number, mutation)
             verdict = judge(report, mutation.world, mutation)
             if mutation.remedy is not None and verdict.is_right:
                 self._mendable += 1
@@ -98,10 +109,24 @@ class Player:
         if not verdict.is_right:
             self._keep(number, mutation, verdict, report)
 
+    def _validate(self, number: int, mutation: Mutation) -> dict[str, Any]:
+        by_playbook = (
+            number % PLAYBOOK_EVERY == 0
+            or mutation.harmless
+            or mutation.fresh_connections
+            or mutation.kind in CHANGE_ADDRESSES
+        )
+        if self._direct is None or by_playbook:
+            return self._stage.validate(mutation)
+        return self._direct.report(self._seed(), "full" if mutation.is_full else "sample")
+
+    def _seed(self) -> str:
+        return str(self._rng.randrange(10**6))
+
     def _unbroken(self) -> None:
         self._stage.check_mended()
         start = time.monotonic()
-        report = self._stage.validate()
+        report = self._direct.report(self._seed()) if self._direct else self._stage.validate()
         verdict = judge(report, intact(self._stage.cluster))
         self._note("   ", UNBROKEN, "the cluster as it was prepared", start, verdict)
         if not verdict.is_right:

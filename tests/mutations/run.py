@@ -14,12 +14,17 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
 import random
 import signal
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "molecule"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / ".build"))
+
+from task_server import TaskServer
 
 from mutations.cluster import SEGREGATED, SHARED
 from mutations.draw import KINDS
@@ -44,6 +49,12 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--seed", default="random", help="the same seed draws the same mutations")
     parser.add_argument("--kinds", default="", help=f"of {', '.join(KINDS)}; by default all")
+    parser.add_argument(
+        "--playbook",
+        action="store_true",
+        help="validate each mutation by the playbook; by default only one in ten, and those that "
+        "change addresses",
+    )
     parser.add_argument("--suite", default="bookworm")
     parser.add_argument("--mode", choices=(SHARED, SEGREGATED), default=SHARED)
     parsed = parser.parse_args()
@@ -61,6 +72,8 @@ def main() -> int:
     args = arguments()
     for signum in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(signum, lambda *_args: sys.exit(1))
+    # Of the collection's code that TaskServer puts on a machine.
+    os.environ.setdefault("ANSIBLE_COLLECTIONS_PATH", str(BUILD))
     print(f"seed {args.seed}, {args.count} mutations, {args.mode}, lab {args.lab}", flush=True)
     with contextlib.ExitStack() as stack:
         try:
@@ -71,7 +84,11 @@ def main() -> int:
                 open_stage(directory / "inventory.yml", directory / "ssh_config", args.mode)
             )
             stage.prepare()
-            player = Player(stage, random.Random(args.seed), args.kinds)
+            direct = None
+            if not args.playbook:
+                direct = stage.direct(TaskServer)
+                stack.callback(direct.end)
+            player = Player(stage, random.Random(args.seed), args.kinds, direct)
             stack.callback(sum_up, player, args.lab)
             player.play(args.count, args.healthy)
         except StageError as error:

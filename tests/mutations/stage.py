@@ -13,11 +13,12 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from .cluster import CLUSTER, EXTERNAL, SEGREGATED, SHARED, Cluster, Machine, Nic
+from .direct import PLAYBOOK, DirectValidation, Server
 from .mutation import FILTER_COMMANDS, LAB, PREPARE, Commands, Mutation
 from .packets import contradictions
 from .table import AGENT, CLIENT, SERVER
@@ -113,11 +114,16 @@ class Stage:
         self, name: str, variables: Mapping[str, Any], fresh: bool = False
     ) -> subprocess.CompletedProcess[str]:
         """Run a playbook of the collection."""
-        argv = ["ansible-playbook", "-i", str(self._inventory), f"edgeops.k3s_network.{name}"]
-        argv += ["--extra-vars", json.dumps({**self.variables, **variables})]
         environment = dict(self._environment)
         if fresh:
             environment["ANSIBLE_SSH_ARGS"] = "-o ControlMaster=no -o ControlPath=none"
+        return self._play(f"edgeops.k3s_network.{name}", variables, environment)
+
+    def _play(
+        self, playbook: str, variables: Mapping[str, Any], environment: Mapping[str, str]
+    ) -> subprocess.CompletedProcess[str]:
+        argv = ["ansible-playbook", "-i", str(self._inventory), playbook]
+        argv += ["--extra-vars", json.dumps({**self.variables, **variables})]
         return subprocess.run(argv, check=False, capture_output=True, text=True, env=environment)
 
     def prepare(self) -> None:
@@ -158,6 +164,27 @@ class Stage:
             report: dict[str, Any] = json.loads(path.read_text())
         return report
 
+    def direct(self, connect: Callable[[list[str]], Server]) -> DirectValidation:
+        """Return what validates the prepared cluster without Ansible; to be ended.
+
+        C(connect) connects to a machine by a command of ssh.
+        """
+        with tempfile.TemporaryDirectory(prefix="k3s-mutations-") as directory:
+            playbook, path = Path(directory, "topology.yml"), Path(directory, "topology.json")
+            playbook.write_text(PLAYBOOK)
+            done = self._play(str(playbook), {"topology_path": str(path)}, self._environment)
+            if not path.is_file():
+                raise StageError(f"the topology is not known:\n{done.stdout}{done.stderr}")
+            topology = json.loads(path.read_text())
+        servers = {one.name: connect(self._ssh(one.name)) for one in self.cluster.machines}
+        return DirectValidation(topology, servers)
+
+    def _ssh(self, name: str) -> list[str]:
+        return [
+            "ssh", "-F", str(self._ssh_config), "-o", "ControlMaster=auto",
+            "-o", f"ControlPath={self._sockets}/%n", "-o", "ControlPersist=60", name,
+        ]  # fmt: skip
+
     def _run_all(self, commands: Commands) -> None:
         for name, lines in commands.items():
             self._run(name, "\n".join(["set -e", *lines]))
@@ -176,9 +203,7 @@ class Stage:
         if name == LAB:
             argv = [*LAB_PROGRAM, "exec", "--name", self._lab, "--", "sh"]
         else:
-            argv = ["ssh", "-F", str(self._ssh_config), "-o", "ControlMaster=auto"]
-            argv += ["-o", f"ControlPath={self._sockets}/%n", "-o", "ControlPersist=60"]
-            argv += [name, "sh"]
+            argv = [*self._ssh(name), "sh"]
         done = subprocess.run(argv, check=False, input=script, capture_output=True, text=True)
         if done.returncode:
             raise StageError(f"{name}: {script}: {done.stderr or done.stdout}")

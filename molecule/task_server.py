@@ -21,6 +21,8 @@ CODE = "/var/tmp/k3s-code"
 COMMAND = f"env PYTHONPATH={CODE} python3 {CODE}/serve.py"
 _PLUGINS = "ansible_collections/edgeops/k3s_network/plugins"
 _TREES = (f"{_PLUGINS}/module_utils", f"{_PLUGINS}/modules")
+# What modules need of Ansible.
+_ANSIBLE = ("ansible/__init__.py", "ansible/release.py", "ansible/module_utils")
 _ON_NODE = Path(__file__).parent / "on_node"
 
 
@@ -30,15 +32,12 @@ class NoAnswerError(Exception):
 
 @functools.cache
 def _packed() -> bytes:
-    """Return an archive of the collection's code and of what runs it on a node.
-
-    Modules need Ansible's module_utils as well.
-    """
+    """Return an archive of the collection's code and of what runs it on a node."""
     tar = ["tar", "-hcz", "--exclude=__pycache__", "-C", os.environ["ANSIBLE_COLLECTIONS_PATH"]]
     ansible = Path(module_utils.__file__).parents[2]
     names = sorted(path.name for path in _ON_NODE.glob("*.py"))
     return subprocess.run(
-        [*tar, *_TREES, "-C", str(ansible), "ansible/module_utils", "-C", str(_ON_NODE), *names],
+        [*tar, *_TREES, "-C", str(ansible), *_ANSIBLE, "-C", str(_ON_NODE), *names],
         check=True,
         capture_output=True,
     ).stdout

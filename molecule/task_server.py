@@ -22,7 +22,7 @@ COMMAND = f"env PYTHONPATH={CODE} python3 {CODE}/serve.py"
 _PLUGINS = "ansible_collections/edgeops/k3s_network/plugins"
 _TREES = (f"{_PLUGINS}/module_utils", f"{_PLUGINS}/modules")
 # What modules need of Ansible.
-_ANSIBLE = ("ansible/__init__.py", "ansible/release.py", "ansible/module_utils")
+_ANSIBLE = ("ansible/__init__.py", "ansible/_vendor", "ansible/release.py", "ansible/module_utils")
 _ON_NODE = Path(__file__).parent / "on_node"
 
 

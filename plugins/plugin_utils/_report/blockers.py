@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Collection
 
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._packet_filter import rules
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._packet_filter.chains import (
@@ -24,7 +25,7 @@ from .._firewall_rules import (
     ZONE_PODS,
 )
 from .filters import ANY, filtered
-from .firewall_findings import PREPARE, sentences
+from .firewall_findings import PREPARE, is_copied, sentences
 from .firewalls import RUNTIME, Firewall, Policy, RichRule
 from .zones import DROPPING, Packet, accepts_all, drops, is_harmless, opens, possible_zones, zone_of
 
@@ -69,7 +70,7 @@ def certain_blocker(firewall: Firewall, host: str, packet: Packet) -> str:
     for rule in _rules(firewall, zone, packet):
         if not rule.accepts and rule.is_certain:
             return _by_rule(rule, host, "drops")
-    wrong = _wrong(firewall, packet)
+    wrong = _wrong(firewall, packet, copied=(False,))
     if wrong:
         return f"on {host}, {wrong}: {PREPARE}"
     found = _filtered(firewall, packet, certain=True)
@@ -93,6 +94,10 @@ def possible_blocker(firewall: Firewall, host: str, packet: Packet) -> str:
         return f"on {host}, {found}"
     if _filters_nothing(firewall):
         return ""
+    # What the user has opened since the zone was copied drops nothing, but a rule in it may.
+    wrong = _wrong(firewall, packet, copied=(True,))
+    if wrong:
+        return f"on {host}, {wrong}: {PREPARE}"
     for name, its_source in possible_zones(firewall, packet):
         if drops(firewall, name, packet) is not False:
             return _by_source(name, its_source, host, "may drop")
@@ -226,8 +231,11 @@ def _by_rule(rule: RichRule, host: str, verb: str) -> str:
     )
 
 
-def _wrong(firewall: Firewall, packet: Packet) -> str:
-    """Return which objects that concern a packet are not in force as the topology wants them."""
+def _wrong(firewall: Firewall, packet: Packet, copied: Collection[bool] = (False, True)) -> str:
+    """Return which objects that concern a packet are not in force as the topology wants them.
+
+    C(copied) is whether they are zones that differ only in what users open or close.
+    """
     others = _OF_PODS | (_OF_CLIENTS if packet.from_node else _OF_NODES)
     return _named(
         sentences(
@@ -236,6 +244,7 @@ def _wrong(firewall: Firewall, packet: Packet) -> str:
             if one.configuration == RUNTIME
             and firewall.running
             and one.name not in others
+            and is_copied(one) in copied
             and not is_harmless(firewall, one, [packet.interface])
         )
     )

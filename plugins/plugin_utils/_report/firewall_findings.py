@@ -147,8 +147,13 @@ def _level(difference: Difference) -> Level:
     A zone of this collection is a copy of the zone that held the packets before. It lacks what the
     user has since opened in that zone, until prepare runs again.
     """
-    copied = difference.kind == "zone" and difference.state == "different"
-    return INFO if copied and set(difference.settings) <= _COPIED else ERROR
+    return INFO if is_copied(difference) else ERROR
+
+
+def is_copied(difference: Difference) -> bool:
+    """Return whether a zone of this collection lacks or has only what users open or close."""
+    changed = difference.kind == "zone" and difference.state == "different"
+    return changed and set(difference.settings) <= _COPIED
 
 
 def _overlay(node: Node, firewall: Firewall, topology: Topology) -> Iterator[Finding]:

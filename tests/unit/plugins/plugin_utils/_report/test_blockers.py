@@ -64,6 +64,14 @@ CLIENT = replace(PACKET, from_node=False, source_address=None)
 DROP = 'rule family="ipv4" source address="192.0.2.0/24" port port="6443" protocol="tcp" drop'
 
 
+def test_copy_of_a_zone_that_lacks_a_rule_of_the_user_is_no_cause_before_a_filter():
+    copy = Difference("runtime", "zone", "k3s-cluster", "different", ("rules_str",))
+    firewall = replace(SOUND, differences=(copy,), packet_filters=(FOREIGN,))
+    assert blocker(firewall, "server1", PACKET).startswith("on server1, chain input of table")
+    firewall = replace(firewall, packet_filters=())
+    assert blocker(firewall, "server1", PACKET).startswith("on server1, zone k3s-cluster differs")
+
+
 def test_blocker_names_the_object_and_prepare():
     firewall = replace(SOUND, differences=(MISSING,), packet_filters=(FOREIGN,))
     assert blocker(firewall, "server1", PACKET) == (

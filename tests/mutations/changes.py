@@ -83,9 +83,12 @@ class SourceChange:
 
     def command(self, cluster: Cluster) -> str:
         """Return the command for the node."""
-        verb = "add" if self.add else "remove"
+        change = f"firewall-cmd --zone={self.zone}"
         address = address_of(cluster, self.machine)
-        return f"firewall-cmd --zone={self.zone} --{verb}-source={address}"
+        if self.add:
+            return f"{change} --add-source={address}"
+        # The remedy of a report may have removed it.
+        return f"! {change} -q --query-source={address} || {change} --remove-source={address}"
 
 
 @dataclass(frozen=True)

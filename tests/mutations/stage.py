@@ -40,7 +40,8 @@ _GROUPS = {"server": SERVER, "agent": AGENT, "external_clients": CLIENT}
 _SNAPSHOT = (
     "firewall-cmd --list-all-policies; firewall-cmd --list-all-zones; "
     "for one in $(firewall-cmd --get-ipsets); do firewall-cmd --info-ipset=$one; done; "
-    "firewall-cmd --permanent --list-all-policies; ls /etc/firewalld/*; "
+    # firewalld keeps copies of files that it deletes.
+    "firewall-cmd --permanent --list-all-policies; ls -I 'k3s-*.xml.old' /etc/firewalld/*; "
     "ip -o -4 address show scope global; ip -o link | sed 's/.*: \\(.*\\)@.*/link \\1/; s/:.*//'; "
     "nft list tables; ip -4 route; ls /etc/systemd/system; sysctl net.ipv4.conf.eth0.arp_ignore"
 )

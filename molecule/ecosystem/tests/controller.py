@@ -129,7 +129,8 @@ class Controller:
         lines = [f"{address} {name}\n" for name, address in names.items()]
         hosts.write_text("127.0.0.1 localhost\n" + "".join(lines))
         bind = f'mount --bind {hosts} /etc/hosts && exec "$@"'
-        return ["unshare", "--mount", "sh", "-c", bind, "sh"]
+        # Mounts of other labs that end meanwhile must not live on in a copy.
+        return ["unshare", "--mount", "--propagation", "slave", "sh", "-c", bind, "sh"]
 
 
 def converges(controller: Controller, arguments: tuple[str, ...] = (), **how: Any) -> Played:

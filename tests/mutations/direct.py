@@ -25,21 +25,6 @@ from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._probe_plan.pl
 
 _PATIENCE = 120.0
 _LISTENERS, _PROBES = "listeners", "probes"
-# Writes the topology that the roles derive.
-PLAYBOOK = """
-- hosts: all
-  become: true
-  gather_facts: false
-  tasks:
-    - ansible.builtin.import_role: {name: edgeops.k3s_network.k3s_topology}
-    - ansible.builtin.copy:
-        content: "{{ k3s_topology_cluster.topology | to_json }}"
-        dest: "{{ topology_path }}"
-        mode: "0600"
-      delegate_to: localhost
-      become: false
-      run_once: true
-"""
 
 
 class Server(Protocol):

@@ -27,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / ".build"))
 from task_server import TaskServer
 
 from mutations.cluster import SEGREGATED, SHARED
+from mutations.direct import DirectValidation
 from mutations.draw import KINDS
 from mutations.player import Player
 from mutations.stage import BUILD, StageError, lab_directory, new_lab, open_stage
@@ -86,7 +87,9 @@ def main() -> int:
             stage.prepare()
             direct = None
             if not args.playbook:
-                direct = stage.direct(TaskServer)
+                names = [machine.name for machine in stage.cluster.machines]
+                servers = {name: TaskServer(stage.ssh(name)) for name in names}
+                direct = DirectValidation(stage.topology(), servers)
                 stack.callback(direct.end)
             player = Player(stage, random.Random(args.seed), args.kinds, direct)
             stack.callback(sum_up, player, args.lab)

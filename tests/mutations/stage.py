@@ -13,12 +13,11 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from .cluster import CLUSTER, EXTERNAL, SEGREGATED, SHARED, Cluster, Machine, Nic
-from .direct import PLAYBOOK, DirectValidation, Server
 from .mutation import FILTER_COMMANDS, LAB, PREPARE, Commands, Mutation
 from .packets import contradictions
 from .table import AGENT, CLIENT, SERVER
@@ -52,6 +51,22 @@ _COMMAND = re.compile(
     r"firewall-cmd --(?:zone|policy)=[\w-]+ --[a-z-]+=(?:'[^']*'|[^\s',]+)(?=, and the same with)"
     r"|(?<=or remove it: )(?:nft|iptables(?:-nft)?) .*?(?=; then )"
 )
+
+
+_TOPOLOGY_PLAYBOOK = """
+- hosts: all
+  become: true
+  gather_facts: false
+  tasks:
+    - ansible.builtin.import_role: {name: edgeops.k3s_network.k3s_topology}
+    - ansible.builtin.copy:
+        content: "{{ k3s_topology_cluster.topology | to_json }}"
+        dest: "{{ topology_path }}"
+        mode: "0600"
+      delegate_to: localhost
+      become: false
+      run_once: true
+"""
 
 
 class StageError(Exception):
@@ -165,22 +180,19 @@ class Stage:
             report: dict[str, Any] = json.loads(path.read_text())
         return report
 
-    def direct(self, connect: Callable[[list[str]], Server]) -> DirectValidation:
-        """Return what validates the prepared cluster without Ansible; to be ended.
-
-        C(connect) connects to a machine by a command of ssh.
-        """
+    def topology(self) -> dict[str, Any]:
+        """Return the topology that the roles derive."""
         with tempfile.TemporaryDirectory(prefix="k3s-mutations-") as directory:
             playbook, path = Path(directory, "topology.yml"), Path(directory, "topology.json")
-            playbook.write_text(PLAYBOOK)
+            playbook.write_text(_TOPOLOGY_PLAYBOOK)
             done = self._play(str(playbook), {"topology_path": str(path)}, self._environment)
             if not path.is_file():
                 raise StageError(f"the topology is not known:\n{done.stdout}{done.stderr}")
-            topology = json.loads(path.read_text())
-        servers = {one.name: connect(self._ssh(one.name)) for one in self.cluster.machines}
-        return DirectValidation(topology, servers)
+            topology: dict[str, Any] = json.loads(path.read_text())
+        return topology
 
-    def _ssh(self, name: str) -> list[str]:
+    def ssh(self, name: str) -> list[str]:
+        """Return the command that connects to a machine."""
         return [
             "ssh", "-F", str(self._ssh_config), "-o", "ControlMaster=auto",
             "-o", f"ControlPath={self._sockets}/%n", "-o", "ControlPersist=60", name,
@@ -204,7 +216,7 @@ class Stage:
         if name == LAB:
             argv = [*LAB_PROGRAM, "exec", "--name", self._lab, "--", "sh"]
         else:
-            argv = [*self._ssh(name), "sh"]
+            argv = [*self.ssh(name), "sh"]
         done = subprocess.run(argv, check=False, input=script, capture_output=True, text=True)
         if done.returncode:
             raise StageError(f"{name}: {script}: {done.stderr or done.stdout}")

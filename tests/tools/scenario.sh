@@ -32,7 +32,7 @@ if [ "$command" = test ]; then
   left=$(
     # What finds nothing fails.
     set +e
-    ls /run/k3s-network-lab | grep -x "$lab"
+    find "/run/k3s-network-lab/$lab" 2>/dev/null
     grep -F "/run/$name-$suite/" /proc/mounts
     losetup --list --noheadings | grep -F "/run/$name-$suite/"
     pgrep -af -- "(machine|guest)=$lab-|/run/$name-$suite/"

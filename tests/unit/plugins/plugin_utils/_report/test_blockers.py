@@ -418,10 +418,10 @@ def test_chains_that_jump_from_each_to_each_cost_little():
 BANNED = {"banned": Ipset("hash:net", ("192.0.2.0/24",), True)}
 
 
-def with_source(source, target="DROP", ipsets=BANNED, **others):
+def with_source(source, target="DROP", ipsets=None, **others):
     """Return a firewall with a zone of the user that has a source."""
     zones = {**SOUND.zones, "ban": Zone((), (source,), target)}
-    return replace(SOUND, zones=zones, ipsets=ipsets, **others)
+    return replace(SOUND, zones=zones, ipsets=BANNED if ipsets is None else ipsets, **others)
 
 
 def test_rules_of_a_zone_with_an_ipset_as_source_concern_its_addresses():

@@ -109,7 +109,7 @@ def test_the_largest_size_is_measured(largest, is_hole):
 
 
 class Limited(Narrow):
-    """A way on which a rule admits so many packets and drops the others, but for some seconds."""
+    """A way on which a rule admits a number of packets, and drops others for some seconds."""
 
     def __init__(self, burst, again=0):
         super().__init__(65535)

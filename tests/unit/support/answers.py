@@ -9,7 +9,7 @@ from __future__ import annotations
 FIREWALL = {
     "problem": "",
     "firewalld": {"running": True, "version": "1.3.4", "prepared": True, "refused": ""},
-    "overlay": {"kubernetes": [], "interfaces": {}, "udp_ports": []},
+    "overlay": {"kubernetes": [], "interfaces": {"flannel.1": True}, "udp_ports": [8472]},
     "packet_filters": [],
     "packet_filters_unknown": [],
     "strict_forward_ports": False,

@@ -34,6 +34,9 @@ from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology.mode
     Topology,
     TopologyError,
 )
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology.networks import (
+    compare_families,
+)
 
 ARGUMENT_SPEC = {
     "inventory": {"type": "str", "required": True},
@@ -91,6 +94,11 @@ def _topology(arguments: Mapping[str, Any], task_vars: Mapping[str, Any]) -> Top
         inventory.clients,
         inventory.client_addresses,
     )
+    problems = compare_families(
+        settings, {node["address"]: [node["name"]] for node in topology["nodes"]}
+    )
+    if problems:
+        raise TopologyError(problems)
     return with_ipsets(topology)
 
 

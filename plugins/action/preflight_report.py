@@ -12,6 +12,7 @@ from typing import Any, Optional
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._action import (
     ControllerAction,
     print_lines,
+    without_empty,
 )
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._answers.registered import (
     read_preflight,
@@ -40,6 +41,7 @@ class ActionModule(ControllerAction):
     ) -> dict[str, Any]:
         """Return the result that the module of this name documents."""
         result: dict[str, Any] = super().run(tmp, task_vars)
+        self._task.args = without_empty(self._task.args)
         _validated, arguments = self.validate_argument_spec(argument_spec=ARGUMENT_SPEC)
         variables = task_vars or {}
         findings, changes = collect(

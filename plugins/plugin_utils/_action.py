@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Optional
 
 from ansible import constants
@@ -34,6 +34,7 @@ class NodeAction(ActionBase):  # type: ignore[misc]
     ) -> dict[str, Any]:
         """Return the result that the module of this name documents."""
         result: dict[str, Any] = super().run(tmp, task_vars)
+        self._task.args = without_empty(self._task.args)
         result.update(self.act(task_vars))
         return result
 
@@ -93,6 +94,18 @@ class ControllerAction(ActionBase):  # type: ignore[misc]
 
     TRANSFERS_FILES = False
     _requires_connection = False
+
+
+def without_empty(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a task's options without those whose value is an empty text: they have their default.
+
+    The answer to a question of a survey may be one.
+    """
+    return {
+        name: without_empty(value) if isinstance(value, Mapping) else value
+        for name, value in arguments.items()
+        if not (isinstance(value, str) and not value.strip())
+    }
 
 
 def print_lines(

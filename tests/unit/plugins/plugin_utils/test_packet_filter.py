@@ -81,7 +81,7 @@ def test_fact_of_another_type_is_left_out(given):
         {"tool": "nft; rm -rf /"},
         {"tool": None},
         {"family": "x"},
-        {"hook": "output"},
+        {"hook": "nowhere"},
         {"drops": "none"},
         {"policy": "queue"},
         {"devices": "eth0"},

@@ -10,6 +10,7 @@ import functools
 import re
 import socket
 import time
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -36,6 +37,7 @@ from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology.mode
     Host,
     Settings,
     TopologyError,
+    few,
 )
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology.networks import (
     compare_families,
@@ -289,15 +291,18 @@ def _explicit(
 
 def _warn_of_unreadable(members: Sequence[tuple[str, str]], hostvars: HostVariables) -> None:
     """Warn of K3s's variables that have no value here, such as a template of another role."""
+    hosts: dict[str, list[str]] = defaultdict(list)
     for name, group in members:
         for variable in k3s.VARIABLES[group]:
             if hostvars.has(name, variable) and hostvars.readable(name, variable) is None:
-                Display().warning(
-                    f"host {name}: {variable} can't be worked out here, so what it tells K3s is "
-                    "not known; if it sets node-ip, flannel-iface, cluster-cidr or service-cidr, "
-                    "give the variables of k3s_topology the same values; if it sets "
-                    "flannel-backend, give k3s_topology_ports the ports of that backend"
-                )
+                hosts[variable].append(name)
+    for variable, names in hosts.items():
+        Display().warning(
+            f"host{'s' if len(names) > 1 else ''} {few(names)}: {variable} can't be worked out "
+            "here, so what it tells K3s is not known; if it sets node-ip, flannel-iface, "
+            "cluster-cidr or service-cidr, give the variables of k3s_topology the same values; if "
+            "it sets flannel-backend, give k3s_topology_ports the ports of that backend"
+        )
 
 
 def _read_by_the_play(task_vars: Mapping[str, Any], in_play: Sequence[str]) -> set[str]:

@@ -131,12 +131,13 @@ def by_host(problems: Sequence[str]) -> list[str]:
         if found and found[1] not in names:
             names.append(found[1])
     return [
-        f"host{'s' if len(names) > 1 else ''} {_few(names)}: {problem}" if names else problem
+        f"host{'s' if len(names) > 1 else ''} {few(names)}: {problem}" if names else problem
         for problem, names in hosts.items()
     ]
 
 
-def _few(names: Sequence[str]) -> str:
+def few(names: Sequence[str]) -> str:
+    """Return the first names, and how many more there are."""
     more = len(names) - _NAMED
     return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
 

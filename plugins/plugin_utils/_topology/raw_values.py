@@ -57,7 +57,7 @@ def unreadable(error: Any) -> str:
     if "omit" in text.lower():
         return _OMITTED
     remedy = "write its value"
-    if "ansible_facts" in text or "ansible_default_ip" in text or "undefined" in text:
+    if any(sign in text for sign in ("ansible_facts", "undefined", "has no attribute")):
         remedy += (
             ", or gather what it needs before: the playbooks of this collection gather no facts of "
             "the module setup"

@@ -606,6 +606,16 @@ def test_variable_of_k3s_that_cannot_be_worked_out_is_a_warning(monkeypatch):
     assert run(hostvars)["topology"]["nodes"][0]["address"] == "192.0.2.11"
 
 
+def test_variable_of_many_hosts_that_cannot_be_worked_out_is_one_warning(monkeypatch):
+    told = []
+    monkeypatch.setattr(Display, "warning", lambda _self, text: told.append(text))
+    names = [f"s{number}" for number in range(1, 21)]
+    hostvars = {name: NoTemplates() for name in names}
+    run(hostvars, {"server": names, "agent": []}, stage="inventory")
+    assert len(told) == 1
+    assert told[0].startswith("hosts s1, s2, s3, s4, s5, s6, s7, s8, s9, s10 and 10 more: extra_")
+
+
 # What K3s is told by the files of a node
 
 

@@ -91,7 +91,7 @@ def test_value_that_cannot_be_used_is_explained(read, given, part):
     ("error", "part"),
     [
         ("'ansible_default_ipv4' is undefined", "gather no facts of the module setup"),
-        ("object of type 'dict' has no attribute 'x': ansible_facts", "gather no facts"),
+        ("object of type 'dict' has no attribute 'default_ipv4'", "gather no facts"),
         ("A template was resolved to an Omit scalar.", "is omit, which only an option of a task"),
         ("decryption failed", "can't be read: decryption failed; write its value"),
     ],

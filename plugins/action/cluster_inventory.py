@@ -10,6 +10,7 @@ import functools
 import re
 import socket
 import time
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -24,10 +25,7 @@ from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._action import
 )
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._k3s import inventory as k3s
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology.hostvars import (
-    SHARED,
     HostVariables,
-    plain,
-    words,
 )
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology.inventory import (
     Inventory,
@@ -39,12 +37,22 @@ from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology.mode
     Host,
     Settings,
     TopologyError,
+    few,
+)
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology.networks import (
+    compare_families,
+)
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology.raw_values import (
+    default_ports,
+    plain,
+    read_all,
 )
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology.settings import (
     read_settings,
 )
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology.validate import (
     find_members,
+    validate_clients,
     validate_hosts,
     validate_resolved,
 )
@@ -52,6 +60,22 @@ from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology.veri
     resolve_targets,
 )
 
+_VALUES = (
+    "server_group",
+    "agent_group",
+    "external_group",
+    "mode",
+    "cluster_interface",
+    "external_interface",
+    "overlay_interfaces",
+    "pod_cidr",
+    "service_cidr",
+    "ports",
+    "extra_ports",
+    "http_redirect",
+    "restrict_sources",
+    "external_sources",
+)
 LOOKUP_SECONDS = 20
 LOOKUP_THREADS = 16
 RULES = {"type": "list", "elements": "raw", "default": []}
@@ -92,8 +116,15 @@ class ActionModule(ControllerAction):
             result.update(failed=True, msg=str(error))
         return hide_below_vvv(result)
 
-    def _arguments(self, **others: Any) -> dict[str, Any]:
-        self._task.args = {**self._task.args, **others}
+    def _arguments(self, problems: list[str], **others: Any) -> dict[str, Any]:
+        """Return the options. What is wrong with a value becomes a problem, and it is left out."""
+        given = {**self._task.args, **others}
+        named = {option: given[option] for option in given if option not in _VALUES}
+        before = len(problems)
+        values = read_all([option for option in _VALUES if option in given], given, problems)
+        if "ports" in given and "ports" not in values and len(problems) == before:
+            values["ports"] = list(default_ports())
+        self._task.args = {**named, **values}
         try:
             _validated, arguments = self.validate_argument_spec(argument_spec=ARGUMENT_SPEC)
         except AnsibleError as error:
@@ -108,7 +139,8 @@ class ActionModule(ControllerAction):
         # Done once, by the first host of the play. That may be an external client or another host,
         # to which the variables of the cluster's groups do not apply.
         in_play = task_vars.get("ansible_play_hosts_all", [])
-        arguments = self._arguments(**hostvars.group_names(in_play))
+        problems: list[str] = []
+        arguments = self._arguments(problems, **hostvars.group_names(in_play))
         members = find_members(
             groups,
             arguments["server_group"],
@@ -120,10 +152,13 @@ class ActionModule(ControllerAction):
         if arguments["members_only"]:
             return result
         _refuse_slice(task_vars)
-        shared, problems = hostvars.shared([name for name, _group in members], arguments)
-        arguments = self._arguments(**shared)
-        settings, of_settings = _settings(arguments)
+        shared, of_shared = hostvars.shared([name for name, _group in members], arguments)
+        problems += of_shared
+        arguments = self._arguments(problems, **shared)
+        settings, of_settings = read_settings(arguments)
         problems += of_settings
+        clients = list(map(str, groups.get(arguments["external_group"], [])))
+        problems += validate_clients(members, clients, arguments["external_group"])
         inventory = Inventory(
             settings=settings,
             hosts=[hostvars.host(name, group, arguments) for name, group in members],
@@ -135,14 +170,15 @@ class ActionModule(ControllerAction):
                 option: _explicit(option, arguments, hostvars, members)
                 for option in ("pod_cidr", "service_cidr")
             },
-            clients=list(map(str, groups.get(arguments["external_group"], []))),
+            clients=clients,
         )
         inventory = _with_addresses(inventory, hostvars, str(self._task.connection))
         _warn_of_unreadable(members, hostvars)
         settings, hosts, of_k3s = resolve(inventory)
-        problems += [*of_k3s, *validate_hosts(hosts)]
+        problems += [*hostvars.problems, *of_k3s, *validate_hosts(hosts)]
         problems += validate_resolved(settings, hosts, nodes_are_read=False)
         problems += _role_values.problems([host.name for host in hosts], hostvars.readable)
+        problems = problems or _compare_families(settings, inventory, hosts)
         if problems:
             raise TopologyError(problems)
         own = _read_by_the_play(task_vars, in_play)
@@ -220,9 +256,21 @@ def _readable(hostvars: HostVariables, name: str, variable: str) -> Any:
     return plain(hostvars.readable(name, variable))
 
 
-def _settings(arguments: Mapping[str, Any]) -> tuple[Settings, list[str]]:
-    given = {option: plain(arguments[option]) for option in SHARED}
-    return read_settings({**given, "external_sources": words(arguments["external_sources"])})
+def _compare_families(settings: Settings, inventory: Inventory, hosts: Sequence[Host]) -> list[str]:
+    """Compare the IP versions of what is known before nodes are read.
+
+    A network that nobody set may be one that only a file of K3s on a node has.
+    """
+    known = {
+        option: getattr(settings, option)
+        for option in ("pod_cidr", "service_cidr")
+        if inventory.explicit.get(option) is not None
+        or getattr(settings, f"{option}_source") != f"k3s_topology_{option}"
+    }
+    return compare_families(
+        replace(settings, **{"pod_cidr": "", "service_cidr": "", **known}),
+        {host.node_ip: [host.name] for host in hosts if host.node_ip},
+    )
 
 
 def _explicit(
@@ -235,7 +283,7 @@ def _explicit(
     given = str(arguments[option])
     variable = f"k3s_topology_{option}"
     if given == ARGUMENT_SPEC[option]["default"] and all(
-        hostvars.value(name, variable) is None for name, _group in members
+        hostvars.has(name, variable) is False for name, _group in members
     ):
         return None
     return given
@@ -243,15 +291,18 @@ def _explicit(
 
 def _warn_of_unreadable(members: Sequence[tuple[str, str]], hostvars: HostVariables) -> None:
     """Warn of K3s's variables that have no value here, such as a template of another role."""
+    hosts: dict[str, list[str]] = defaultdict(list)
     for name, group in members:
         for variable in k3s.VARIABLES[group]:
             if hostvars.has(name, variable) and hostvars.readable(name, variable) is None:
-                Display().warning(
-                    f"host {name}: {variable} can't be worked out here, so what it tells K3s is "
-                    "not known; if it sets node-ip, flannel-iface, cluster-cidr or service-cidr, "
-                    "give the variables of k3s_topology the same values; if it sets "
-                    "flannel-backend, give k3s_topology_ports the ports of that backend"
-                )
+                hosts[variable].append(name)
+    for variable, names in hosts.items():
+        Display().warning(
+            f"host{'s' if len(names) > 1 else ''} {few(names)}: {variable} can't be worked out "
+            "here, so what it tells K3s is not known; if it sets node-ip, flannel-iface, "
+            "cluster-cidr or service-cidr, give the variables of k3s_topology the same values; if "
+            "it sets flannel-backend, give k3s_topology_ports the ports of that backend"
+        )
 
 
 def _read_by_the_play(task_vars: Mapping[str, Any], in_play: Sequence[str]) -> set[str]:

@@ -33,6 +33,10 @@ from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology.inve
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology.model import (
     Topology,
     TopologyError,
+    few,
+)
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology.networks import (
+    compare_families,
 )
 
 ARGUMENT_SPEC = {
@@ -91,6 +95,11 @@ def _topology(arguments: Mapping[str, Any], task_vars: Mapping[str, Any]) -> Top
         inventory.clients,
         inventory.client_addresses,
     )
+    problems = compare_families(
+        settings, {node["address"]: [node["name"]] for node in topology["nodes"]}
+    )
+    if problems:
+        raise TopologyError(problems)
     return with_ipsets(topology)
 
 
@@ -132,7 +141,7 @@ def _warn_of_unreadable(nodes: Mapping[str, NodeSettings]) -> None:
             hosts[problem].append(name)
     for problem, names in hosts.items():
         Display().warning(
-            f"host{'s' if len(names) > 1 else ''} {', '.join(names)}: {problem}. What it sets of "
+            f"host{'s' if len(names) > 1 else ''} {few(names)}: {problem}. What it sets of "
             "K3s is not known; if it sets node-ip, flannel-iface, cluster-cidr or service-cidr, "
             "give the variables of k3s_topology the same values; if it sets flannel-backend, give "
             "k3s_topology_ports the ports of that backend"

@@ -13,6 +13,7 @@ from typing import Any, Optional
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._action import (
     ControllerAction,
     hide_below_vvv,
+    without_empty,
 )
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._probe_plan.plan import (
     CONTROLLER,
@@ -20,7 +21,7 @@ from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._probe_plan.pl
     Settings,
 )
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._report import directory
-from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology.hostvars import plain
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology.raw_values import plain
 
 ARGUMENT_SPEC = {
     "topology": {"type": "dict", "required": True},
@@ -50,6 +51,7 @@ class ActionModule(ControllerAction):
             # What is done once is done by the first host of the play. If that is an external
             # client, the variables of the cluster's groups do not apply to it.
             self._task.args = {**self._task.args, **_of_member(variables, members[0])}
+        self._task.args = without_empty(self._task.args)
         _validated, arguments = self.validate_argument_spec(argument_spec=ARGUMENT_SPEC)
         report_dir = arguments["report_dir"] or ""
         if report_dir:

@@ -15,7 +15,10 @@ from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._action import
     hide_below_vvv,
     print_lines,
 )
-from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._probe_plan import rounds
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._answers.registered import (
+    read_listeners,
+    read_probes,
+)
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._probe_plan.plan import (
     CONTROLLER,
     Plan,
@@ -78,26 +81,34 @@ def evaluated(plan: Plan, arguments: Mapping[str, Any], hostvars: Any) -> evalua
         return hostvars[name].get(arguments[variable])
 
     sources = plan.sources()
-    firewalls = {}
+    probes, listeners = {}, {}
+    problems: list[findings.Finding] = []
+    for name in sources:
+        if name == CONTROLLER:
+            probes[name] = read_probes(arguments["controller_probes"])
+        else:
+            probes[name] = read_probes(registered(name, "probes_variable"))
     for name in sorted(nodes):
-        firewall = read_firewall(registered(name, "listeners_variable"))
+        listeners[name] = read_listeners(registered(name, "listeners_variable"))
+    for answers in (probes, listeners):
+        problems += [
+            findings.invalid_answer(name, one.problem)
+            for name, one in answers.items()
+            if one.problem
+        ]
+    firewalls = {}
+    for name, one in listeners.items():
+        firewall = read_firewall(one.value)
         if firewall is not None:
             firewalls[name] = firewall
     seen = Seen(
-        {
-            name: rounds.joined(
-                arguments["controller_probes"]
-                if name == CONTROLLER
-                else registered(name, "probes_variable")
-            )
-            for name in sources
-        },
-        {name: registered(name, "listeners_variable") for name in sources if name in nodes},
+        {name: one.value for name, one in probes.items()},
+        {name: listeners[name].value for name in sources if name in nodes},
         plan.settings.mode,
         firewalls,
     )
     expectations = (one for name in sources for one in plan.expectations(name))
-    found = firewall_findings.findings(plan.topology, firewalls)
+    found = [*problems, *firewall_findings.findings(plan.topology, firewalls)]
     return evaluate.build(plan.topology, expectations, seen, found)
 
 

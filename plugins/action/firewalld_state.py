@@ -16,6 +16,10 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._rollback.chec
     confirm_command,
 )
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._action import NodeAction
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._answers.changes import (
+    read_firewall,
+)
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._answers.values import line
 
 _MODULE = "edgeops.k3s_network.firewalld_state"
 _PAUSE = 1.0
@@ -28,7 +32,7 @@ class ActionModule(NodeAction):
 
     def act(self, task_vars: Optional[dict[str, Any]]) -> dict[str, Any]:
         """Return the result that the module of this name documents."""
-        result = dict(self._execute_module(module_name=_MODULE, task_vars=task_vars))
+        result = self.answer(read_firewall, task_vars, module_name=_MODULE)
         identity = result.pop("confirm", None)
         if identity is not None:
             timeout = float(self._task.args.get("confirm_timeout", 60))
@@ -46,14 +50,14 @@ class ActionModule(NodeAction):
                 self._reconnect()
                 answer = self._low_level_execute_command(confirm_command(identity))
             except AnsibleConnectionFailure as error:
-                trouble = str(error).strip()
+                trouble = line(str(error), "error")
                 was_cut_off = True
                 time.sleep(_PAUSE)
                 continue
             # An answer that was lost may have been that of a confirmation.
             if answer["rc"] == 0 or (was_cut_off and self._is_in_force(task_vars)):
                 return {"confirmed": True}
-            trouble = f"{answer['stderr'] or answer['stdout']}".strip()
+            trouble = line(f"{answer['stderr'] or answer['stdout']}", "stderr")
             break
         return {
             "failed": True,
@@ -64,7 +68,7 @@ class ActionModule(NodeAction):
 
     def _is_in_force(self, task_vars: Optional[dict[str, Any]]) -> bool:
         """Return whether the node is as wanted, by a run in check mode."""
-        result = self.predict(task_vars, module_name=_MODULE)
+        result = self.predict(read_firewall, task_vars, module_name=_MODULE)
         return not result.get("failed") and not result.get("changed")
 
     def _give_up(self, trouble: str, deadline: float) -> str:

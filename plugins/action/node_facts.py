@@ -10,6 +10,7 @@ The module of this name reads K3s's settings, if the node has any.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any, Optional
 
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._default_route.files import PATHS
@@ -31,10 +32,21 @@ from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._action import
     NodeAction,
     hide_below_vvv,
 )
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._answers.changes import (
+    read_detected,
+)
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._answers.result import invalid
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._answers.values import line, tidy
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._k3s import node
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._topology import (
+    facts as node_facts,
+)
 
 _BETWEEN = "--- edgeops.k3s_network ---"
 _PARTS = 6
 _LONGEST = 1000
+# With kube-proxy's IPVS, ip prints some 300 characters for each of 50,000 services.
+_LARGEST = 64 * 1024 * 1024
 _MODULE = "edgeops.k3s_network.node_facts"
 # sudo takes SSH_CONNECTION out of the environment, so the processes above are asked as well.
 # On a terminal, sudo and profiles may have said something before.
@@ -69,7 +81,10 @@ class ActionModule(NodeAction):
         """Return the result that the module of this name documents."""
         self.validate_argument_spec(argument_spec={})
         answer = self._low_level_execute_command(_COMMAND)
-        _before, *parts = str(answer["stdout"]).split(_BETWEEN)
+        output = str(answer["stdout"])
+        if len(output) > _LARGEST:
+            return invalid(self.subject(task_vars), f"it has more than {_LARGEST} characters")
+        _before, *parts = output.split(_BETWEEN)
         facts: Optional[dict[str, Any]] = None
         if answer["rc"] == 0 and len(parts) == _PARTS:
             # Without SSH, it is the connection by which the user came to the controller.
@@ -82,18 +97,40 @@ class ActionModule(NodeAction):
             except (AttributeError, LookupError, RecursionError, TypeError, ValueError):
                 facts = None
         if facts is None:
-            said = str(answer["stderr"] or answer["stdout"]).strip()[:_LONGEST]
+            said = line(str(answer["stderr"] or output).strip(), "output", _LONGEST)
             return {
                 "failed": True,
                 "msg": "ip -json does not print this host's interfaces and routes: "
                 f"{said or answer['rc']}. It takes iproute2 4.12 or newer",
             }
+        try:
+            facts = {**facts, **_validated(facts)}
+        except ValueError as error:
+            return invalid(self.subject(task_vars), str(error))
         if files & set(TRACES):
-            answer = self._execute_module(module_name=_MODULE, module_args={}, task_vars=task_vars)
+            answer = self.answer(_k3s, task_vars, module_name=_MODULE, module_args={})
             if answer.get("failed"):
-                return dict(answer)
+                return answer
             facts["k3s"] = answer["k3s"]
         return hide_below_vvv({"changed": False, "ansible_facts": {"k3s_network": facts}})
+
+
+def _validated(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a node chooses. Raises ValueError if a value is not valid."""
+    network = node_facts.read(facts)
+    return {
+        "interfaces": dict(network.interfaces or {}),
+        "dummies": list(network.dummies),
+        "connection_address": network.connection_address or "",
+        "k3s_detects": read_detected(facts["k3s_detects"]),
+    }
+
+
+def _k3s(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a node's files tell K3s. Raises ValueError if a value is not valid."""
+    k3s = result.get("k3s")
+    node.check(k3s)
+    return {"k3s": tidy(k3s, "k3s")}
 
 
 def _network(

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Optional
 
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe.processes import (
@@ -15,9 +16,12 @@ from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._action import
     NodeAction,
     hide_below_vvv,
 )
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._answers import listeners
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._answers.values import line
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._probe_plan.plan import part_of
 
 _STOPPED = "stopped"
+_COUNT = re.compile(r"[0-9]{1,9}")
 # A process number that is in new hands by now is spared: the start time is another.
 _COMMAND = """count=0
 for process in {processes}; do
@@ -36,7 +40,7 @@ class ActionModule(NodeAction):
         """Return the result that the module of this name documents."""
         if self._task.args.get("state") != _STOPPED:
             return hide_below_vvv(
-                self._execute_module(module_args=self._module_args(task_vars), task_vars=task_vars)
+                self.answer(listeners.read, task_vars, module_args=self._module_args(task_vars))
             )
         _validated, arguments = self.validate_argument_spec(
             argument_spec={
@@ -48,8 +52,8 @@ class ActionModule(NodeAction):
         answer = self._low_level_execute_command(_COMMAND.format(processes=" ".join(processes)))
         # On a terminal, sudo may have said something before.
         said = str(answer["stdout"]).strip().rpartition("\n")[2]
-        if answer["rc"] != 0 or not said.isdigit():
-            reason = str(answer["stderr"]).strip() or said or answer["rc"]
+        if answer["rc"] != 0 or not _COUNT.fullmatch(said):
+            reason = line(str(answer["stderr"]).strip() or said or str(answer["rc"]), "stderr")
             return {"failed": True, "msg": f"The listeners cannot be stopped: {reason}"}
         return {"changed": False, "stopped": int(said)}
 

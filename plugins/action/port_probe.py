@@ -12,6 +12,7 @@ from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._action import
     NodeAction,
     hide_below_vvv,
 )
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._answers import probes
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._probe_plan.plan import part_of
 
 
@@ -28,4 +29,4 @@ class ActionModule(NodeAction):
             part = part_of(text, str(source))
             arguments["token"] = part["token"]
             arguments["targets"] = part["targets"][number - 1]
-        return hide_below_vvv(self._execute_module(module_args=arguments, task_vars=task_vars))
+        return hide_below_vvv(self.answer(probes.read, task_vars, module_args=arguments))

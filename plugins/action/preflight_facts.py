@@ -13,6 +13,7 @@ from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._action import
     NodeAction,
     hide_below_vvv,
 )
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._answers import preflight
 
 
 class ActionModule(NodeAction):
@@ -21,5 +22,5 @@ class ActionModule(NodeAction):
     def act(self, task_vars: Optional[dict[str, Any]]) -> dict[str, Any]:
         """Return the module's result with the time before and after."""
         before = time.time()
-        result = super().act(task_vars)
+        result = self.answer(preflight.read, task_vars)
         return hide_below_vvv({**result, "asked": [before, time.time()]})

@@ -12,6 +12,10 @@ from typing import Any, Optional
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._action import (
     ControllerAction,
     print_lines,
+    without_empty,
+)
+from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._answers.registered import (
+    read_preflight,
 )
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._preflight import (
     checks,
@@ -37,6 +41,7 @@ class ActionModule(ControllerAction):
     ) -> dict[str, Any]:
         """Return the result that the module of this name documents."""
         result: dict[str, Any] = super().run(tmp, task_vars)
+        self._task.args = without_empty(self._task.args)
         _validated, arguments = self.validate_argument_spec(argument_spec=ARGUMENT_SPEC)
         variables = task_vars or {}
         findings, changes = collect(
@@ -68,23 +73,30 @@ def collect(
 ) -> tuple[list[finding.Finding], list[str]]:
     """Return the findings of all nodes, and a line for each role that would change some."""
     answers = {}
-    predictions = []
+    others: list[finding.Finding] = []
+    invalid = set()
     changing: dict[str, list[str]] = {what: [] for what in _PREDICTED.values()}
     for node in arguments["topology"]["nodes"]:
         name = node["name"]
-        seen = hostvars[name].get(arguments["facts_variable"]) if name in hostvars else None
-        if not seen or "facts" not in seen:
+        answer = read_preflight(
+            hostvars[name].get(arguments["facts_variable"]) if name in hostvars else None
+        )
+        if answer.problem:
+            invalid.add(name)
+            others.append(checks.invalid_answer(name, answer.problem))
+        if answer.value is None:
             continue
+        seen = answer.value
         answers[name] = checks.Answer(seen["facts"], *seen["asked"])
         for module, what in _PREDICTED.items():
             predicted = seen["predicted"][module]
-            predictions += checks.predicted(name, what, predicted["refused"], predicted["warned"])
+            others += checks.predicted(name, what, predicted["refused"], predicted["warned"])
             if predicted["changed"]:
                 changing[what].append(name)
-    findings = checks.evaluate(arguments["topology"], answers, played)
+    findings = checks.evaluate(arguments["topology"], answers, played, invalid)
     lines = [
         f"prepare would change the {what} of {len(names)}: {', '.join(names[:_NAMED])}"
         for what, names in changing.items()
         if names
     ]
-    return finding.grouped([*findings, *predictions]), lines
+    return finding.grouped([*findings, *others]), lines

@@ -6,11 +6,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Union
 
 Interval = tuple[int, int]
 
+_RANGE = re.compile(r"(0|[1-9][0-9]{0,9})(?: *- *(0|[1-9][0-9]{0,9}))?")
 PORT_MIN = 1
 PORT_MAX = 65535
 
@@ -23,12 +25,12 @@ def parse_port(value: Union[int, str]) -> Interval:
     """
     if isinstance(value, bool):
         raise ValueError(f"{value!r} is no port")
-    first_text, separator, last_text = str(value).strip().partition("-")
-    try:
-        first = int(first_text)
-        last = int(last_text) if separator else first
-    except ValueError:
-        raise ValueError(f"{value!r} is no port and no range such as '2379-2380'") from None
+    # int() would take a sign, underscores and digits of other scripts.
+    found = _RANGE.fullmatch(str(value).strip())
+    if not found:
+        raise ValueError(f"{value!r} is no port and no range such as '2379-2380'")
+    first = int(found[1])
+    last = first if found[2] is None else int(found[2])
     if not PORT_MIN <= first <= PORT_MAX or not PORT_MIN <= last <= PORT_MAX:
         raise ValueError(f"{value!r} is outside {PORT_MIN} to {PORT_MAX}")
     if first > last:

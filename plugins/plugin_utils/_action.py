@@ -6,20 +6,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Optional
 
 from ansible import constants
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
+from ._answers.result import Reader, checked, invalid
+from ._answers.values import line as one_line
+
 _VERY_VERBOSE = 3
+# What reading a result of any form may raise.
+_UNREADABLE = (AttributeError, LookupError, RecursionError, TypeError, ValueError)
 
 
 class NodeAction(ActionBase):  # type: ignore[misc]
     """Base of the action plugins that run the module of their name on a node."""
 
     _task: Any
+    _discovered_interpreter: Any
 
     TRANSFERS_FILES = False
 
@@ -28,21 +34,57 @@ class NodeAction(ActionBase):  # type: ignore[misc]
     ) -> dict[str, Any]:
         """Return the result that the module of this name documents."""
         result: dict[str, Any] = super().run(tmp, task_vars)
+        self._task.args = without_empty(self._task.args)
         result.update(self.act(task_vars))
         return result
 
     def act(self, task_vars: Optional[dict[str, Any]]) -> dict[str, Any]:
-        """Run the module. Subclasses do here what they do instead or in addition."""
-        return dict(self._execute_module(task_vars=task_vars))
+        """Run the module and return what is valid of its result, by answer()."""
+        raise NotImplementedError
 
-    def predict(self, task_vars: Optional[dict[str, Any]], **module: Any) -> dict[str, Any]:
-        """Run a module in check mode, without a diff. The arguments are _execute_module()'s."""
+    def answer(
+        self, read: Reader, task_vars: Optional[dict[str, Any]], **module: Any
+    ) -> dict[str, Any]:
+        """Run a module and return what is valid of its result, or a failure of this node.
+
+        Args:
+            read: Returns what is valid of the result of a module that succeeded.
+            task_vars: The variables of the task.
+            module: The arguments of _execute_module().
+        """
+        subject = self.subject(task_vars)
+        try:
+            result = self._execute_module(task_vars=task_vars, **module)
+        except _UNREADABLE as error:
+            return invalid(subject, f"it cannot be read: {type(error).__name__}")
+        found = checked(result, read, subject)
+        # Ansible found the interpreter itself, and looks for it again if that gets lost.
+        key = getattr(self, "_discovered_interpreter_key", None)
+        if isinstance(key, str):
+            found["ansible_facts"] = {key: self._discovered_interpreter}
+        return found
+
+    def subject(self, task_vars: Optional[dict[str, Any]]) -> str:
+        """Return how a message names the result of this task."""
+        delegate = self._task.delegate_to
+        host = (
+            delegate
+            if isinstance(delegate, str)
+            else (task_vars or {}).get("inventory_hostname", "unknown")
+        )
+        action = str(self._task.action).rpartition(".")[2]
+        return f"host {one_line(str(host), 'host')}: the result of {action}"
+
+    def predict(
+        self, read: Reader, task_vars: Optional[dict[str, Any]], **module: Any
+    ) -> dict[str, Any]:
+        """Run a module in check mode, without a diff. The arguments are those of answer()."""
         task = self._task
         self._task = task.copy()
         self._task.check_mode = True
         self._task.diff = False
         try:
-            return dict(self._execute_module(task_vars=task_vars, **module))
+            return self.answer(read, task_vars, **module)
         finally:
             self._task = task
 
@@ -52,6 +94,18 @@ class ControllerAction(ActionBase):  # type: ignore[misc]
 
     TRANSFERS_FILES = False
     _requires_connection = False
+
+
+def without_empty(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a task's options without those whose value is an empty text: they have their default.
+
+    The answer to a question of a survey may be one.
+    """
+    return {
+        name: without_empty(value) if isinstance(value, Mapping) else value
+        for name, value in arguments.items()
+        if not (isinstance(value, str) and not value.strip())
+    }
 
 
 def print_lines(

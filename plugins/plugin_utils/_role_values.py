@@ -22,6 +22,8 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._default_route
     validate,
 )
 
+from ._topology.raw_values import plain
+
 ROLES = ("k3s_default_route", "k3s_firewall", "k3s_connectivity")
 _ROLES = Path(__file__).parents[2] / "roles"
 # The least that a number may be, which no argument specification can say.
@@ -49,8 +51,8 @@ def problems(names: Iterable[str], value: Callable[[str, str], Any]) -> list[str
     hosts: dict[str, list[str]] = defaultdict(list)
     for name in names:
         for role in ROLES:
-            given = {variable: value(name, variable) for variable in options(role)}
-            given = {variable: one for variable, one in given.items() if one is not None}
+            given = {variable: plain(value(name, variable)) for variable in options(role)}
+            given = {variable: one for variable, one in given.items() if _is_set(one)}
             if given:
                 for problem in _of_role(role, given):
                     hosts[problem].append(name)
@@ -58,6 +60,11 @@ def problems(names: Iterable[str], value: Callable[[str, str], Any]) -> list[str
         f"host{'s' if len(names) > 1 else ''} {', '.join(names)}: {problem}"
         for problem, names in hosts.items()
     ]
+
+
+def _is_set(value: Any) -> bool:
+    """Tell whether a variable is set, which an empty text is not."""
+    return value is not None and not (isinstance(value, str) and not value.strip())
 
 
 def _of_role(role: str, given: Mapping[str, Any]) -> list[str]:

@@ -113,7 +113,9 @@ def ipv6(observer):
 
 def test_nodes_with_ipv6_addresses_admit_each_other(ipv6, prepared, observer):
     hosts = {name: {"k3s_topology_node_ip": ipv6[name]} for name in wanted.NODES}
-    node = prepared(hosts=hosts)
+    node = prepared(
+        k3s_topology_pod_cidr="fd42::/56", k3s_topology_service_cidr="fd43::/112", hosts=hosts
+    )
     how = {"address": ipv6[NODE], "ipv6": True}
     assert_reaches(observer("server2"), [6443, 2379, 443], [2222], **how)
     assert_reaches(observer("agent1"), [6443, 10250], [2379, 2222], **how)

@@ -6,9 +6,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 DRIVER = "dummy"
+_UEK = re.compile(r"\.el\d+uek\b")
+_RT = re.compile(r"\.rt\d")
 
 
 def driver_problem(
@@ -51,11 +54,26 @@ def driver_package(os_release: str, release: str) -> str:
     if "debian" in family:
         return f"the distribution's kernel (package linux-image-{release})"
     if {"rhel", "fedora", "centos"} & set(family):
-        # EL 8 and 9 have it in kernel-modules; from EL 10 on it is in kernel-modules-extra.
-        major = fields.get("VERSION_ID", "").partition(".")[0]
-        name = "kernel-modules" if major in ("8", "9") else "kernel-modules-extra"
-        return f"the package {name}-{release}"
+        return f"the package {_of_enterprise_linux(fields.get('VERSION_ID', ''), release)}"
     return "the distribution's package of kernel modules"
+
+
+def _of_enterprise_linux(version: str, release: str) -> str:
+    """Name the package of a kernel of Enterprise Linux or Fedora, of any of its variants.
+
+    A variant is a suffix of the release, such as C(5.14.0-427.el9.x86_64+rt) or C(+64k-debug). The
+    real-time kernel of EL 8 and Oracle's UEK have it within.
+    """
+    base, _plus, variant = release.partition("+")
+    if _UEK.search(base):
+        # Up to UEK 6, one package has all modules.
+        old = base.startswith(("4.", "5.4."))
+        return f"kernel-uek{'' if old else '-modules'}-{base}"
+    if not variant and _RT.search(base):
+        variant = "rt"
+    # EL 8 and 9 have it in kernel-modules; from EL 10 on it is in kernel-modules-extra.
+    modules = "modules" if version.partition(".")[0] in ("8", "9") else "modules-extra"
+    return "-".join(part for part in ("kernel", variant, modules, base) if part)
 
 
 def _fields(os_release: str) -> dict[str, str]:

@@ -10,7 +10,7 @@ The module C(node_facts) extracts them; what a node sends is validated before it
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Optional
 
 import yaml
@@ -21,35 +21,6 @@ _MOST_SETTINGS = 200
 _MOST_CHARACTERS = 5000
 _PRINTABLE = re.compile(r"[ -~]*")
 _VERSION = re.compile(r"(?:\d{1,4}\.\d{1,4}\.\d{1,4})?", re.ASCII)
-
-
-def read(facts: Any) -> Optional[NodeSettings]:
-    """Return what a node's files say of K3s, None if it has none.
-
-    Args:
-        facts: What the function extract() of the node returns (module_utils/_k3s/extract.py).
-
-    Raises:
-        ValueError: A value has the wrong type or size; the text names the key.
-    """
-    if facts is None:
-        return None
-    entries = _list(facts, "settings")
-    unreadable = _list(facts, "unreadable")
-    has_run = facts.get("has_run")
-    if not isinstance(has_run, bool):
-        raise ValueError("has_run is not a boolean")
-    certificate = _text(facts, "certificate", one_line=False)
-    version = _text(facts, "version")
-    if not _VERSION.fullmatch(version):
-        raise ValueError("version is not a version")
-    return NodeSettings(
-        settings=[_setting(entry) for entry in entries],
-        unreadable=[f"{_text(one, 'path')}: {_text(one, 'reason')}" for one in unreadable],
-        config=_text(facts, "config"),
-        installed=addresses(certificate) if has_run else None,
-        version=version,
-    )
 
 
 def addresses(certificate: str) -> tuple[str, ...]:
@@ -73,6 +44,47 @@ def addresses(certificate: str) -> tuple[str, ...]:
     ):
         return ()
     return tuple(str(one) for one in names if not one.is_loopback)
+
+
+def read(
+    facts: Any, read_certificate: Callable[[str], tuple[str, ...]] = addresses
+) -> Optional[NodeSettings]:
+    """Return what a node's files say of K3s, None if it has none.
+
+    Args:
+        facts: What the function extract() of the node returns (module_utils/_k3s/extract.py).
+        read_certificate: Returns the addresses of a certificate.
+
+    Raises:
+        ValueError: A value has the wrong type or size; the text names the key.
+    """
+    if facts is None:
+        return None
+    entries = _list(facts, "settings")
+    unreadable = _list(facts, "unreadable")
+    has_run = facts.get("has_run")
+    if not isinstance(has_run, bool):
+        raise ValueError("has_run is not a boolean")
+    certificate = _text(facts, "certificate", one_line=False)
+    version = _text(facts, "version")
+    if not _VERSION.fullmatch(version):
+        raise ValueError("version is not a version")
+    return NodeSettings(
+        settings=[_setting(entry) for entry in entries],
+        unreadable=[f"{_text(one, 'path')}: {_text(one, 'reason')}" for one in unreadable],
+        config=_text(facts, "config"),
+        installed=read_certificate(certificate) if has_run else None,
+        version=version,
+    )
+
+
+def check(facts: Any) -> None:
+    """Validate what a node's files say of K3s, without its certificate, which takes long to load.
+
+    Raises:
+        ValueError: A value has the wrong type or size; the text names the key.
+    """
+    read(facts, lambda _certificate: ())
 
 
 def _setting(entry: Any) -> Setting:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from ansible_collections.edgeops.k3s_network.plugins.module_utils import _ports
@@ -17,11 +17,9 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._host import h
 
 from .._k3s.settings import NODE_NAME
 from .._topology.model import SERVER, Node, Topology
-from . import packet_filters
+from . import clocks, packet_filters
 from .finding import ERROR, INFO, WARNING, Facts, Finding, grouped
 
-SKEW_WARNING = 1.0
-SKEW_ERROR = 30.0
 # Longhorn picks ports of a range that wide, so that one which is taken may do no harm.
 _WIDE = 100
 _HOSTNAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
@@ -38,23 +36,32 @@ class Answer(NamedTuple):
 
 
 def evaluate(
-    topology: Topology, answers: Mapping[str, Answer], played: Iterable[str]
+    topology: Topology,
+    answers: Mapping[str, Answer],
+    played: Iterable[str],
+    invalid: Collection[str] = (),
 ) -> list[Finding]:
     """Return what is found, the worst first, the same on several nodes once.
 
-    C(played) are the hosts of the play, of which one without an answer could not be asked.
+    C(played) are the hosts of the play, of which one without an answer could not be asked. The
+    answers of C(invalid) have findings of their own.
     """
     nodes = {node["name"]: node for node in topology["nodes"]}
     known = {name: answer for name, answer in answers.items() if name in nodes}
     played = set(played)
     found = list(_servers(nodes.values()))
     for name in nodes:
-        if name not in known:
+        if name not in known and name not in invalid:
             found.append(_unknown(name, name in played))
     for name, answer in known.items():
         found += _node(nodes[name], answer.facts, topology)
     found += _shared(nodes, {name: answer.facts for name, answer in known.items()})
-    found += skews(known)
+    found += clocks.skews(
+        {
+            name: (one.facts["clock_at_the_end"] - one.after, one.facts["clock"] - one.before)
+            for name, one in known.items()
+        }
+    )
     return grouped(found)
 
 
@@ -66,28 +73,14 @@ def predicted(name: str, what: str, refusal: str, warnings: Iterable[str]) -> It
         yield Finding(WARNING, (name,), f"prepare would warn about the {what}: {warning}", "")
 
 
-def skews(answers: Mapping[str, Answer]) -> Iterator[Finding]:
-    """Compare clocks: only what the time that the question took can't explain is a skew."""
-    offsets = {
-        name: (
-            answer.facts["clock_at_the_end"] - answer.after,
-            answer.facts["clock"] - answer.before,
-        )
-        for name, answer in answers.items()
-    }
-    if len(offsets) < 2:
-        return
-    ahead = max(offsets, key=lambda name: offsets[name][0])
-    behind = min(offsets, key=lambda name: offsets[name][1])
-    apart = offsets[ahead][0] - offsets[behind][1]
-    if apart > SKEW_WARNING:
-        yield Finding(
-            ERROR if apart > SKEW_ERROR else WARNING,
-            (ahead, behind),
-            f"the clock of {ahead} is at least {apart:.0f} s ahead of that of {behind}: etcd "
-            "warns, and certificates that one node makes are not valid yet for the other",
-            "let chrony or systemd-timesyncd set the clocks of all nodes",
-        )
+def invalid_answer(name: str, problem: str) -> Finding:
+    """Return the finding of a node whose answer is not valid."""
+    return Finding(
+        ERROR,
+        (name,),
+        f"{problem}, so nothing of it counts",
+        "check what runs as Ansible's Python on the node, and run preflight again",
+    )
 
 
 def _unknown(name: str, played: bool) -> Finding:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
+from .._answers.values import clean
 from .finding import (
     ERROR,
     SEVERITIES,
@@ -41,7 +42,7 @@ def headline(findings: Sequence[Finding], ok: bool) -> str:
 def sentence(finding: Finding) -> str:
     """Return a finding in a line."""
     remedy = f"; {finding.remedy}" if finding.remedy else ""
-    return f"{finding.severity}: {_names(finding)}: {finding.problem}{remedy}"
+    return clean(f"{finding.severity}: {_names(finding)}: {finding.problem}{remedy}")
 
 
 def message(findings: Sequence[Finding], ok: bool) -> str:
@@ -74,7 +75,7 @@ def _names(finding: Finding) -> str:
 
 def _wrapped(first: str, text: str) -> list[str]:
     return textwrap.wrap(
-        " ".join(text.split()),
+        clean(" ".join(text.split())),
         _WIDTH,
         initial_indent=first,
         subsequent_indent=" " * len(first),

@@ -2,15 +2,15 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Cuts the work of a source into rounds, and joins what came of them. Pure functions.
+"""Cuts the work of a source into rounds. Pure functions.
 
 After each round of a long run the user sees progress.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Optional, TypeVar
+from collections.abc import Sequence
+from typing import TypeVar
 
 from ansible_collections.edgeops.k3s_network.plugins.module_utils import _ports
 
@@ -46,21 +46,3 @@ def part(
         if share:
             result.append((key, share))
     return result
-
-
-def joined(registered: Optional[Mapping[str, Any]]) -> Optional[dict[str, Any]]:
-    """Return what a loop of port_probe over rounds registered as if it were a single call.
-
-    None where no round came to its end.
-    """
-    ended = [one for one in (registered or {}).get("results", ()) if "results" in one]
-    if not ended:
-        return None
-    whole: dict[str, Any] = {}
-    for one in ended:
-        for key, value in one.items():
-            if isinstance(value, Mapping):
-                whole[key] = {**whole.get(key, {}), **value}
-            elif isinstance(value, Sequence) and not isinstance(value, str):
-                whole[key] = [*whole.get(key, ()), *value]
-    return whole

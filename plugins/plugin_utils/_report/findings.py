@@ -79,6 +79,16 @@ def _bounded(found: Sequence[Finding]) -> list[Finding]:
     ]
 
 
+def invalid_answer(name: str, problem: str) -> Finding:
+    """Return the finding of a host whose answer is not valid."""
+    return Finding(
+        level=ERROR,
+        hosts=[name],
+        cause=f"{problem}, so nothing that this host returned there counts",
+        remedy="check what runs as Ansible's Python on the host, and validate again",
+    )
+
+
 def has_errors(findings: Iterable[Finding]) -> bool:
     """Tell whether a finding makes the report not ok."""
     return any(one["level"] == ERROR for one in findings)

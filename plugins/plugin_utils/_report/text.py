@@ -8,13 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-
-def clean(text: str) -> str:
-    """Replace characters that a terminal or an XML parser would interpret.
-
-    Parts of the text may come from another host.
-    """
-    return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
+from .._answers.values import clean as clean
 
 
 def clip(text: str, width: int) -> str:

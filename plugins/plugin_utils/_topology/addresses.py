@@ -15,7 +15,8 @@ from .model import (
     Node,
     Settings,
 )
-from .validate import is_unusable, overlaps
+from .networks import is_unusable
+from .validate import overlaps
 
 
 def _bare(cidr: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any, Optional
 
 from ansible.errors import AnsibleError
 
+from . import raw_values
 from .model import OVERLAY_INTERFACES, Host, TopologyError
 from .verify import SSH_PLUGINS
 
@@ -39,19 +40,22 @@ class HostVariables:
         self._hostvars = task_vars["hostvars"]
         self._own = task_vars["inventory_hostname"]
         self._known: dict[str, Any] = {}
+        self._values: dict[tuple[str, str], Any] = {}
+        self.problems: list[str] = []
+        """What is wrong with the variables that were read, each once."""
 
     def group_names(self, in_play: Iterable[str]) -> dict[str, Any]:
         """Return the options that name groups, as hosts of the play have them and not our own."""
         found = {}
         problems = []
         for option, variable in GROUP_NAMES.items():
-            values = {_text(self.value(name, variable)) for name in in_play} - {None}
+            values = {self._given(name, option) for name in in_play} - {None}
             if len(values) > 1:
                 problems.append(
                     f"{variable} is {' and '.join(sorted(map(str, values)))} for hosts of this "
                     "play; one run is for one cluster: name its hosts with --limit"
                 )
-            elif values and _text(self.value(self._own, variable)) is None:
+            elif values and self._given(self._own, option) is None:
                 found[option] = values.pop()
         if problems:
             raise TopologyError(problems)
@@ -65,14 +69,16 @@ class HostVariables:
         problems = []
         for option, variable in SHARED.items():
             # If our own host has none, the option is the default, or what the play says.
-            own = self.value(self._own, variable)
+            own = self._given(self._own, option)
             unset = arguments[option] if own is None else None
             values = {}
             for name in members:
-                value = self.value(name, variable)
+                value = self._given(name, option)
                 values[name] = unset if value is None else value
             first = values[members[0]]
-            other = next((name for name in members if not _alike(values[name], first)), None)
+            other = next(
+                (name for name in members if not raw_values.alike(values[name], first)), None
+            )
             if other is not None:
                 problems.append(
                     f"hosts {members[0]}, {other}: {variable} is not the same for them; it holds "
@@ -84,15 +90,18 @@ class HostVariables:
         return found, problems
 
     def host(self, name: str, group: str, arguments: Mapping[str, Any]) -> Host:
-        """Return what the inventory says of a host; C(arguments) hold if it has no own values."""
+        """Return what the inventory says of a host; C(arguments) hold if it has no own values.
+
+        k3s_topology_node_ip and k3s_topology_external_address are only a host's own.
+        """
         return Host(
             name=name,
             group=group,
             mode=self._setting(name, "mode", arguments) or "shared",
             cluster_interface=self._setting(name, "cluster_interface", arguments),
             external_interface=self._setting(name, "external_interface", arguments),
-            node_ip=_text(self.value(name, "k3s_topology_node_ip")),
-            external_address=_text(self.value(name, "k3s_topology_external_address")),
+            node_ip=self._given(name, "node_ip"),
+            external_address=self._given(name, "external_address"),
             overlay_interfaces=self._overlay_interfaces(name, arguments),
         )
 
@@ -101,12 +110,14 @@ class HostVariables:
 
         C(default_plugin) is the connection plugin of hosts that have no C(ansible_connection).
         """
-        if (_text(self.readable(name, "ansible_connection")) or default_plugin) not in SSH_PLUGINS:
+        plugin = raw_values.plain(self.readable(name, "ansible_connection"))
+        if (plugin or default_plugin) not in SSH_PLUGINS:
             return None
         # In this order, as the plugin ssh does.
         for variable in ("ansible_ssh_host", "ansible_host"):
             if self.has(name, variable):
-                return _text(self.readable(name, variable))
+                target = raw_values.plain(self.readable(name, variable))
+                return None if target in (None, "") else str(target)
         return name
 
     def answers(
@@ -132,21 +143,38 @@ class HostVariables:
 
     def _overlay_interfaces(self, name: str, arguments: Mapping[str, Any]) -> list[str]:
         """Return a node's own names, or those that hold for the play."""
-        variable = "k3s_topology_overlay_interfaces"
-        value = self.value(name, variable)
-        if value in (None, "") and self.value(self._own, variable) is None:
-            value = arguments["overlay_interfaces"]
-        if value in (None, ""):
-            return list(OVERLAY_INTERFACES)
-        return words([value] if isinstance(value, str) else list(value))
+        option = "overlay_interfaces"
+        value = self._given(name, option)
+        if value is None and self._given(self._own, option) is None:
+            value = arguments[option]
+        return list(OVERLAY_INTERFACES if value is None else value)
 
     def _setting(self, name: str, option: str, arguments: Mapping[str, Any]) -> Optional[str]:
         """Return a node's own value, or the one that holds for the play (role defaults, vars)."""
+        value = self._given(name, option)
+        if value is None and self._given(self._own, option) is None:
+            value = arguments[option]
+        return None if value is None else str(value)
+
+    def _given(self, name: str, option: str) -> Any:
+        """Return a variable of k3s_topology as its kind is read, None if it is unset.
+
+        What is wrong with it becomes one of the problems.
+        """
+        key = (name, option)
+        if key not in self._values:
+            self._values[key] = self._read(name, option)
+        return self._values[key]
+
+    def _read(self, name: str, option: str) -> Any:
         variable = f"k3s_topology_{option}"
-        value = _text(self.value(name, variable))
-        if value is None and self.value(self._own, variable) is None:
-            value = _text(arguments[option])
-        return value
+        try:
+            return raw_values.KINDS[option](self.value(name, variable))
+        except TopologyError as error:
+            self.problems += error.problems
+        except ValueError as error:
+            self.problems.append(f"host {name}: {variable} {error}")
+        return None
 
     def value(self, name: str, variable: str) -> Any:
         """Return a variable of a host, None if it has none. Raises TopologyError."""
@@ -156,7 +184,9 @@ class HostVariables:
                 self._known[name] = self._hostvars[name]
             return self._known[name].get(variable)
         except AnsibleError as error:
-            raise TopologyError([f"host {name}: {variable} can't be read: {error}"]) from error
+            raise TopologyError(
+                [f"host {name}: {variable} {raw_values.unreadable(error)}"]
+            ) from error
 
     def has(self, name: str, variable: str) -> bool:
         """Tell whether a host has a variable, readable or not."""
@@ -173,29 +203,3 @@ class HostVariables:
             return None
         # ansible-core 2.16 leaves a template as it is if it can't be worked out.
         return None if isinstance(value, str) and "{{" in value else value
-
-
-def words(given: Iterable[Any]) -> list[str]:
-    """Return values one by one: a survey of AWX gives them as lines of one text."""
-    return [word for item in given for word in str(item).replace(",", " ").split()]
-
-
-def plain(value: Any) -> Any:
-    """Return a value in Python's own types, without what Ansible attaches to it."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(one) for key, one in value.items()}
-    if isinstance(value, (bool, int, float)) or value is None:
-        return value
-    # A vaulted text of ansible-core 2.16 is a sequence of characters, but no list.
-    if isinstance(value, (list, tuple)):
-        return [plain(one) for one in value]
-    return str(value)
-
-
-def _text(value: Any) -> Optional[str]:
-    return None if value is None or value == "" else str(value)
-
-
-def _alike(one: Any, other: Any) -> bool:
-    """Compare values of one variable; INI inventories have only its text."""
-    return bool(one == other) or str(one).lower() == str(other).lower()

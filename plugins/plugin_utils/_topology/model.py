@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Optional, TypedDict
@@ -20,6 +21,9 @@ PROTOCOLS = ("tcp", "udp")
 MODES = ("shared", "segregated")
 # What K3s creates: the CNI's bridge, and Flannel's devices for VXLAN and WireGuard, IPv4 and IPv6.
 OVERLAY_INTERFACES = ("cni0", "flannel.1", "flannel-wg", "flannel-wg-v6", "flannel-v6.1")
+
+_OF_HOST = re.compile(r"host ([^\s:,]+): ")
+_NAMED = 10
 
 
 class Rule(TypedDict):
@@ -118,10 +122,31 @@ class Host:
     """What K3s is told on this host (Record.to_dict() of _k3s/settings.py)."""
 
 
+def by_host(problems: Sequence[str]) -> list[str]:
+    """Return each problem once, with all hosts that have it."""
+    hosts: dict[str, list[str]] = {}
+    for problem in problems:
+        found = _OF_HOST.match(problem)
+        names = hosts.setdefault(problem[found.end() :] if found else problem, [])
+        if found and found[1] not in names:
+            names.append(found[1])
+    return [
+        f"host{'s' if len(names) > 1 else ''} {few(names)}: {problem}" if names else problem
+        for problem, names in hosts.items()
+    ]
+
+
+def few(names: Sequence[str]) -> str:
+    """Return the first names, and how many more there are."""
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
 class TopologyError(Exception):
     """The input can't be used. C(problems) names every mistake: variable, host and remedy."""
 
     def __init__(self, problems: Sequence[str]) -> None:
+        problems = by_host(problems)
         plural = "s" if len(problems) > 1 else ""
         super().__init__(
             f"No changes were made. {len(problems)} problem{plural}: {' | '.join(problems)}"

@@ -14,7 +14,9 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible_collections.edgeops.k3s_network.plugins.module_utils import _ports
 
 from .model import EXTERNAL, NODE_GROUPS, PROTOCOLS, SOURCES, Rule, Settings
-from .validate import Network, to_network
+from .networks import Network, to_source
+
+_LONGEST_NAME = 100
 
 
 def read_settings(given: Mapping[str, Any]) -> tuple[Settings, list[str]]:
@@ -56,7 +58,7 @@ def _read_rules(
 ) -> list[Rule]:
     rules: list[Rule] = []
     for number, entry in enumerate(table, start=1):
-        name = str(entry.get("name") or "") if isinstance(entry, Mapping) else ""
+        name = _name(entry.get("name")) if isinstance(entry, Mapping) else ""
         where = f"{variable}: rule {number}" + (f" ('{name}')" if name else "")
         if not isinstance(entry, Mapping):
             problems.append(
@@ -65,7 +67,9 @@ def _read_rules(
             continue
         wrong = []
         if not name:
-            wrong.append("has no name; give it one")
+            wrong.append(
+                f"has no name of up to {_LONGEST_NAME} printable characters; give it one as text"
+            )
         first = last = 0
         try:
             first, last = _ports.parse_port(entry.get("port", ""))
@@ -106,6 +110,14 @@ def _read_rules(
     return rules
 
 
+def _name(value: Any) -> str:
+    """Return the name of a rule, empty if it is not valid."""
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
+        return ""
+    name = str(value)
+    return name if name.strip() and name.isprintable() and len(name) <= _LONGEST_NAME else ""
+
+
 def _is_http_redirect(rule: Rule) -> bool:
     return (
         rule["source"] == [EXTERNAL]
@@ -115,7 +127,7 @@ def _is_http_redirect(rule: Rule) -> bool:
 
 
 def _read_sources(texts: Sequence[str], problems: list[str]) -> list[str]:
-    networks = [to_network("k3s_topology_external_sources", text, problems) for text in texts]
+    networks = [to_source("k3s_topology_external_sources", text, problems) for text in texts]
     if any(network.prefixlen == 0 for network in _collapse(networks)):
         problems.append(
             f"k3s_topology_external_sources is {', '.join(texts)}, "

@@ -13,7 +13,7 @@ import ipaddress
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Optional, Union
+from typing import Optional
 
 from .model import (
     AGENT,
@@ -24,11 +24,11 @@ from .model import (
     Settings,
     TopologyError,
 )
+from .networks import Network, is_unusable, to_address, to_network
 
 # The kernel's limit, less what no tool accepts in a name.
 _INTERFACE = re.compile(r"[^\s/:+*]{1,15}")
-
-Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
+_LONGEST = 15
 
 
 def find_members(
@@ -72,6 +72,20 @@ def find_members(
     if problems:
         raise TopologyError(problems)
     return [(name, SERVER) for name in servers] + [(name, AGENT) for name in agents]
+
+
+def validate_clients(
+    members: Sequence[tuple[str, str]], clients: Sequence[str], group: str
+) -> list[str]:
+    """Name the nodes that are external clients as well."""
+    nodes = {name for name, _group in members}
+    return [
+        f"host {name}: it is a node of the cluster and in group '{group}' "
+        "(k3s_topology_external_group), whose hosts stand for clients outside the cluster; remove "
+        "it from one of them"
+        for name in clients
+        if name in nodes
+    ]
 
 
 def validate_hosts(hosts: Sequence[Host]) -> list[str]:
@@ -152,22 +166,14 @@ def validate_resolved(
     return problems + shared_addresses(owners)
 
 
-def to_network(variable: str, text: str, problems: list[str]) -> Optional[Network]:
-    try:
-        return ipaddress.ip_network(str(text))
-    except ValueError as error:
-        problems.append(f"{variable}: {error}; give a network such as 10.42.0.0/16")
-        return None
-
-
 def _validate_address(
     host: Host, variable: str, value: str, where: str, problems: list[str]
 ) -> Optional[str]:
     try:
-        address = str(ipaddress.ip_address(value))
-    except ValueError:
+        address = str(to_address(value))
+    except ValueError as error:
         problems.append(
-            f"host {host.name}: {variable} is '{value}', which is no IP address; give the node's "
+            f"host {host.name}: {variable} is '{value}', which {error}; give the node's "
             f"address on {where}, without a prefix length"
         )
         return None
@@ -180,16 +186,13 @@ def _validate_address(
     return address
 
 
-def is_unusable(text: str) -> bool:
-    """Tell whether an address is one that no other host can reach a node at."""
-    address = ipaddress.ip_address(text)
+def _is_interface(name: str) -> bool:
     return (
-        address.is_loopback
-        or address.is_multicast
-        or address.is_unspecified
-        or address.is_link_local
-        # 240.0.0.0/4 with the broadcast address.
-        or (address.version == 4 and address.is_reserved)
+        _INTERFACE.fullmatch(name) is not None
+        and name.isprintable()
+        # The kernel counts bytes.
+        and len(name.encode(errors="replace")) <= _LONGEST
+        and name not in (".", "..", "lo")
     )
 
 
@@ -199,7 +202,7 @@ def _validate_overlay_interfaces(host: Host) -> list[str]:
         f"{variable} has '{name}', which is not the name of a network interface; give names such "
         f"as {', '.join(OVERLAY_INTERFACES[:2])}"
         for name in host.overlay_interfaces
-        if not _INTERFACE.fullmatch(name) or name in (".", "..", "lo")
+        if not _is_interface(name)
     ]
     if not host.overlay_interfaces:
         problems.append(

@@ -18,7 +18,7 @@ from typing import Optional
 
 from .facts import to_address
 from .model import Host, Node
-from .validate import is_unusable
+from .networks import is_unusable
 
 SSH_PLUGINS = (
     "smart",

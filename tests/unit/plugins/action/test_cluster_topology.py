@@ -445,6 +445,54 @@ def test_what_asks_for_members_alone_may_be_sliced():
     assert "failed" not in run(injected=names, stage="members")
 
 
+@pytest.mark.parametrize(
+    "option", ["pod_cidr", "ports", "http_redirect", "mode", "external_sources"]
+)
+@pytest.mark.parametrize("empty", ["", " "])
+def test_empty_answer_leaves_each_option_to_its_default(option, empty):
+    hostvars = of_nodes(**{f"k3s_topology_{option}": empty})
+    topology = run(hostvars, **{option: empty})["topology"]
+    names = [rule["name"] for rule in topology["rules"]]
+    assert ("etcd" in names) is (option == "ports")
+    assert topology["pod_cidr"] == "10.42.0.0/16"
+    assert topology["nodes"][0]["mode"] == "shared"
+
+
+def test_rules_may_be_the_text_of_a_survey():
+    text = "- {name: exporter, port: 9100, protocol: tcp, source: [server], destination: [agent]}"
+    hostvars = of_nodes(k3s_topology_extra_ports=text)
+    topology = run(hostvars, extra_ports=text)["topology"]
+    assert [rule["name"] for rule in topology["rules"]] == ["api", "exporter"]
+    message = run(of_nodes(k3s_topology_extra_ports="exporter"), extra_ports="exporter")["msg"]
+    assert message == (
+        "No changes were made. 1 problem: hosts s1, a1: k3s_topology_extra_ports is text, expected "
+        "a list; give a list, or a text that is one in YAML or JSON"
+    )
+
+
+def test_node_that_is_an_external_client_is_refused():
+    message = run(ASKED, {**GROUPS, "external_clients": ["c1", "a1"]})["msg"]
+    assert (
+        "1 problem: host a1: it is a node of the cluster and in group 'external_clients'" in message
+    )
+
+
+def test_addresses_of_another_ip_version_than_the_networks_are_refused():
+    ipv6 = {"s1": {FACTS: asked("2001:db8::1/64")}, "a1": {FACTS: asked("2001:db8::2/64")}}
+    message = run(ipv6)["msg"]
+    assert "are IPv4, and the nodes have IPv6 addresses" in message
+    networks = {"pod_cidr": "fd42::/56", "service_cidr": "fd43::/112"}
+    given = {f"k3s_topology_{option}": value for option, value in networks.items()}
+    hostvars = {name: {**one, **given} for name, one in ipv6.items()}
+    assert run(hostvars, **networks)["topology"]["nodes"][0]["address"] == "2001:db8::1"
+
+
+def test_problem_of_many_hosts_is_named_once():
+    hostvars = of_nodes(k3s_topology_mode="both")
+    message = run(hostvars, mode="both")["msg"]
+    assert message.startswith("No changes were made. 1 problem: hosts s1, a1: k3s_topology_mode is")
+
+
 # What the inventory tells K3s
 
 
@@ -556,6 +604,16 @@ def test_variable_of_k3s_that_cannot_be_worked_out_is_a_warning(monkeypatch):
     assert len(told) == 1
     assert "host s1: extra_server_args can't be worked out here" in told[0]
     assert run(hostvars)["topology"]["nodes"][0]["address"] == "192.0.2.11"
+
+
+def test_variable_of_many_hosts_that_cannot_be_worked_out_is_one_warning(monkeypatch):
+    told = []
+    monkeypatch.setattr(Display, "warning", lambda _self, text: told.append(text))
+    names = [f"s{number}" for number in range(1, 21)]
+    hostvars = {name: NoTemplates() for name in names}
+    run(hostvars, {"server": names, "agent": []}, stage="inventory")
+    assert len(told) == 1
+    assert told[0].startswith("hosts s1, s2, s3, s4, s5, s6, s7, s8, s9, s10 and 10 more: extra_")
 
 
 # What K3s is told by the files of a node

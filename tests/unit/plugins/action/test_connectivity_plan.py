@@ -15,6 +15,7 @@ from ansible_collections.edgeops.k3s_network.plugins.action import (
 )
 from ansible_collections.edgeops.k3s_network.plugins.modules import connectivity_plan as docs
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._probe_plan.plan import Plan
+from ansible_collections.edgeops.k3s_network.tests.unit.support.answers import LISTENERS, PROBES
 from ansible_collections.edgeops.k3s_network.tests.unit.support.factories import (
     node,
     port_rule,
@@ -28,8 +29,13 @@ CLUSTER = topology(rules=[port_rule(6443), port_rule(443, source=["external"])])
 def action(module, **arguments):
     task = MagicMock(check_mode=False, async_val=0, diff=False, args=arguments)
     made = module.ActionModule(task, *[MagicMock()] * 5)
-    # Returns what the module on the host would get.
-    made._execute_module = lambda module_args, task_vars: {"got": module_args}
+    made.got = {}
+
+    def execute(module_args, task_vars):
+        made.got = module_args
+        return LISTENERS if module is port_listener else PROBES
+
+    made._execute_module = execute
     return made
 
 
@@ -46,7 +52,8 @@ def run(*in_play, first=None, hostvars=None, cluster=CLUSTER, **arguments):
 def part(module, result, name, **arguments):
     """Return what the module of a host gets of a plan."""
     made = action(module, plan=result["plan"], **arguments)
-    return made.run(task_vars={"inventory_hostname": name})["got"]
+    assert not made.run(task_vars={"inventory_hostname": name}).get("failed")
+    return made.got
 
 
 def test_targets_are_those_of_the_source():

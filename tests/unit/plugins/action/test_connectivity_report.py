@@ -22,6 +22,11 @@ from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._probe_plan.pl
     Plan,
     Settings,
 )
+from ansible_collections.edgeops.k3s_network.tests.unit.support.answers import (
+    LISTENERS,
+    PROBES,
+    outcome,
+)
 from ansible_collections.edgeops.k3s_network.tests.unit.support.factories import (
     COLLECTION,
     port_rule,
@@ -40,20 +45,13 @@ ADDRESSES = {node["name"]: node["address"] for node in CLUSTER["nodes"]}
 def registered(other, **observed):
     """Return what a node's tasks registered, where it saw that of the ports of the other."""
     results = [
-        {
-            "address": ADDRESSES[other],
-            "protocol": "tcp",
-            "first": port,
-            "last": port,
-            "observed": observed.get(rule, "open"),
-            "detail": "",
-        }
+        outcome(ADDRESSES[other], port, observed.get(rule, "open"))
         for rule, port in (("api", 6443), ("spegel", 5001))
     ]
     # A round's result, in a loop over rounds.
     return {
-        "probes": {"results": [{"results": results, "sources": {}}]},
-        "listeners": {"busy": []},
+        "probes": {"results": [{**PROBES, "results": results}]},
+        "listeners": LISTENERS,
     }
 
 
@@ -159,7 +157,6 @@ def test_findings_come_from_what_nodes_registered(printed):
         "firewalld": {"running": True, "prepared": True, "differences": [difference]},
         "overlay": {"interfaces": {"flannel.1": True}},
     }
-    # What is not of the right form, or was skipped, counts as absent.
     hostvars = {
         "server1": {
             **GOOD["server1"],
@@ -167,7 +164,7 @@ def test_findings_come_from_what_nodes_registered(printed):
         },
         "agent1": {
             **GOOD["agent1"],
-            "listeners": {**GOOD["agent1"]["listeners"], "firewall": "lie"},
+            "listeners": {**GOOD["agent1"]["listeners"], "firewall": {"overlay": "lie"}},
         },
     }
     result = run(hostvars, **ARGUMENTS)

@@ -14,11 +14,12 @@ from ansible_collections.edgeops.k3s_network.plugins.action.firewalld_state impo
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._rollback.checkpoint import (
     confirm_command,
 )
+from ansible_collections.edgeops.k3s_network.tests.unit.support.answers import FIREWALLD_STATE
 
 IDENTITY = "00c0ffee00c0ffee"
 CONFIRM = confirm_command(IDENTITY)
 IS_BACK = "test ! -e /var/lib/k3s-network/checkpoint.json"
-CHANGED = {"changed": True, "reloaded": True, "active": True, "firewalld_version": "1.3.3"}
+CHANGED = {**FIREWALLD_STATE, "changed": True, "reloaded": True}
 AWAITS = {**CHANGED, "confirm": IDENTITY}
 
 YES = {"rc": 0, "stdout": "", "stderr": ""}
@@ -76,7 +77,9 @@ class Controller:
         rest = [MagicMock() for _number in range(4)]
         action = ActionModule(task, self.connection, *rest)
         action._execute_module = lambda **_how: (
-            {"changed": not in_force} if action._task.check_mode is True else dict(result)
+            {**FIREWALLD_STATE, "changed": not in_force}
+            if action._task.check_mode is True
+            else dict(result)
         )
         action._low_level_execute_command = self._answer
         return action.run(task_vars={})
@@ -94,7 +97,7 @@ def controller(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "result", [CHANGED, {"changed": False}, {"failed": True, "msg": "Nothing was changed."}]
+    "result", [CHANGED, FIREWALLD_STATE, {"failed": True, "msg": "Nothing was changed."}]
 )
 def test_without_anything_to_confirm_the_result_is_the_modules(controller, result):
     found = controller.run(result)

@@ -22,6 +22,7 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._k3s.extract i
     DROP_IN,
     TRACES,
 )
+from ansible_collections.edgeops.k3s_network.tests.unit.support.answers import K3S
 
 ETH0 = {
     "ifname": "eth0",
@@ -247,7 +248,7 @@ def reading(answer):
 
 @pytest.mark.parametrize("trace", TRACES)
 def test_k3s_settings_are_read_on_a_host_with_k3s(trace):
-    assert told(files=trace, module=reading({"k3s": {"settings": []}}))["k3s"] == {"settings": []}
+    assert told(files=trace, module=reading({"k3s": K3S}))["k3s"] == K3S
 
 
 @pytest.mark.parametrize("files", ["", DROP_IN])

@@ -14,12 +14,14 @@ import pytest
 from ansible.errors import AnsibleError
 from ansible_collections.edgeops.k3s_network.plugins.action.port_listener import ActionModule
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe.listener import start_time
+from ansible_collections.edgeops.k3s_network.tests.unit.support.answers import LISTENERS
 
 
-def act(command=None, **args):
+def act(command=None, given=None, **args):
+    given = [] if given is None else given
     task = MagicMock(check_mode=False, async_val=0, diff=False, args=args)
     action = ActionModule(task, *[MagicMock()] * 5)
-    action._execute_module = lambda module_args, task_vars: {"processes": [], "got": module_args}
+    action._execute_module = lambda module_args, task_vars: given.append(module_args) or LISTENERS
     action._low_level_execute_command = command
     return action.run(task_vars={})
 
@@ -42,8 +44,10 @@ def process():
 
 
 def test_the_start_is_up_to_the_module():
-    assert act(state="started", token="t")["got"] == {"state": "started", "token": "t"}
-    assert act()["processes"] == []
+    given = []
+    result = act(given=given, state="started", token="t")
+    assert given == [{"state": "started", "token": "t"}]
+    assert result["processes"] == LISTENERS["processes"]
 
 
 @pytest.mark.parametrize("shell", [["dash"], ["bash"], ["busybox", "sh"]])

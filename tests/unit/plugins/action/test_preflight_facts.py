@@ -13,7 +13,10 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.err
     FirewalldError,
 )
 from ansible_collections.edgeops.k3s_network.plugins.modules.preflight_facts import prediction
+from ansible_collections.edgeops.k3s_network.tests.unit.support.answers import preflight
+from ansible_collections.edgeops.k3s_network.tests.unit.support.sound_nodes import facts
 
+FACTS = facts("server1")
 VALIDATOR = ArgumentSpecValidator({"metric": {"type": "int", "default": 5}})
 
 
@@ -26,10 +29,10 @@ def failing(error):
 
 def test_preflight_facts_have_the_time_around_the_module():
     action = ActionModule(MagicMock(check_mode=False, async_val=0, diff=False), *[MagicMock()] * 5)
-    action._execute_module = lambda task_vars: {"facts": {"clock": 1}}
+    action._execute_module = lambda task_vars: preflight(FACTS)
     before = time.time()
     result = action.run(task_vars={})
-    assert result["facts"] == {"clock": 1}
+    assert result["facts"] == FACTS
     assert before <= result["asked"][0] <= result["asked"][1] <= time.time()
 
 

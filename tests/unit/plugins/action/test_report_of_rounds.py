@@ -13,32 +13,27 @@ from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._probe_plan.pl
     Plan,
     Settings,
 )
+from ansible_collections.edgeops.k3s_network.tests.unit.support.answers import (
+    LISTENERS,
+    PROBES,
+    outcome,
+)
 from ansible_collections.edgeops.k3s_network.tests.unit.support.factories import (
     port_rule,
     topology,
 )
 
 CLUSTER = topology(rules=[port_rule(6443), port_rule(443, source=["external"])])
-LISTENING = {"busy": [], "processes": []}
 
 
 def probed(targets, expected):
     """Return what a round of port_probe returns where all is as it should be."""
-    return {
-        "results": [
-            {
-                "address": target["address"],
-                "protocol": target["protocol"],
-                "first": int(port),
-                "last": int(port),
-                "observed": expected[port],
-                "detail": "",
-            }
-            for target in targets
-            for port in target["ports"]
-        ],
-        "sources": {},
-    }
+    results = [
+        outcome(target["address"], int(port), expected[port], protocol=target["protocol"])
+        for target in targets
+        for port in target["ports"]
+    ]
+    return {**PROBES, "results": results}
 
 
 def report(plan, hostvars, **args):
@@ -61,7 +56,7 @@ def test_the_rounds_of_all_sources_are_judged(rounds):
         return {"results": [probed(targets, expected) for targets in parts]}
 
     hostvars = {
-        name: {"probes": looped(name, {"6443": "open"}), "listeners": LISTENING}
+        name: {"probes": looped(name, {"6443": "open"}), "listeners": LISTENERS}
         for name in ("server1", "agent1")
     }
     outside = looped(CONTROLLER, {"6443": "rejected", "443": "open"})
@@ -73,7 +68,7 @@ def test_the_rounds_of_all_sources_are_judged(rounds):
 
 def test_a_source_that_did_not_report_is_a_failure():
     plan = Plan(CLUSTER, Settings(["server1", "agent1"], "sample", "1"))
-    result = report(plan, {"server1": {}, "agent1": {"listeners": LISTENING}})
+    result = report(plan, {"server1": {}, "agent1": {"listeners": LISTENERS}})
     assert not result["report"]["ok"]
     assert result["report"]["summary"]["not_determined"] == 2
     assert any("the source did not report" in line for line in result["table"])

@@ -55,3 +55,11 @@ def test_hosts_with_the_same_mistake_are_told_together():
     wrong = {"k3s_firewall_confirm_timeout": -1}
     [problem] = found(s1=wrong, a1=wrong)
     assert problem.startswith("hosts s1, a1: k3s_firewall_confirm_timeout is -1")
+
+
+@pytest.mark.parametrize("empty", ["", "  ", None])
+def test_empty_text_is_unset_in_each_role(empty):
+    def value(_name, _variable):
+        return empty
+
+    assert _role_values.problems(["server1"], value) == []

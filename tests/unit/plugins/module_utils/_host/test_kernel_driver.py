@@ -81,3 +81,26 @@ def test_the_modules_of_a_running_kernel_may_be_gone_altogether():
 def test_the_package_is_named_per_distribution(os_release, package):
     text = "".join(f'{name}="{value}"\n' for name, value in os_release.items())
     assert driver_package(text, "R") == package
+
+
+@pytest.mark.parametrize(
+    ("version", "release", "package"),
+    [
+        ("9.4", "5.14.0-427.el9.x86_64+rt", "kernel-rt-modules-5.14.0-427.el9.x86_64"),
+        ("9.4", "5.14.0-427.el9.aarch64+64k", "kernel-64k-modules-5.14.0-427.el9.aarch64"),
+        ("9.4", "5.14.0-427.el9.x86_64+debug", "kernel-debug-modules-5.14.0-427.el9.x86_64"),
+        ("9.4", "5.14.0-1.el9.aarch64+64k-debug", "kernel-64k-debug-modules-5.14.0-1.el9.aarch64"),
+        ("10.0", "6.12.0-55.el10.x86_64+rt", "kernel-rt-modules-extra-6.12.0-55.el10.x86_64"),
+        (
+            "8.10",
+            "4.18.0-553.rt7.342.el8_10.x86_64",
+            "kernel-rt-modules-4.18.0-553.rt7.342.el8_10.x86_64",
+        ),
+        ("8.10", "5.4.17-2136.el8uek.x86_64", "kernel-uek-5.4.17-2136.el8uek.x86_64"),
+        ("9.4", "5.15.0-206.el9uek.x86_64", "kernel-uek-modules-5.15.0-206.el9uek.x86_64"),
+        ("8.10", "5.15.0-206.el8uek.aarch64", "kernel-uek-modules-5.15.0-206.el8uek.aarch64"),
+    ],
+)
+def test_package_of_a_kernel_variant_is_named(version, release, package):
+    text = f'ID="ol"\nID_LIKE="fedora"\nVERSION_ID="{version}"\n'
+    assert driver_package(text, release) == f"the package {package}"

@@ -220,36 +220,6 @@ def test_who_did_not_answer_and_who_is_outside_the_play():
     assert (found.severity, found.nodes) == ("info", (NAMES[1],))
 
 
-@given(
-    st.lists(
-        st.tuples(st.floats(-100, 100), st.floats(0, 5), st.floats(0, 9), st.floats(0, 5)),
-        min_size=2,
-        max_size=6,
-    )
-)
-def test_a_skew_is_never_told_larger_than_it_is(nodes):
-    """Each node is (its offset, time until it read its clock, its work, time until it answered)."""
-    answers = {}
-    for index, (offset, sent, work, back) in enumerate(nodes):
-        start = 1000 + index
-        clocks = {
-            "clock": start + sent + offset,
-            "clock_at_the_end": start + sent + work + offset,
-        }
-        answers[f"n{index}"] = Answer(clocks, start, start + sent + work + back)
-    offsets = [offset for offset, *_times in nodes]
-    true = max(offsets) - min(offsets)
-    # How long the work takes does not matter.
-    slack = 2 * max(sent + back for _offset, sent, _work, back in nodes)
-    found = list(checks.skews(answers))
-    if found:
-        assert true > checks.SKEW_WARNING - 1e-6
-    else:
-        assert true <= checks.SKEW_WARNING + slack + 1e-6
-    if any(one.severity == "error" for one in found):
-        assert true > checks.SKEW_ERROR - 1e-6
-
-
 FINDINGS = st.lists(
     st.builds(
         Finding,

@@ -7,7 +7,6 @@ from __future__ import annotations
 import pytest
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._ports import merge
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._probe_plan.rounds import (
-    joined,
     part,
     rounds,
 )
@@ -54,39 +53,3 @@ def test_one_round_is_the_work_itself():
 def test_a_range_is_cut_where_the_round_ends():
     assert part([("a", [(1, 10)]), ("b", [(1, 2)])], 1, 2) == [("a", [(1, 6)])]
     assert part([("a", [(1, 10)]), ("b", [(1, 2)])], 2, 2) == [("a", [(7, 10)]), ("b", [(1, 2)])]
-
-
-def probed(first, last, **others):
-    results = [{"address": "192.0.2.11", "first": first, "last": last, "observed": "open"}]
-    return {"changed": False, "results": results, "sources": {}, **others}
-
-
-def looped(*results):
-    """Return what a loop registers."""
-    return {"results": [{"item": number, **one} for number, one in enumerate(results, 1)]}
-
-
-def test_what_came_of_rounds_is_joined():
-    first = probed(1, 5, sources={"192.0.2.11": "192.0.2.21"}, others=[1])
-    second = probed(6, 9, sources={"192.0.2.12": "192.0.2.21"}, others=[])
-    assert joined(looped(first, second)) == {
-        "results": first["results"] + second["results"],
-        "sources": {"192.0.2.11": "192.0.2.21", "192.0.2.12": "192.0.2.21"},
-        "others": [1],
-    }
-
-
-def test_a_round_that_failed_takes_nothing_from_the_others():
-    failed = {"failed": True, "msg": "no memory"}
-    assert joined(looped(probed(1, 5), failed))["results"] == probed(1, 5)["results"]
-
-
-@pytest.mark.parametrize(
-    "registered", [None, {}, {"skipped": True}, {"failed": True}, looped({"failed": True})]
-)
-def test_where_no_round_came_to_its_end_there_is_nothing(registered):
-    assert joined(registered) is None
-
-
-def test_a_round_without_targets_has_come_to_its_end():
-    assert joined(looped({"results": [], "sources": {}})) == {"results": [], "sources": {}}

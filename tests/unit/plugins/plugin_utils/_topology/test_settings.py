@@ -147,7 +147,7 @@ def test_without_the_redirect_only_external_http_is_left_out():
 def test_a_bad_external_source_is_named():
     only(
         read_settings(given(external_sources=["198.51.100.0/24", "anyone"]))[1],
-        "k3s_topology_external_sources: ",
+        "k3s_topology_external_sources ",
         "'anyone'",
         "give a network such as",
     )

@@ -109,6 +109,9 @@ class ActionModule(ControllerAction):
         # to which the variables of the cluster's groups do not apply.
         in_play = task_vars.get("ansible_play_hosts_all", [])
         arguments = self._arguments(**hostvars.group_names(in_play))
+        if not arguments["members_only"]:
+            # A slice may lack all servers, and slicing is the cause then.
+            _refuse_slice(task_vars)
         members = find_members(
             groups,
             arguments["server_group"],
@@ -119,7 +122,6 @@ class ActionModule(ControllerAction):
         result: dict[str, Any] = {"members": dict(members)}
         if arguments["members_only"]:
             return result
-        _refuse_slice(task_vars)
         shared, problems = hostvars.shared([name for name, _group in members], arguments)
         arguments = self._arguments(**shared)
         settings, of_settings = _settings(arguments)

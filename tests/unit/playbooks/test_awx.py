@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import pathlib
+import re
 from typing import Any
 
 import pytest
@@ -99,3 +100,13 @@ def test_removal_needs_a_confirmation() -> None:
 @pytest.mark.parametrize("step", TEMPLATES)
 def test_each_template_has_a_playbook(step: str) -> None:
     assert (ROOT / "playbooks" / f"{step}.yml").is_file()
+
+
+def test_variables_of_the_playbook_are_documented() -> None:
+    files = [*ROOT.glob("playbooks/tasks/awx_*.yml"), ROOT / "playbooks/vars/awx.yml"]
+    text = "".join(path.read_text(encoding="utf-8") for path in files)
+    # What a user may set is read with a default.
+    read = set(re.findall(r"\b(k3s_awx_\w+) \| default\(", text)) - {"k3s_awx_listed"}
+    page = (ROOT / "docs/docsite/rst/awx.rst").read_text(encoding="utf-8")
+    documented = set(re.findall(r"^``(k3s_awx_\w+)``  ", page, re.MULTILINE))
+    assert read == documented

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from conftest import playing
 from fake_awx import FakeAwx
@@ -37,8 +39,9 @@ def test_missing_or_old_collection_is_named(tmp_path, monkeypatch, awx, version,
     if version:
         folder = tmp_path / "ansible_collections" / "awx" / "awx"
         folder.mkdir(parents=True)
-        information = f'{{"collection_info": {{"namespace": "awx", "version": "{version}"}}}}'
-        (folder / "MANIFEST.json").write_text(information)
+        information = {"namespace": "awx", "name": "awx", "version": version}
+        manifest = {"collection_info": information, "format": 1}
+        (folder / "MANIFEST.json").write_text(json.dumps(manifest))
     monkeypatch.setenv("K3S_AWX_COLLECTIONS", str(tmp_path))
     done = playing(awx)()
     message = " ".join((done.stdout + done.stderr).split())
@@ -56,8 +59,16 @@ def test_ansible_galaxy_need_not_be_in_path(configured: FakeAwx) -> None:
 @pytest.mark.parametrize(
     ("variable", "value", "expected"),
     [
-        ("organization", "Nowhere", "k3s_awx_organization is 'Nowhere', and 0 of that name"),
-        ("inventory", "nowhere", "k3s_awx_inventory is 'nowhere', and 0 of that name"),
+        (
+            "organization",
+            "Nowhere",
+            "k3s_awx_organization is 'Nowhere', which this user of AWX cannot read",
+        ),
+        (
+            "inventory",
+            "nowhere",
+            "k3s_awx_inventory is 'nowhere', which this user of AWX cannot read",
+        ),
         ("project", "nowhere", "The project nowhere in organization Default was not found"),
     ],
 )

@@ -77,7 +77,7 @@ def test_inventory_of_an_equal_name_is_chosen_by_id_or_organization(awx, succeed
     awx.add("projects", name="net", organization=edge)
     other = awx.add("inventories", name="cluster", organization=edge)
     message = refuse(organization="Edge")
-    assert f"inventory++organization, or one of the ids {awx.inventory}, {other}" in message
+    assert f"inventory++organization, or to one of the ids {awx.inventory}, {other}" in message
     assert awx.writes == []
     succeed(organization="Edge", inventory="cluster++Edge")
     assert {row["inventory"] for row in awx.rows["job_templates"]} == {other}

@@ -107,3 +107,9 @@ def wrong_link(nodes: list[Row], parent: Row, link: str, child: int) -> str:
             reached.add(number)
             ahead += children.get(number, [])
     return "Cycle detected." if parent["id"] in reached else ""
+
+
+def workflow_failed(nodes: list[Row], failed: set[int]) -> bool:
+    """Tell whether AWX takes a workflow for failed: a failed node has no link that handles it."""
+    handled = ("failure_nodes", "always_nodes")
+    return any(row["id"] in failed and not any(row[link] for link in handled) for row in nodes)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 from fake_awx import NODES, FakeAwx, Row
-from fake_rules import wrong_link
+from fake_rules import workflow_failed, wrong_link
 
 Nodes = tuple[Row, Row, Row]
 
@@ -74,6 +74,20 @@ def test_deleted_node_is_restored(configured, nodes, succeed):
     workflow = configured.named("workflow_job_templates", "K3s network")
     restored = configured.node("validate", workflow)["id"]
     assert sorted(prepare["success_nodes"]) == sorted([mine["id"], restored])
+
+
+def test_node_behind_a_failed_validate_makes_the_workflow_successful(nodes: Nodes) -> None:
+    """The documentation warns of it."""
+    _prepare, validate, mine = nodes
+    assert workflow_failed(list(nodes), {validate["id"]})
+    validate["success_nodes"] = [mine["id"]]
+    assert workflow_failed(list(nodes), {validate["id"]})
+    for relation in ("failure_nodes", "always_nodes"):
+        validate.update(success_nodes=[], failure_nodes=[], always_nodes=[])
+        validate[relation] = [mine["id"]]
+        assert not workflow_failed(list(nodes), {validate["id"]})
+        # Unless that node fails, too.
+        assert workflow_failed(list(nodes), {validate["id"], mine["id"]})
 
 
 def test_fake_refuses_a_second_relation_and_a_cycle(nodes: Nodes) -> None:

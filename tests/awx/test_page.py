@@ -75,6 +75,15 @@ def test_expression_for_a_notification_body_is_rendered(artifacts: Any, expected
     assert sandbox.from_string(expression).render(job={"artifacts": artifacts}) == expected
 
 
+def test_table_of_artifacts_has_those_that_the_jobs_set() -> None:
+    sources = (ROOT / "plugins/action").glob("*_report.py")
+    text = "".join(path.read_text(encoding="utf-8") for path in sources)
+    are_set = re.findall(r'^ +"(k3s_\w+)": ', text, re.MULTILINE)
+    page = PAGE.read_text(encoding="utf-8")
+    table = re.findall(r"^``(k3s_(?:connectivity|preflight)_\w+)``  ", page, re.MULTILINE)
+    assert sorted(table) == sorted(are_set)
+
+
 def test_checkout_offers_besides_only_playbooks_of_tests():
     listed = subprocess.run(
         ["git", "ls-files", "*.yml"], cwd=ROOT, check=True, capture_output=True, text=True

@@ -141,6 +141,9 @@ class ActionModule(ControllerAction):
         in_play = task_vars.get("ansible_play_hosts_all", [])
         problems: list[str] = []
         arguments = self._arguments(problems, **hostvars.group_names(in_play))
+        if not arguments["members_only"]:
+            # A slice may lack all servers, and slicing is the cause then.
+            _refuse_slice(task_vars)
         members = find_members(
             groups,
             arguments["server_group"],
@@ -151,7 +154,6 @@ class ActionModule(ControllerAction):
         result: dict[str, Any] = {"members": dict(members)}
         if arguments["members_only"]:
             return result
-        _refuse_slice(task_vars)
         shared, of_shared = hostvars.shared([name for name, _group in members], arguments)
         problems += of_shared
         arguments = self._arguments(problems, **shared)

@@ -2,175 +2,152 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The playbook that makes AWX's templates, with the real modules of awx.awx.
-
-AWX needs Kubernetes, so what answers is a small fake of its REST API, in memory. The modules are
-looked for in K3S_AWX_COLLECTIONS, a path of collections that has awx.awx.
-"""
+"""The playbook that configures AWX's templates, with the real modules of awx.awx."""
 
 from __future__ import annotations
 
-import json
-import os
-import pathlib
-import re
-import subprocess
-import threading
-import urllib.parse
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Optional
+import copy
+from typing import Any
 
-import pytest
+from fake_awx import PLAYBOOKS, FakeAwx
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-RELATED = (
-    "survey_spec",
-    "success_nodes",
-    "always_nodes",
-    "failure_nodes",
-    "credentials",
-    "labels",
-    "instance_groups",
-    "workflow_nodes",
-)
-FILTERS = ("name", "identifier", "organization", "workflow_job_template")
+NAME = "K3s network"
 
 
-class FakeAwx(ThreadingHTTPServer):
-    """Holds what was made of it, by kind."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.rows: dict[str, list[dict[str, Any]]] = {
-            "organizations": [{"id": 1, "name": "Default"}],
-            "projects": [{"id": 2, "name": "net"}],
-            "inventories": [{"id": 3, "name": "cluster"}],
-        }
-        self.surveys: dict[str, dict[str, Any]] = {}
-        self.links: dict[tuple[str, str], list[dict[str, Any]]] = {}
-
-    def create(self, kind: str, body: dict[str, Any]) -> dict[str, Any]:
-        number = 10 + sum(map(len, self.rows.values()))
-        url = f"/api/v2/{kind}/{number}/"
-        related = {name: f"{url}{name}/" for name in RELATED}
-        row = {**body, "id": number, "type": kind[:-1], "url": url, "related": related}
-        self.rows.setdefault(kind, []).append(row)
-        return row
+def state(awx: FakeAwx) -> Any:
+    """Return all that AWX has, to compare with later."""
+    return copy.deepcopy((awx.rows, awx.surveys, awx.credentials))
 
 
-class Handler(BaseHTTPRequestHandler):
-    """The few requests that the modules make."""
-
-    server: FakeAwx
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Keep the test's output clean."""
-
-    def _answer(self, status: int, content: Any) -> None:
-        body = json.dumps(content).encode()
-        self.send_response(status)
-        self.send_header("X-API-Product-Name", "AWX")
-        self.send_header("X-API-Product-Version", "24.6.1")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def _list(self, rows: list[dict[str, Any]]) -> None:
-        self._answer(200, {"count": len(rows), "results": rows, "next": None})
-
-    def _handle(self) -> None:
-        parsed = urllib.parse.urlparse(self.path)
-        query = dict(urllib.parse.parse_qsl(parsed.query))
-        body = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or b"{}")
-        kind, *rest = [part for part in parsed.path.split("/") if part][2:] or [""]
-        kind = {"unified_job_templates": "job_templates"}.get(kind, kind)
-        posted = self.command == "POST"
-        if kind in ("", "ping"):
-            self._answer(200, {"version": "24.6.1", "current_version": "/api/v2/"})
-        elif not rest and posted:
-            self._answer(201, self.server.create(kind, body))
-        elif not rest:
-            wanted = {key: value for key, value in query.items() if key in FILTERS}
-            self._list(
-                [
-                    row
-                    for row in self.server.rows.get(kind, [])
-                    if all(str(row[key]) == value for key, value in wanted.items() if key in row)
-                ]
-            )
-        else:
-            row = next(row for row in self.server.rows[kind] if str(row["id"]) == rest[0])
-            self._one(row, rest[1] if len(rest) > 1 else None, posted, body)
-
-    def _one(
-        self, row: dict[str, Any], part: Optional[str], posted: bool, body: dict[str, Any]
-    ) -> None:
-        if part is None:
-            row.update(body)
-            self._answer(200, row)
-        elif part == "survey_spec":
-            if posted:
-                self.server.surveys[row["name"]] = body
-            self._answer(200, self.server.surveys.get(row["name"], {}))
-        else:
-            links = self.server.links.setdefault((row["url"], part), [])
-            if posted:
-                links.append({"id": body["id"]})
-                self._answer(204, {})
-            else:
-                self._list(links)
-
-    def __getattr__(self, name: str) -> Any:
-        """Handle do_GET, do_POST and do_PATCH alike."""
-        if name.startswith("do_"):
-            return self._handle
-        raise AttributeError(name)
-
-
-@pytest.fixture
-def awx() -> Iterator[FakeAwx]:
-    with FakeAwx() as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
-
-
-def play(url: str, collections: str) -> subprocess.CompletedProcess[str]:
-    path = f"{ROOT / '.build'}:{collections}"
-    environment = {
-        **os.environ,
-        "ANSIBLE_COLLECTIONS_PATH": path,
-        "ANSIBLE_NOCOLOR": "1",
-        "CONTROLLER_HOST": url,
-        "CONTROLLER_OAUTH_TOKEN": "token",
-    }
-    command = ["ansible-playbook", "edgeops.k3s_network.awx"]
-    command += ["-e", "k3s_awx_project=net", "-e", "k3s_awx_inventory=cluster"]
-    return subprocess.run(command, check=False, env=environment, capture_output=True, text=True)
-
-
-def test_it_makes_templates_surveys_and_the_workflow_once(awx: FakeAwx) -> None:
-    url = f"http://127.0.0.1:{awx.server_address[1]}"
-    collections = os.environ["K3S_AWX_COLLECTIONS"]
-    first = play(url, collections)
-    assert first.returncode == 0, first.stdout + first.stderr
+def test_it_makes_templates_surveys_and_the_workflow_once(awx, succeed):
+    assert succeed() > 0
     templates = awx.rows["job_templates"]
-    assert [row["playbook"] for row in templates] == [
-        f"playbooks/{name}.yml" for name in ("prepare", "validate", "preflight", "remove")
-    ]
+    assert [row["playbook"] for row in templates] == PLAYBOOKS
     assert all(row["job_slice_count"] == 1 for row in templates)
-    assert set(awx.surveys) == {row["name"] for row in templates}
-    nodes = {row["identifier"]: row for row in awx.rows["workflow_job_template_nodes"]}
-    after = awx.links[(nodes["prepare"]["url"], "success_nodes")]
-    assert after == [{"id": nodes["validate"]["id"]}]
-    again = play(url, collections)
-    assert re.search(r"changed=0 .*failed=0", again.stdout), again.stdout
+    assert all(row["inventory"] == awx.inventory for row in templates)
+    workflow = awx.named("workflow_job_templates", NAME)
+    assert set(awx.surveys) == {row["id"] for row in [*templates, workflow]}
+    assert awx.roots(workflow) == ["prepare"]
+    validate = awx.node("validate", workflow)
+    assert awx.node("prepare", workflow)["success_nodes"] == [validate["id"]]
+    before = state(awx)
+    assert succeed() == 0
+    assert state(awx) == before
 
 
-def test_it_says_so_where_awx_awx_is_missing(tmp_path: pathlib.Path) -> None:
-    result = play("http://127.0.0.1:9", str(tmp_path))
-    assert result.returncode != 0
-    assert "The collection awx.awx has to be installed here" in result.stdout + result.stderr
+def test_check_mode_before_the_first_run_changes_nothing(awx, succeed):
+    before = state(awx)
+    assert succeed("--check") > 0
+    assert state(awx) == before
+    assert awx.writes == []
+
+
+def test_check_mode_of_a_complete_workflow_reports_no_change(configured, succeed):
+    before = state(configured)
+    assert succeed("--check") == 0
+    assert state(configured) == before
+
+
+def test_check_mode_without_a_template_of_the_workflow_succeeds(configured, succeed):
+    configured.rows["job_templates"] = [
+        row for row in configured.rows["job_templates"] if row["name"] != f"{NAME} validate"
+    ]
+    before = state(configured)
+    assert succeed("--check") > 0
+    assert state(configured) == before
+
+
+def test_second_organization_has_templates_of_its_own(configured, succeed):
+    edge = configured.add("organizations", name="Edge")
+    configured.add("projects", name="net", organization=edge)
+    lab = configured.add("inventories", name="lab", organization=edge)
+    first = state(configured)
+    succeed(organization="Edge", inventory="lab")
+    template = configured.named("job_templates", f"{NAME} prepare", edge)
+    assert template["inventory"] == lab
+    workflow = configured.named("workflow_job_templates", NAME, edge)
+    assert configured.node("prepare", workflow)["unified_job_template"] == template["id"]
+    assert succeed() == 0
+    assert succeed(organization="Edge", inventory="lab") == 0
+    assert first[0]["job_templates"] == configured.rows["job_templates"][:4]
+
+
+def test_inventory_of_an_equal_name_is_chosen_by_id_or_organization(awx, succeed, refuse):
+    edge = awx.add("organizations", name="Edge")
+    awx.add("projects", name="net", organization=edge)
+    other = awx.add("inventories", name="cluster", organization=edge)
+    message = refuse(organization="Edge")
+    assert f"inventory++organization, or to one of the ids {awx.inventory}, {other}" in message
+    assert awx.writes == []
+    succeed(organization="Edge", inventory="cluster++Edge")
+    assert {row["inventory"] for row in awx.rows["job_templates"]} == {other}
+    assert succeed(organization="Edge", inventory=str(other)) == 0
+
+
+def test_another_name_makes_templates_of_another_cluster(configured, succeed):
+    second = configured.add("inventories", name="cluster2", organization=configured.organization)
+    first = copy.deepcopy(configured.rows["job_templates"])
+    succeed(name="cluster2", inventory="cluster2")
+    assert configured.rows["job_templates"][:4] == first
+    assert configured.named("job_templates", "cluster2 remove")["inventory"] == second
+    assert configured.roots(configured.named("workflow_job_templates", "cluster2")) == ["prepare"]
+
+
+def test_templates_of_another_inventory_are_moved_only_on_request(configured, succeed, refuse):
+    second = configured.add("inventories", name="cluster2", organization=configured.organization)
+    before = state(configured)
+    message = refuse(inventory="cluster2")
+    assert f"The job template '{NAME} prepare' has the inventory 'cluster'" in message
+    assert "k3s_awx_name" in message and "k3s_awx_allow_inventory_change" in message
+    assert state(configured) == before
+    succeed(inventory="cluster2", allow_inventory_change="true")
+    assert {row["inventory"] for row in configured.rows["job_templates"]} == {second}
+
+
+def test_absent_deletes_templates_and_workflow(configured, succeed):
+    user = {"name": f"{NAME} mine", "inventory": None, "organization": configured.organization}
+    configured.add("job_templates", **user)
+    assert succeed(state="absent", project="", inventory="") > 0
+    assert [row["name"] for row in configured.rows["job_templates"]] == [f"{NAME} mine"]
+    assert configured.rows["workflow_job_templates"] == []
+    assert succeed(state="absent", project="", inventory="") == 0
+
+
+def test_absent_in_check_mode_deletes_nothing(configured, succeed):
+    before = state(configured)
+    assert succeed("--check", state="absent") > 0
+    assert state(configured) == before
+
+
+def test_absent_keeps_templates_of_another_inventory(configured, succeed, refuse):
+    configured.add("inventories", name="cluster2", organization=configured.organization)
+    before = state(configured)
+    assert "it is of another cluster" in refuse(state="absent", inventory="cluster2")
+    assert state(configured) == before
+
+
+def test_absent_keeps_a_workflow_with_a_node_of_the_user(configured, succeed, refuse):
+    workflow = configured.named("workflow_job_templates", NAME)
+    configured.add(
+        "workflow_job_template_nodes", identifier="mine", workflow_job_template=workflow["id"]
+    )
+    before = state(configured)
+    assert "would be deleted with it: mine." in refuse(state="absent")
+    assert state(configured) == before
+
+
+def test_rerun_restores_what_it_manages_and_leaves_the_rest(configured, succeed):
+    """The two tables of the documentation."""
+    template = configured.named("job_templates", f"{NAME} prepare")
+    managed = {"description": "x", "ask_limit_on_launch": False, "job_slice_count": 3}
+    managed |= {"playbook": PLAYBOOKS[3], "survey_enabled": False, "ask_diff_mode_on_launch": False}
+    wanted = {name: template[name] for name in managed}
+    left = {"extra_vars": "a: 1", "limit": "server1", "become_enabled": True, "verbosity": 2}
+    survey = copy.deepcopy(configured.surveys)
+    template.update(managed, **left)
+    configured.surveys[template["id"]]["spec"] = []
+    configured.surveys[configured.named("workflow_job_templates", NAME)["id"]]["spec"].pop()
+    succeed()
+    assert {name: template[name] for name in managed} == wanted
+    assert {name: template[name] for name in left} == left
+    assert configured.surveys == survey

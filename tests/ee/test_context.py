@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
+import re
 import shutil
 import subprocess
 import tarfile
@@ -45,11 +47,74 @@ def test_the_collection_is_installed_from_that_file(context: pathlib.Path) -> No
     assert "ansible-galaxy collection install" in (context / "Containerfile").read_text()
 
 
-def test_the_base_image_may_be_another(context: pathlib.Path) -> None:
-    """For sites without the internet: --build-arg EE_BASE_IMAGE."""
+@pytest.fixture(scope="module")
+def containerfile(context: pathlib.Path) -> str:
+    return (context / "Containerfile").read_text()
+
+
+def arguments(containerfile: str) -> dict[str, str]:
+    """Return the build arguments with their defaults."""
+    return dict(re.findall(r'^ARG (\w+)="(.*)"$', containerfile, re.MULTILINE))
+
+
+def test_documented_build_arguments_have_an_effect(containerfile: str) -> None:
+    page = (ROOT / "docs/docsite/rst/awx.rst").read_text(encoding="utf-8")
+    documented = re.findall(r"^``([A-Z_]+)`` ", page, re.MULTILINE)
+    assert {"EE_BASE_IMAGE", "PYCMD", "PYPKG", "PKGMGR", "ANSIBLE_INSTALL_REFS"} <= set(documented)
+    for name in documented:
+        if not name.startswith("CONTROLLER_"):
+            assert name in arguments(containerfile)
+            assert f"${name}" in containerfile
+
+
+def test_base_image_of_enterprise_linux_9_gets_a_newer_python(containerfile: str) -> None:
+    """PYPKG is what is installed, and PYCMD is used for each step."""
+    assert "RUN $PKGMGR install $PYPKG -y" in containerfile
+    assert "RUN /output/scripts/pip_install $PYCMD" in containerfile
+    assert re.findall(r"RUN (.*)-m pip install", containerfile) == ["$PYCMD "] * 3
+
+
+def test_ansible_core_is_the_range_that_is_tested(containerfile: str) -> None:
+    cores = sorted(tuple(map(int, path.stem.split("."))) for path in ROOT.glob("tests/cores/*.txt"))
+    (oldest, *_others, newest) = cores
+    expected = f"ansible-core>={oldest[0]}.{oldest[1]},<{newest[0]}.{newest[1] + 1}"
+    assert arguments(containerfile)["ANSIBLE_INSTALL_REFS"] == f"{expected} ansible-runner"
+
+
+def test_base_image_is_maintained_and_named_in_full(containerfile: str) -> None:
+    """CentOS Stream 10 is maintained until 2030. Podman asks for the registry of a short name."""
+    assert arguments(containerfile)["EE_BASE_IMAGE"] == "quay.io/centos/centos:stream10"
+
+
+def test_ansible_builder_needs_a_network_whatever_the_base_image(context: pathlib.Path) -> None:
+    """The documentation says so, and names the Containerfile instead."""
     text = (context / "Containerfile").read_text()
-    assert "ARG EE_BASE_IMAGE=" in text
-    assert "FROM $EE_BASE_IMAGE" in text
+    assert "pip install --no-cache-dir bindep" in text
+    assert "pip install --no-cache-dir 'dumb-init" in text
+    assert "$PKGMGR install -y" in (context / "_build/scripts/install-from-bindep").read_text()
+
+
+def test_containerfile_installs_the_collection_without_a_network(
+    context: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    lines = (ROOT / "Containerfile").read_text(encoding="utf-8").splitlines()
+    steps = [line for line in lines if line and not line.startswith("#")]
+    commands = [step.removeprefix("RUN ") for step in steps if step.startswith("RUN ")]
+    assert not re.search(r"dnf|pip|https?:", " ".join(steps))
+    (copied,) = (step.split()[1:] for step in steps if step.startswith("COPY "))
+    assert pathlib.PurePath(ARTIFACT).match(copied[0])
+    collection = tmp_path / "collection"
+    collection.mkdir()
+    shutil.copy(context / "_build" / "collections" / ARTIFACT, collection)
+    script = " && ".join(commands).replace("/tmp/collection", str(collection))
+    script = script.replace("/usr/share/ansible", str(tmp_path))
+    # A network namespace of its own has no network.
+    alone = ["unshare", "--map-root-user", "--net", "bash", "-ec", script]
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+    done = subprocess.run(alone, check=False, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "collections/ansible_collections/edgeops/k3s_network/plugins").is_dir()
+    assert not collection.exists()
 
 
 def test_the_collection_asks_for_no_packages() -> None:

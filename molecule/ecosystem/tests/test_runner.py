@@ -1,7 +1,7 @@
 # Copyright (c) 2026 The edgeops.k3s_network authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The playbooks as AWX runs them: by ansible-runner, with a survey's answers as text."""
+"""The playbooks as AWX runs them: by ansible-runner, with the answers of a survey."""
 
 from __future__ import annotations
 
@@ -33,14 +33,10 @@ class Job:
     artifacts: dict[str, Any]
 
 
-def answers(name: str) -> dict[str, str]:
-    """Return the defaults of a survey as the text that a browser sends."""
-    (template,) = (
-        one
-        for one in TEMPLATES["k3s_awx_job_templates"]
-        if one["playbook"].endswith(f"/{name}.yml")
-    )
-    return {one["variable"]: str(one["default"]) for one in template["survey"]["spec"]}
+def answers(name: str) -> dict[str, Any]:
+    """Return the defaults of a survey in the types that AWX accepts: integers, and text."""
+    survey = TEMPLATES["k3s_awx_job_templates"][name]["survey"]
+    return {one["variable"]: one["default"] for one in survey if "default" in one}
 
 
 @pytest.fixture

@@ -78,8 +78,9 @@ def test_variables_that_a_page_names_exist(page):
         specs = yaml.safe_load((ROOT / "roles" / role / "meta" / "argument_specs.yml").read_text())
         for spec in specs["argument_specs"].values():
             known.update(spec["options"])
-    # What validate hands on, and what the messages call a result.
+    # The artifacts of validate and preflight.
     known.update(f"k3s_connectivity_{name}" for name in ("ok", "summary", "failed", "findings"))
+    known.update(f"k3s_preflight_{name}" for name in ("ok", "findings"))
     named = VARIABLE.findall(page.read_text(encoding="utf-8"))
     assert {name for name in named if not name.endswith(("_role", "_"))} <= known
 

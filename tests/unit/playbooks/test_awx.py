@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import pathlib
+import re
 from typing import Any
 
 import pytest
@@ -31,13 +32,12 @@ SPECS: dict[str, dict[str, Any]] = {
     for path in ROOT.glob("roles/*/meta/argument_specs.yml")
     for name, option in _read(path)["argument_specs"]["main"]["options"].items()
 }
-ROLES = {path.name for path in ROOT.glob("roles/*")}
 QUESTIONS = [
-    pytest.param(question, id=f"{template['playbook']}-{question['variable']}")
-    for template in TEMPLATES
-    for question in template["survey"]["spec"]
-    # A role that is not there yet has no spec to compare with.
-    if any(question["variable"].startswith(f"{role}_") for role in ROLES)
+    pytest.param(question, id=f"{step}-{question['variable']}")
+    for step, template in TEMPLATES.items()
+    for question in template["survey"]
+    # The others are of the playbook for AWX, which reads none of them.
+    if question["variable"] != "k3s_awx_confirm_remove"
 ]
 
 
@@ -60,18 +60,53 @@ def test_a_question_agrees_with_the_argument_spec(question: dict[str, Any]) -> N
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
-def test_an_empty_answer_is_possible_only_where_it_is_the_default(question: dict[str, Any]) -> None:
-    assert question["required"] is (question["default"] != "")
+def test_question_with_a_default_is_not_required(question: dict[str, Any]) -> None:
+    """AWX starts a job through its API without answers only if no question is required."""
+    assert question["required"] is False
     if question["type"] == "multiplechoice":
         assert question["default"] in question["choices"]
 
 
-@pytest.mark.parametrize("template", TEMPLATES, ids=lambda template: template["playbook"])
-def test_a_survey_is_what_awx_takes(template: dict[str, Any]) -> None:
-    variables = [question["variable"] for question in template["survey"]["spec"]]
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_default_has_the_type_of_the_question(question: dict[str, Any]) -> None:
+    """AWX rejects an integer that is text."""
+    assert type(question["default"]) is (int if question["type"] == "integer" else str)
+
+
+@pytest.mark.parametrize("step", TEMPLATES)
+def test_a_survey_is_what_awx_takes(step: str) -> None:
+    questions = TEMPLATES[step]["survey"]
+    variables = [question["variable"] for question in questions]
     assert len(variables) == len(set(variables))
-    for question in template["survey"]["spec"]:
+    for question in questions:
         assert question["question_name"]
         assert question["question_description"]
-        assert isinstance(question["default"], (str, int))
-        assert ("min" in question) is (question["type"] != "multiplechoice")
+        assert ("min" in question) is (question["type"] == "integer")
+
+
+def test_surveys_of_the_workflow_have_no_variable_twice() -> None:
+    both = [
+        one["variable"] for step in ("prepare", "validate") for one in TEMPLATES[step]["survey"]
+    ]
+    assert len(both) == len(set(both))
+
+
+def test_removal_needs_a_confirmation() -> None:
+    (question,) = (one for one in TEMPLATES["remove"]["survey"] if one["required"])
+    assert question["variable"] == "k3s_awx_confirm_remove"
+    assert "default" not in question
+
+
+@pytest.mark.parametrize("step", TEMPLATES)
+def test_each_template_has_a_playbook(step: str) -> None:
+    assert (ROOT / "playbooks" / f"{step}.yml").is_file()
+
+
+def test_variables_of_the_playbook_are_documented() -> None:
+    files = [*ROOT.glob("playbooks/tasks/awx_*.yml"), ROOT / "playbooks/vars/awx.yml"]
+    text = "".join(path.read_text(encoding="utf-8") for path in files)
+    # What a user may set is read with a default.
+    read = set(re.findall(r"\b(k3s_awx_\w+) \| default\(", text)) - {"k3s_awx_listed"}
+    page = (ROOT / "docs/docsite/rst/awx.rst").read_text(encoding="utf-8")
+    documented = set(re.findall(r"^``(k3s_awx_\w+)``  ", page, re.MULTILINE))
+    assert read == documented

@@ -433,6 +433,14 @@ def test_a_slice_of_a_job_is_refused(prefix, stage):
     assert "job_slice_count" in message
 
 
+def test_slice_without_servers_is_refused_as_a_slice():
+    injected = {"awx_job_template_name": "Prepare", "awx_workflow_job_name": "Prepare"}
+    groups = {"server": [], "agent": ["a1"]}
+    message = run(groups=groups, injected=injected, stage="inventory")["msg"]
+    assert "job template Prepare runs in slices" in message
+    assert "that group is empty" not in message
+
+
 def test_a_job_and_a_node_of_a_workflow_are_no_slices():
     job = {"awx_job_template_name": "Prepare", "awx_job_id": 7}
     assert "failed" not in run(ASKED, injected=job)

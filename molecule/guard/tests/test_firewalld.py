@@ -78,6 +78,13 @@ def test_masked_firewalld_is_refused(node):
     refused(node, shared(), "firewalld is masked", "systemctl unmask firewalld")
 
 
+def test_masked_firewalld_of_a_prepared_node_is_refused(node):
+    assert node.apply(shared())["changed"]
+    node.run("systemctl stop firewalld; systemctl mask -q firewalld")
+    refused(node, shared(), "firewalld is masked", "systemctl unmask firewalld")
+    node.run("systemctl unmask -q firewalld; systemctl start firewalld")
+
+
 def test_panic_mode_is_refused(node):
     # No packet passes meanwhile.
     told = node.run(

@@ -32,6 +32,7 @@ from .reload import Others
 from .safety import (
     ApplyOptions,
     verify_change,
+    verify_firewalld,
 )
 from .target import plan_target
 
@@ -69,7 +70,12 @@ def plan_change(
     }
     plan = PlannedChange(client, state, target, permanent, runtime, leaving)
     # In check mode a broken file is still there, and firewalld may have failed because of it.
-    if not (permanent or runtime) or (broken and options.check_mode):
+    if broken and options.check_mode:
+        return plan
+    if wanted is not None or permanent or runtime:
+        # Also if nothing is to be changed: what is prepared does not filter then.
+        verify_firewalld(client)
+    if not (permanent or runtime):
         return plan
     owned = record.objects | wanted_keys(wanted)
     others = client.others(owned)

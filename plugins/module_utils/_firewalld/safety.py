@@ -57,6 +57,13 @@ class ApplyOptions:
     """Returns the names of what runs of Kubernetes on this node."""
 
 
+def verify_firewalld(client: FirewalldBackend) -> None:
+    """Raise FirewalldError if firewalld takes no change, or would not be there to filter."""
+    trouble = client.trouble()
+    if trouble:
+        raise FirewalldError(f"No changes were made. {trouble}")
+
+
 def verify_change(
     client: FirewalldBackend,
     state: State,
@@ -67,9 +74,6 @@ def verify_change(
     options: ApplyOptions,
 ) -> None:
     """Raise FirewalldError if the change would cut off the controller or interrupt others."""
-    trouble = client.trouble()
-    if trouble:
-        raise FirewalldError(f"No changes were made. {trouble}")
     removed = {
         step.key for step in changes(state.permanent, target.permanent) if step.after is None
     }

@@ -419,12 +419,16 @@ def test_what_a_reload_would_change_stops_the_run(managed):
     assert managed.writes == []
 
 
-def test_panic_mode_stops_a_change_only(managed):
+@pytest.mark.parametrize("objects", [wanted(), None], ids=["prepared", "absent"])
+def test_panic_mode_is_refused(managed, objects):
     managed.run(wanted())
     managed.daemon.panic = True
-    assert not managed.run(wanted())["changed"]
     with pytest.raises(FirewalldError, match=r"No changes were made\. firewalld is in panic mode"):
-        managed.run(None)
+        managed.run(objects)
+    managed.daemon.panic = False
+    managed.run(None)
+    managed.daemon.panic = True
+    assert not managed.run(None)["changed"]
 
 
 # Ownership

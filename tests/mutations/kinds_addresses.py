@@ -19,8 +19,9 @@ from .world import World
 
 # The lab's networks.
 _PREFIX = 24
-# Hosts of these numbers are not in a lab.
-_VIRTUAL, _SECOND = 240, 241
+# Added to a NIC's address; hosts with these are not in a lab. Each NIC gets addresses of its own,
+# since neighbours remember for some seconds who had one.
+_VIRTUAL, _SECOND = 100, 150
 _SPARE = "spare0"
 
 
@@ -95,10 +96,9 @@ def _any_nic(rng: random.Random, cluster: Cluster) -> tuple[Machine, Nic]:
     return node, rng.choice(node.nics)
 
 
-def _neighbour(nic: Nic, number: int) -> str:
+def _neighbour(nic: Nic, distance: int) -> str:
     """Return another address of a NIC's subnet."""
-    network = ipaddress.ip_network(f"{nic.address}/{_PREFIX}", strict=False)
-    return str(network[number])
+    return str(ipaddress.ip_address(nic.address) + distance)
 
 
 def _with_address(kind: str, world: World, node: Machine, nic: Nic, address: str) -> Mutation:

@@ -10,9 +10,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Optional
 
 from ansible import constants
+from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
+from ._answers import old_python
 from ._answers.result import Reader, checked, invalid
 from ._answers.values import line as one_line
 
@@ -26,6 +28,7 @@ class NodeAction(ActionBase):  # type: ignore[misc]
 
     _task: Any
     _discovered_interpreter: Any
+    _used_interpreter: Any
 
     TRANSFERS_FILES = False
 
@@ -58,6 +61,11 @@ class NodeAction(ActionBase):  # type: ignore[misc]
         except _UNREADABLE as error:
             return invalid(subject, f"it cannot be read: {type(error).__name__}")
         found = checked(result, read, subject)
+        if old_python.is_possible(result):
+            interpreter = str(self._used_interpreter or "").lstrip("#!")
+            found = old_python.explained(
+                found, self._host(task_vars), interpreter, self._version(interpreter)
+            )
         # Ansible found the interpreter itself, and looks for it again if that gets lost.
         key = getattr(self, "_discovered_interpreter_key", None)
         if isinstance(key, str):
@@ -66,14 +74,27 @@ class NodeAction(ActionBase):  # type: ignore[misc]
 
     def subject(self, task_vars: Optional[dict[str, Any]]) -> str:
         """Return how a message names the result of this task."""
+        action = str(self._task.action).rpartition(".")[2]
+        return f"host {self._host(task_vars)}: the result of {action}"
+
+    def _host(self, task_vars: Optional[dict[str, Any]]) -> str:
         delegate = self._task.delegate_to
         host = (
             delegate
             if isinstance(delegate, str)
             else (task_vars or {}).get("inventory_hostname", "unknown")
         )
-        action = str(self._task.action).rpartition(".")[2]
-        return f"host {one_line(str(host), 'host')}: the result of {action}"
+        return one_line(str(host), "host")
+
+    def _version(self, interpreter: str) -> str:
+        """Return what an interpreter prints as its version, empty if it cannot be asked."""
+        if not interpreter:
+            return ""
+        try:
+            answer = self._low_level_execute_command(old_python.ASK.format(interpreter))
+        except AnsibleError:
+            return ""
+        return str(answer.get("stdout", ""))
 
     def predict(
         self, read: Reader, task_vars: Optional[dict[str, Any]], **module: Any

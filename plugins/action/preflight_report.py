@@ -41,6 +41,10 @@ class ActionModule(ControllerAction):
     ) -> dict[str, Any]:
         """Return the result that the module of this name documents."""
         result: dict[str, Any] = super().run(tmp, task_vars)
+        problem = self.strategy_problem()
+        if problem:
+            result.update(failed=True, msg=problem)
+            return result
         self._task.args = without_empty(self._task.args)
         _validated, arguments = self.validate_argument_spec(argument_spec=ARGUMENT_SPEC)
         variables = task_vars or {}

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Optional
 
@@ -19,6 +20,8 @@ from ._answers.result import Reader, checked, invalid
 from ._answers.values import line as one_line
 
 _VERY_VERBOSE = 3
+# Those of Mitogen have its name in front.
+_WITHOUT_LOCKSTEP = re.compile(r"(?:mitogen_)?(?:free|host_pinned)")
 # What reading a result of any form may raise.
 _UNREADABLE = (AttributeError, LookupError, RecursionError, TypeError, ValueError)
 
@@ -113,8 +116,28 @@ class NodeAction(ActionBase):  # type: ignore[misc]
 class ControllerAction(ActionBase):  # type: ignore[misc]
     """Base of the action plugins that run on the controller and connect to no node."""
 
+    _task: Any
+    _templar: Any
+
     TRANSFERS_FILES = False
     _requires_connection = False
+
+    def strategy_problem(self) -> str:
+        """Return why a task that needs the results of all hosts cannot run, empty if it can.
+
+        With the strategy C(free), which ignores C(run_once), it runs for each host before the
+        others have returned what it needs.
+        """
+        play = self._task.get_play()
+        strategy = str(self._templar.template(play.strategy))
+        if not _WITHOUT_LOCKSTEP.fullmatch(strategy.rpartition(".")[2]):
+            return ""
+        name = one_line(str(play.get_name()), "play")
+        return (
+            f"the play {name!r} uses the strategy {strategy}, with which hosts do not wait for the "
+            "results of others. Set strategy: linear on the play, or use the playbooks of "
+            "edgeops.k3s_network"
+        )
 
 
 def without_empty(arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -134,8 +157,10 @@ def print_lines(
 ) -> None:
     """Print a report one line at a time, because AWX cuts long events.
 
-    The other arguments are how the lines of a color begin.
+    It goes to stderr if a program reads what the callback prints on stdout. The other arguments are
+    how the lines of a color begin.
     """
+    on_stderr = is_machine_readable(str(constants.DEFAULT_STDOUT_CALLBACK))
     colors = (
         (errors, constants.COLOR_ERROR),
         (warnings, constants.COLOR_WARN),
@@ -143,7 +168,12 @@ def print_lines(
     )
     for line in lines:
         color = next((color for prefixes, color in colors if line.startswith(prefixes)), None)
-        Display().display(line, color=color)
+        Display().display(line, color=color, stderr=on_stderr)
+
+
+def is_machine_readable(callback: str) -> bool:
+    """Return whether a callback prints JSON, such as C(ansible.posix.json) and C(jsonl)."""
+    return "json" in callback.rpartition(".")[2]
 
 
 def hide_below_vvv(result: dict[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ._answers import old_python
+from ._answers import old_python, output
 from ._answers.result import Reader, checked, invalid
 from ._answers.values import line as one_line
 
@@ -47,6 +47,15 @@ class NodeAction(ActionBase):  # type: ignore[misc]
     def act(self, task_vars: Optional[dict[str, Any]]) -> dict[str, Any]:
         """Run the module and return what is valid of its result, by answer()."""
         raise NotImplementedError
+
+    def _low_level_execute_command(self, *arguments: Any, **named: Any) -> dict[str, Any]:
+        """Return what a command printed, clean: Ansible prints parts of it as it parses it."""
+        answer: dict[str, Any] = super()._low_level_execute_command(*arguments, **named)
+        for key in ("stdout", "stderr"):
+            if isinstance(answer.get(key), str):
+                answer[key] = output.cleaned(answer[key])
+                answer[f"{key}_lines"] = answer[key].splitlines()
+        return answer
 
     def answer(
         self, read: Reader, task_vars: Optional[dict[str, Any]], **module: Any

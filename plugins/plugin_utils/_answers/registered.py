@@ -17,6 +17,7 @@ from . import listeners, preflight, probes, values
 
 _MOST_ROUNDS = 1000
 _CLOCK_MAX = 2e10
+_MESSAGE = 500
 
 
 class Answer(NamedTuple):
@@ -77,3 +78,11 @@ def read_preflight(registered: Any) -> Answer:
         return Answer({**preflight.read(registered), "asked": asked})
     except ValueError as error:
         return Answer(problem=f"the result of preflight_facts is not valid ({error})")
+
+
+def failure(registered: Any) -> str:
+    """Return the message of a task that failed on a host; empty if it did not."""
+    if not isinstance(registered, Mapping) or not registered.get("failed"):
+        return ""
+    message = registered.get("msg")
+    return values.line(message, "msg", _MESSAGE) if isinstance(message, str) else ""

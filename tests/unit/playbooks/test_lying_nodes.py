@@ -133,7 +133,7 @@ def refuse(constant: str) -> None:
 
 def run(directory: pathlib.Path, lies: dict[str, Lies]) -> Results:
     """Check and validate a cluster. Among sound nodes, agent1 is blocked; agent2 has a fault."""
-    cluster = Cluster(directory, agents=2 + len(LIARS))
+    cluster = Cluster(directory, agents=2 + len(lies))
     cluster.change("agent1", "port_probe", blocked=[["server1", "6443"]])
     facts = json.loads((directory / "agent2" / "preflight_facts.json").read_text())["facts"]
     cluster.change("agent2", "preflight_facts", facts={**facts, "read_only": ["/etc"]})

@@ -85,7 +85,7 @@ def collect(
         name = node["name"]
         registered = hostvars[name].get(arguments["facts_variable"]) if name in hostvars else None
         answer = read_preflight(registered)
-        message = failure(registered)
+        message = failure(registered, name)
         if answer.problem:
             invalid.add(name)
             others.append(checks.invalid_answer(name, answer.problem))

@@ -17,7 +17,6 @@ from . import listeners, preflight, probes, values
 
 _MOST_ROUNDS = 1000
 _CLOCK_MAX = 2e10
-_MESSAGE = 500
 
 
 class Answer(NamedTuple):
@@ -80,9 +79,11 @@ def read_preflight(registered: Any) -> Answer:
         return Answer(problem=f"the result of preflight_facts is not valid ({error})")
 
 
-def failure(registered: Any) -> str:
-    """Return the message of a task that failed on a host; empty if it did not."""
+def failure(registered: Any, host: str) -> str:
+    """Return the message of a task that failed on a host, without its name; empty if it did not."""
     if not isinstance(registered, Mapping) or not registered.get("failed"):
         return ""
     message = registered.get("msg")
-    return values.line(message, "msg", _MESSAGE) if isinstance(message, str) else ""
+    if not isinstance(message, str):
+        return ""
+    return values.line(message.removeprefix(f"host {host}: "), "msg")

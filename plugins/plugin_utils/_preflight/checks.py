@@ -88,7 +88,7 @@ def failed(name: str, message: str) -> Finding:
     return Finding(
         ERROR,
         (name,),
-        f"its facts cannot be read: {message.removeprefix(f'host {name}: ')}",
+        f"its facts cannot be read: {message}",
         "do what the message says, and run preflight again",
     )
 

@@ -102,7 +102,7 @@ class Cluster:
             "ANSIBLE_NOCOLOR": "1",
             **(settings or {}),
         }
-        command = [sys.executable, "-m", "ansible", "playbook", playbook]
+        command = [sys.executable, "-m", "ansible.cli.playbook", playbook]
         command += ["-i", str(self.directory / "inventory.yml"), *options]
         command += ["-e", json.dumps({"k3s_connectivity_seed": "1", **(variables or {})})]
         done = subprocess.run(

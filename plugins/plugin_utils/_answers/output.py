@@ -37,8 +37,8 @@ def _replace(match: re.Match[str]) -> str:
     if match[0] in _SHORT:
         return _REPLACEMENT
     if first is None:
-        # Another escape of JSON has two characters.
-        return match[0] if len(match[0]) > 1 else _kept(match[0], match[0])
+        # The last character of another escape of JSON, or the only one.
+        return match[0][:-1] + _kept(match[0][-1], match[0][-1])
     if second is None:
         return _kept(chr(int(first, 16)), match[0])
     high, low = int(first, 16), int(second, 16)

@@ -43,7 +43,11 @@ def test_json_stays_json_and_has_no_control_character(value, ascii_only):
     if ascii_only:
         # A pair of lone surrogates is one character in JSON.
         value = json.loads(text)
-    assert sorted(set(each(parsed))) == sorted(set(map(expected, each(value))))
+    found, wanted = list(each(parsed)), list(map(expected, each(value)))
+    # Keys that are the same once they are clean are one.
+    assert set(found) <= set(wanted)
+    if len(found) == len(wanted):
+        assert found == wanted
 
 
 @given(TEXTS)
@@ -73,6 +77,7 @@ def test_text_that_is_sound_stays(text):
         ('"\\u202e"', '"?"'),
         ('"\\b\\f"', '"??"'),
         ("tail\\", "tail\\"),
+        ("\\\x1b[31m", "\\?[31m"),
     ],
 )
 def test_characters_for_a_terminal_are_replaced(text, found):

@@ -17,10 +17,11 @@ JOBS ?= 3
 CORES := $(sort $(patsubst tests/cores/%.txt,%,$(wildcard tests/cores/*.txt)))
 NEWEST := $(lastword $(CORES))
 
-# The pure functions are the same with any ansible-core; few files of module_utils import it.
+# The pure functions are the same with any ansible-core; few files of module_utils import it. Tests of
+# playbooks run them.
 UNITS := tests/unit/plugins
 KNOWS_ANSIBLE = $(patsubst %,$(UNITS)/%/,action filter modules plugin_utils) \
-  $(UNITS)/test_examples.py \
+  $(UNITS)/test_examples.py tests/unit/playbooks/ \
   $(wildcard $(shell grep -rlE '^ *(from|import) ansible\.' plugins/module_utils --include='*.py' | \
     sed 's:^\(.*\)/\([^/]*\)$$:tests/unit/\1/test_\2:'))
 

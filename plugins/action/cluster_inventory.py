@@ -144,6 +144,9 @@ class ActionModule(ControllerAction):
         if not arguments["members_only"]:
             # A slice may lack all servers, and slicing is the cause then.
             _refuse_slice(task_vars)
+            problem = self.strategy_problem()
+            if problem:
+                raise TopologyError([problem])
         members = find_members(
             groups,
             arguments["server_group"],

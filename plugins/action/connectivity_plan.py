@@ -45,6 +45,10 @@ class ActionModule(ControllerAction):
         """Return the result that the module of this name documents."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         variables = task_vars or {}
+        problem = self.strategy_problem()
+        if problem:
+            result.update(failed=True, msg=problem)
+            return result
         topology = plain(self._task.args["topology"])
         members = [node["name"] for node in topology["nodes"]]
         if variables["inventory_hostname"] not in members:
@@ -72,6 +76,7 @@ class ActionModule(ControllerAction):
                 sources_per_destination=arguments["sources_per_destination"],
                 mode=arguments["mode"],
                 token=secrets.token_hex(16),
+                forks=int(variables.get("ansible_forks", Settings.forks)),
             )
         except ValueError as error:
             result.update(failed=True, msg=str(error))

@@ -15,6 +15,7 @@ from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._action import
     without_empty,
 )
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._answers.registered import (
+    failure,
     read_preflight,
 )
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._preflight import (
@@ -41,6 +42,10 @@ class ActionModule(ControllerAction):
     ) -> dict[str, Any]:
         """Return the result that the module of this name documents."""
         result: dict[str, Any] = super().run(tmp, task_vars)
+        problem = self.strategy_problem()
+        if problem:
+            result.update(failed=True, msg=problem)
+            return result
         self._task.args = without_empty(self._task.args)
         _validated, arguments = self.validate_argument_spec(argument_spec=ARGUMENT_SPEC)
         variables = task_vars or {}
@@ -78,12 +83,15 @@ def collect(
     changing: dict[str, list[str]] = {what: [] for what in _PREDICTED.values()}
     for node in arguments["topology"]["nodes"]:
         name = node["name"]
-        answer = read_preflight(
-            hostvars[name].get(arguments["facts_variable"]) if name in hostvars else None
-        )
+        registered = hostvars[name].get(arguments["facts_variable"]) if name in hostvars else None
+        answer = read_preflight(registered)
+        message = failure(registered, name)
         if answer.problem:
             invalid.add(name)
             others.append(checks.invalid_answer(name, answer.problem))
+        elif message:
+            invalid.add(name)
+            others.append(checks.failed(name, message))
         if answer.value is None:
             continue
         seen = answer.value

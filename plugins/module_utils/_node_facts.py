@@ -70,6 +70,7 @@ def gather(
     release = os.uname().release
     filters = packet_filter.read(run_program, read_file)
     default_zone, target = connect.default_zone(run_program)
+    missing = missing_drivers(release, read_file, os.path.exists)
     return {
         "clock": clock(),
         "hostname": socket.gethostname(),
@@ -92,8 +93,8 @@ def gather(
         "ufw_enabled": ufw_enabled(read_file(_UFW)),
         "flushes_ruleset": any(flushes(read_file(path)) for path in _NFTABLES),
         "networkmanager_spares_cni": spares_cni("\n".join(map(read_file, _nm_files()))),
-        "missing_drivers": missing_drivers(release, read_file, os.path.exists),
-        "driver_package": driver_package(read_file("/etc/os-release"), release),
+        "missing_drivers": missing,
+        "driver_package": driver_package(read_file("/etc/os-release"), release, missing or DRIVERS),
         "rp_filter": read_file("/proc/sys/net/ipv4/conf/all/rp_filter").strip(),
         "held": [
             {"protocol": protocol, "port": port, "addresses": sorted(addresses)}

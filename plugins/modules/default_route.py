@@ -130,6 +130,10 @@ warned:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.edgeops.k3s_network.plugins.module_utils import _python_version
+
+_python_version.check()
+
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._default_route.apply import (
     apply,
 )

@@ -285,6 +285,10 @@ stopped:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible_collections.edgeops.k3s_network.plugins.module_utils import _python_version
+
+_python_version.check()
+
 from ansible_collections.edgeops.k3s_network.plugins.module_utils import _firewall_facts, _ports
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._firewalld.wanted_spec import (
     wanted_spec,

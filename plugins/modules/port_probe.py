@@ -178,6 +178,10 @@ ended:
 import itertools
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.edgeops.k3s_network.plugins.module_utils import _python_version
+
+_python_version.check()
+
 from ansible_collections.edgeops.k3s_network.plugins.module_utils import _ports
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe import prober
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe import run as probe_run

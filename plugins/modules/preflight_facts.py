@@ -79,6 +79,10 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible_collections.edgeops.k3s_network.plugins.module_utils import _python_version
+
+_python_version.check()
+
 from ansible_collections.edgeops.k3s_network.plugins.module_utils import _node_facts
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._default_route import (
     apply as route,

@@ -6,17 +6,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Optional
 
 from ansible import constants
+from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
+from ._answers import old_python, output
 from ._answers.result import Reader, checked, invalid
 from ._answers.values import line as one_line
 
 _VERY_VERBOSE = 3
+# Those of Mitogen have its name in front.
+_WITHOUT_LOCKSTEP = re.compile(r"(?:mitogen_)?(?:free|host_pinned)")
 # What reading a result of any form may raise.
 _UNREADABLE = (AttributeError, LookupError, RecursionError, TypeError, ValueError)
 
@@ -26,6 +31,7 @@ class NodeAction(ActionBase):  # type: ignore[misc]
 
     _task: Any
     _discovered_interpreter: Any
+    _used_interpreter: Any
 
     TRANSFERS_FILES = False
 
@@ -41,6 +47,15 @@ class NodeAction(ActionBase):  # type: ignore[misc]
     def act(self, task_vars: Optional[dict[str, Any]]) -> dict[str, Any]:
         """Run the module and return what is valid of its result, by answer()."""
         raise NotImplementedError
+
+    def _low_level_execute_command(self, *arguments: Any, **named: Any) -> dict[str, Any]:
+        """Return what a command printed, clean: Ansible prints parts of it as it parses it."""
+        answer: dict[str, Any] = super()._low_level_execute_command(*arguments, **named)
+        for key in ("stdout", "stderr"):
+            if isinstance(answer.get(key), str):
+                answer[key] = output.cleaned(answer[key])
+                answer[f"{key}_lines"] = answer[key].splitlines()
+        return answer
 
     def answer(
         self, read: Reader, task_vars: Optional[dict[str, Any]], **module: Any
@@ -58,6 +73,11 @@ class NodeAction(ActionBase):  # type: ignore[misc]
         except _UNREADABLE as error:
             return invalid(subject, f"it cannot be read: {type(error).__name__}")
         found = checked(result, read, subject)
+        if old_python.is_possible(result):
+            interpreter = str(self._used_interpreter or "").lstrip("#!")
+            found = old_python.explained(
+                found, self._host(task_vars), interpreter, self._version(interpreter)
+            )
         # Ansible found the interpreter itself, and looks for it again if that gets lost.
         key = getattr(self, "_discovered_interpreter_key", None)
         if isinstance(key, str):
@@ -66,14 +86,27 @@ class NodeAction(ActionBase):  # type: ignore[misc]
 
     def subject(self, task_vars: Optional[dict[str, Any]]) -> str:
         """Return how a message names the result of this task."""
+        action = str(self._task.action).rpartition(".")[2]
+        return f"host {self._host(task_vars)}: the result of {action}"
+
+    def _host(self, task_vars: Optional[dict[str, Any]]) -> str:
         delegate = self._task.delegate_to
         host = (
             delegate
             if isinstance(delegate, str)
             else (task_vars or {}).get("inventory_hostname", "unknown")
         )
-        action = str(self._task.action).rpartition(".")[2]
-        return f"host {one_line(str(host), 'host')}: the result of {action}"
+        return one_line(str(host), "host")
+
+    def _version(self, interpreter: str) -> str:
+        """Return what an interpreter prints as its version, empty if it cannot be asked."""
+        if not interpreter:
+            return ""
+        try:
+            answer = self._low_level_execute_command(old_python.ASK.format(interpreter))
+        except AnsibleError:
+            return ""
+        return str(answer.get("stdout", ""))
 
     def predict(
         self, read: Reader, task_vars: Optional[dict[str, Any]], **module: Any
@@ -92,8 +125,28 @@ class NodeAction(ActionBase):  # type: ignore[misc]
 class ControllerAction(ActionBase):  # type: ignore[misc]
     """Base of the action plugins that run on the controller and connect to no node."""
 
+    _task: Any
+    _templar: Any
+
     TRANSFERS_FILES = False
     _requires_connection = False
+
+    def strategy_problem(self) -> str:
+        """Return why a task that needs the results of all hosts cannot run, empty if it can.
+
+        With the strategy C(free), which ignores C(run_once), it runs for each host before the
+        others have returned what it needs.
+        """
+        play = self._task.get_play()
+        strategy = str(self._templar.template(play.strategy))
+        if not _WITHOUT_LOCKSTEP.fullmatch(strategy.rpartition(".")[2]):
+            return ""
+        name = one_line(str(play.get_name()), "play")
+        return (
+            f"the play {name!r} uses the strategy {strategy}, with which hosts do not wait for the "
+            "results of others. Set strategy: linear on the play, or use the playbooks of "
+            "edgeops.k3s_network"
+        )
 
 
 def without_empty(arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -113,8 +166,10 @@ def print_lines(
 ) -> None:
     """Print a report one line at a time, because AWX cuts long events.
 
-    The other arguments are how the lines of a color begin.
+    It goes to stderr if a program reads what the callback prints on stdout. The other arguments are
+    how the lines of a color begin.
     """
+    on_stderr = is_machine_readable(str(constants.DEFAULT_STDOUT_CALLBACK))
     colors = (
         (errors, constants.COLOR_ERROR),
         (warnings, constants.COLOR_WARN),
@@ -122,7 +177,12 @@ def print_lines(
     )
     for line in lines:
         color = next((color for prefixes, color in colors if line.startswith(prefixes)), None)
-        Display().display(line, color=color)
+        Display().display(line, color=color, stderr=on_stderr)
+
+
+def is_machine_readable(callback: str) -> bool:
+    """Return whether a callback prints JSON, such as C(ansible.posix.json) and C(jsonl)."""
+    return "json" in callback.rpartition(".")[2]
 
 
 def hide_below_vvv(result: dict[str, Any]) -> dict[str, Any]:

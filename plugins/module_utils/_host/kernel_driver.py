@@ -7,11 +7,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 DRIVER = "dummy"
-_UEK = re.compile(r"\.el\d+uek\b")
+_BRIDGE_FILTER = "br_netfilter"
+# Such as 5.15.0-206.153.7.el9uek.aarch64.64k; its flavours are debug, 64k and 64kdebug.
+_UEK = re.compile(r"(?P<base>.*\.el\d+uek\.[a-z]+\d+(?:_\d+)?)(?:\.(?P<flavour>\w+))?")
+_UEK_7 = (5, 15)
+_UEK_8 = (6, 12)
+_NUMBERS = re.compile(r"(\d+)\.(\d+)\.")
+# The real-time kernel of EL 8. Later variants are a suffix, such as +rt, +64k and +64k-debug.
 _RT = re.compile(r"\.rt\d")
+_EL_9 = re.compile(r"5\.14\.0-(\d+)\.")
+_FIRST_BUILD_WITH_MODULES_CORE = 284
 
 
 def driver_problem(
@@ -45,8 +53,8 @@ def driver_problem(
     )
 
 
-def driver_package(os_release: str, release: str) -> str:
-    """Name the package that has the dummy driver, from the text of os-release."""
+def driver_package(os_release: str, release: str, drivers: Sequence[str] = (DRIVER,)) -> str:
+    """Name the packages that have drivers for a kernel, from the text of os-release."""
     fields = _fields(os_release)
     family = f"{fields.get('ID', '')} {fields.get('ID_LIKE', '')}".split()
     if "ubuntu" in family:
@@ -54,26 +62,59 @@ def driver_package(os_release: str, release: str) -> str:
     if "debian" in family:
         return f"the distribution's kernel (package linux-image-{release})"
     if {"rhel", "fedora", "centos"} & set(family):
-        return f"the package {_of_enterprise_linux(fields.get('VERSION_ID', ''), release)}"
+        return _packages(release, fields, drivers)
     return "the distribution's package of kernel modules"
 
 
-def _of_enterprise_linux(version: str, release: str) -> str:
-    """Name the package of a kernel of Enterprise Linux or Fedora, of any of its variants.
-
-    A variant is a suffix of the release, such as C(5.14.0-427.el9.x86_64+rt) or C(+64k-debug). The
-    real-time kernel of EL 8 and Oracle's UEK have it within.
-    """
+def _packages(release: str, fields: Mapping[str, str], drivers: Sequence[str]) -> str:
+    """Name the packages of a kernel of Enterprise Linux, Fedora or Oracle's UEK."""
+    uek = _UEK.fullmatch(release)
+    if uek:
+        flavour = uek["flavour"] or ""
+        # The package of the kernel with pages of 64 KiB is kernel-uek64k, without a hyphen.
+        name = f"kernel-uek{flavour if not flavour or flavour.startswith('64k') else '-' + flavour}"
+        return _named(name, [_part_of_uek(release, one) for one in drivers], uek["base"])
     base, _plus, variant = release.partition("+")
-    if _UEK.search(base):
-        # Up to UEK 6, one package has all modules.
-        old = base.startswith(("4.", "5.4."))
-        return f"kernel-uek{'' if old else '-modules'}-{base}"
     if not variant and _RT.search(base):
         variant = "rt"
-    # EL 8 and 9 have it in kernel-modules; from EL 10 on it is in kernel-modules-extra.
-    modules = "modules" if version.partition(".")[0] in ("8", "9") else "modules-extra"
-    return "-".join(part for part in ("kernel", variant, modules, base) if part)
+    name = f"kernel-{variant}" if variant else "kernel"
+    return _named(name, [_part(release, fields, one) for one in drivers], base)
+
+
+def _named(name: str, parts: Sequence[str], base: str) -> str:
+    found = [f"{name}-{part}-{base}" if part else f"{name}-{base}" for part in sorted({*parts})]
+    return f"the package{'s' if len(found) > 1 else ''} {' and '.join(found)}"
+
+
+def _part_of_uek(release: str, driver: str) -> str:
+    """Return the part of UEK's packages that has a driver.
+
+    UEK 6 and older have one package. Oracle's repository of linux-uek has the lists of modules:
+    uek-rpm/ol9/core-x86_64.list of UEK 7, uek-rpm/ol10/modules.yaml.S of UEK 8.
+    """
+    numbers = _NUMBERS.match(release)
+    version = (int(numbers[1]), int(numbers[2])) if numbers else (0, 0)
+    if version < _UEK_7:
+        return ""
+    if version < _UEK_8:
+        return "core"
+    return "modules-extra-netfilter" if driver == _BRIDGE_FILTER else "modules-core"
+
+
+def _part(release: str, fields: Mapping[str, str], driver: str) -> str:
+    """Return the part of the kernel's packages that has a driver.
+
+    From EL 9.2 on, kernel-modules-core has what kernel-core had. EL 10 moved br_netfilter
+    (k3s-ansible#536): redhat/rhel_files/def_variants.yaml.rhel in the kernel's source package.
+    """
+    major = fields.get("VERSION_ID", "").partition(".")[0]
+    build = _EL_9.match(release)
+    if major == "8" or (build and int(build[1]) < _FIRST_BUILD_WITH_MODULES_CORE):
+        return "core"
+    is_fedora = fields.get("ID") == "fedora"
+    if driver == _BRIDGE_FILTER and major != "9" and not is_fedora:
+        return "modules-extra"
+    return "modules-core"
 
 
 def _fields(os_release: str) -> dict[str, str]:

@@ -20,8 +20,8 @@ from ansible.module_utils.common.respawn import (
     respawn_module,
 )
 
-OLDEST = (3, 9)
-"""What the modules of this collection need."""
+from .._python_version import OLDEST
+
 _SYSTEM_INTERPRETERS = ("/usr/bin/python3", "/usr/libexec/platform-python")
 _OTHERS = "/usr/bin/python3.[0-9]*"
 _SECONDS = 20

@@ -70,4 +70,5 @@ def _warned(result: Mapping[str, Any]) -> list[str]:
 
 
 def _diff(result: Mapping[str, Any]) -> dict[str, Any]:
-    return {"diff": diff(result["diff"])} if result.get("diff") else {}
+    found = diff(result.get("diff"))
+    return {"diff": found} if found else {}

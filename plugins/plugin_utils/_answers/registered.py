@@ -77,3 +77,13 @@ def read_preflight(registered: Any) -> Answer:
         return Answer({**preflight.read(registered), "asked": asked})
     except ValueError as error:
         return Answer(problem=f"the result of preflight_facts is not valid ({error})")
+
+
+def failure(registered: Any, host: str) -> str:
+    """Return the message of a task that failed on a host, without its name; empty if it did not."""
+    if not isinstance(registered, Mapping) or not registered.get("failed"):
+        return ""
+    message = registered.get("msg")
+    if not isinstance(message, str):
+        return ""
+    return values.line(message.removeprefix(f"host {host}: "), "msg")

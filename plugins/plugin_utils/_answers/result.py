@@ -10,7 +10,6 @@ of those that a node returns is kept. Pure functions.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -23,14 +22,6 @@ MESSAGE = 4000
 """The most characters of a message of a module."""
 _MOST_WARNINGS = 100
 _OUTPUT = 20_000
-_OLD_PYTHON = re.compile(
-    r"future feature annotations is not defined|'(?:type|ABCMeta)' object is not subscriptable"
-)
-_TOO_OLD = (
-    "The Python on this host is older than 3.9, which the modules of this collection need. Set "
-    "ansible_python_interpreter to a newer one, such as /usr/bin/python3.11. Enterprise Linux 8 "
-    "and openSUSE Leap 15 cannot be used: they have firewalld's bindings only for Python 3.6"
-)
 _OUTPUTS = ("module_stdout", "module_stderr")
 
 
@@ -86,21 +77,10 @@ def _failure(result: Mapping[str, Any]) -> dict[str, Any]:
     trace = _traceback(result.get("exception"))
     if trace:
         found["exception"] = trace
-    if _is_too_old(found["msg"], trace, *(found.get(key) for key in _OUTPUTS)):
-        found["msg"] = _TOO_OLD
     code = result.get("rc")
     if isinstance(code, int):
         found["rc"] = int(code)
     return found
-
-
-def _is_too_old(*texts: Any) -> bool:
-    """Return whether a module failed because its Python is older than 3.9.
-
-    Python 3.6 refuses the first statement of a module, 3.7 and 3.8 the first type hint that they
-    evaluate.
-    """
-    return any(isinstance(text, str) and _OLD_PYTHON.search(text[:_OUTPUT]) for text in texts)
 
 
 def _common(result: Mapping[str, Any]) -> dict[str, Any]:

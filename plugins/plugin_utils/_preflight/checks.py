@@ -83,6 +83,16 @@ def invalid_answer(name: str, problem: str) -> Finding:
     )
 
 
+def failed(name: str, message: str) -> Finding:
+    """Return the finding of a node on which the module failed, with its message."""
+    return Finding(
+        ERROR,
+        (name,),
+        f"its facts cannot be read: {message}",
+        "do what the message says, and run preflight again",
+    )
+
+
 def _unknown(name: str, played: bool) -> Finding:
     if played:
         return Finding(

@@ -38,6 +38,8 @@ _Where = tuple[bool, str]
 _SAMPLE_SIZE = 16
 _LEASE_SECONDS = 120.0
 _LEASE_SECONDS_PER_HOST = 4.0
+# Ansible runs a task on as many hosts at once as it has forks, and a round takes this long at most.
+_LEASE_SECONDS_PER_BATCH = 30.0
 
 
 class Expectation(TypedDict):
@@ -111,6 +113,7 @@ class Settings:
     rounds: int = 1
     mode: str = "auto"
     token: str = ""
+    forks: int = 5
 
     def __post_init__(self) -> None:
         if self.full_mesh_max < 0:
@@ -250,7 +253,9 @@ class Plan:
 
         Each round renews it; until then Ansible has to reach all hosts.
         """
-        return _LEASE_SECONDS + _LEASE_SECONDS_PER_HOST * len(self.settings.sources)
+        hosts = len(self.settings.sources)
+        batches = -(-hosts // max(1, self.settings.forks))
+        return _LEASE_SECONDS + _LEASE_SECONDS_PER_HOST * hosts + _LEASE_SECONDS_PER_BATCH * batches
 
     def listeners(self, name: str) -> list[Listener]:
         """Return where a node has to listen to answer the sources.

@@ -43,6 +43,7 @@ def run(*in_play, first=None, hostvars=None, cluster=CLUSTER, **arguments):
     task_vars = {
         "inventory_hostname": first or in_play[0],
         "ansible_play_hosts_all": list(in_play),
+        "ansible_forks": 1,
         "hostvars": hostvars or {},
     }
     arguments.setdefault("seed", "1")
@@ -78,7 +79,7 @@ def test_listeners_answer_nodes_and_the_controller():
     assert got["listeners"] == [
         {"address": "192.0.2.11", "protocol": "tcp", "ports": ["6443"], "services": ["6443"]}
     ]
-    assert (got["name"], got["listen"], got["lease"]) == ("server1", True, 128)
+    assert (got["name"], got["listen"], got["lease"]) == ("server1", True, 188)
     assert got["token"] == part(port_probe, result, "agent1")["token"]
     outside = run("server1", probe_from_controller=True)
     assert part(port_listener, outside, "server1")["listeners"][0]["ports"] == ["443", "6443"]

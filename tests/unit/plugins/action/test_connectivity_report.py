@@ -77,7 +77,7 @@ def printed(monkeypatch):
     monkeypatch.setattr(
         _action.Display,
         "display",
-        lambda _self, line, color: lines.setdefault(line, color),
+        lambda _self, line, color, **_how: lines.setdefault(line, color),
     )
     return lines
 

@@ -15,6 +15,7 @@ from unittest.mock import MagicMock
 from xml.etree import ElementTree
 
 import pytest
+from ansible.errors import AnsibleConnectionFailure
 from ansible_collections.edgeops.k3s_network.plugins.action import (
     connectivity_report,
     default_route,
@@ -294,6 +295,32 @@ def test_result_that_cannot_be_parsed_fails_its_node(printed, module):
     assert result["failed"] is True
     assert "host agent9: " in result["msg"] and "RecursionError" in result["msg"]
     assert_clean(result)
+
+
+@pytest.mark.parametrize("module", CHANGERS, ids=lambda one: one.__name__.rpartition(".")[2])
+def test_python_that_is_too_old_is_named_by_each_action(printed, module):
+    task = MagicMock(check_mode=False, async_val=0, diff=False, args={}, delegate_to=None)
+    action = module.ActionModule(task, *[MagicMock()] * 5)
+    action._used_interpreter = "#!/usr/bin/python3"
+    asked = []
+
+    def ask(command):
+        asked.append(command)
+        return {"rc": 0, "stdout": f"{ESCAPES}python 3.8\n", "stderr": ""}
+
+    action._low_level_execute_command = ask
+    error = {"failed": True, "msg": "MODULE FAILURE", "module_stderr": "TypeError: 'type' object"}
+    action._execute_module = lambda **_how: error
+    result = action.run(task_vars={"inventory_hostname": LIAR})
+    assert (
+        "host agent1: the modules need Python 3.9 or newer, and /usr/bin/python3 is 3.8."
+        in (result["msg"])
+    )
+    assert "module_stderr" not in result
+    assert len(asked) == 1
+    assert_clean(result)
+    action._low_level_execute_command = MagicMock(side_effect=AnsibleConnectionFailure("gone"))
+    assert action.run(task_vars={"inventory_hostname": LIAR})["msg"] == "MODULE FAILURE"
 
 
 def checked(answer):

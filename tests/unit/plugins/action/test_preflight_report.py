@@ -46,3 +46,28 @@ def test_a_node_that_was_unreachable_does_not_end_it():
     hostvars = {NAMES[0]: seen(NAMES[0]), NAMES[1]: {"seen": {"unreachable": True, "msg": "no"}}}
     (finding,), _changes = collect(ARGUMENTS, hostvars, NAMES)
     assert (finding.severity, finding.nodes) == ("error", (NAMES[1],))
+
+
+def test_failure_of_a_node_is_told_with_its_message():
+    hostvars = {
+        name: {
+            "seen": {
+                "failed": True,
+                "msg": f"host {name}: the modules need Python 3.9\x1b\nor newer" + "x" * 9000,
+            }
+        }
+        for name in NAMES
+    }
+    (finding,), _changes = collect(ARGUMENTS, hostvars, NAMES)
+    assert (finding.severity, finding.nodes) == ("error", tuple(sorted(NAMES)))
+    assert finding.problem.startswith(
+        "its facts cannot be read: the modules need Python 3.9? or newerx"
+    )
+    assert len(finding.problem) < 600
+    assert "does not reach it" not in finding.problem
+
+
+def test_failure_without_a_message_is_a_finding_all_the_same():
+    hostvars = {NAMES[0]: seen(NAMES[0]), NAMES[1]: {"seen": {"failed": True, "msg": ["x"]}}}
+    (finding,), _changes = collect(ARGUMENTS, hostvars, NAMES)
+    assert (finding.severity, finding.nodes) == ("error", (NAMES[1],))

@@ -62,16 +62,6 @@ def test_the_modules_of_a_running_kernel_may_be_gone_altogether():
 @pytest.mark.parametrize(
     ("os_release", "package"),
     [
-        (
-            {"ID": "rocky", "ID_LIKE": "rhel centos fedora", "VERSION_ID": "9.4"},
-            "the package kernel-modules-R",
-        ),
-        (
-            {"ID": "almalinux", "ID_LIKE": "rhel", "VERSION_ID": "8.10"},
-            "the package kernel-modules-R",
-        ),
-        ({"ID": "rhel", "VERSION_ID": "10.0"}, "the package kernel-modules-extra-R"),
-        ({"ID": "fedora", "VERSION_ID": "41"}, "the package kernel-modules-extra-R"),
         ({"ID": "ubuntu", "ID_LIKE": "debian"}, "the package linux-modules-R"),
         ({"ID": "debian"}, "the distribution's kernel (package linux-image-R)"),
         ({"ID": "opensuse-leap"}, "the distribution's package of kernel modules"),
@@ -86,21 +76,59 @@ def test_the_package_is_named_per_distribution(os_release, package):
 @pytest.mark.parametrize(
     ("version", "release", "package"),
     [
-        ("9.4", "5.14.0-427.el9.x86_64+rt", "kernel-rt-modules-5.14.0-427.el9.x86_64"),
-        ("9.4", "5.14.0-427.el9.aarch64+64k", "kernel-64k-modules-5.14.0-427.el9.aarch64"),
-        ("9.4", "5.14.0-427.el9.x86_64+debug", "kernel-debug-modules-5.14.0-427.el9.x86_64"),
-        ("9.4", "5.14.0-1.el9.aarch64+64k-debug", "kernel-64k-debug-modules-5.14.0-1.el9.aarch64"),
-        ("10.0", "6.12.0-55.el10.x86_64+rt", "kernel-rt-modules-extra-6.12.0-55.el10.x86_64"),
+        ("8.10", "4.18.0-553.el8_10.x86_64", "kernel-core-4.18.0-553.el8_10.x86_64"),
         (
             "8.10",
             "4.18.0-553.rt7.342.el8_10.x86_64",
-            "kernel-rt-modules-4.18.0-553.rt7.342.el8_10.x86_64",
+            "kernel-rt-core-4.18.0-553.rt7.342.el8_10.x86_64",
         ),
+        ("9.1", "5.14.0-162.6.1.el9_1.x86_64", "kernel-core-5.14.0-162.6.1.el9_1.x86_64"),
+        ("9.4", "5.14.0-427.el9_4.x86_64", "kernel-modules-core-5.14.0-427.el9_4.x86_64"),
+        ("9.4", "5.14.0-427.el9.x86_64+rt", "kernel-rt-modules-core-5.14.0-427.el9.x86_64"),
+        ("9.4", "5.14.0-427.el9.aarch64+64k", "kernel-64k-modules-core-5.14.0-427.el9.aarch64"),
+        ("9.4", "5.14.0-427.el9.x86_64+debug", "kernel-debug-modules-core-5.14.0-427.el9.x86_64"),
+        (
+            "9.4",
+            "5.14.0-427.el9.aarch64+64k-debug",
+            "kernel-64k-debug-modules-core-5.14.0-427.el9.aarch64",
+        ),
+        ("10.0", "6.12.0-55.el10_0.x86_64", "kernel-modules-core-6.12.0-55.el10_0.x86_64"),
+        ("10.0", "6.12.0-55.el10_0.x86_64+rt", "kernel-rt-modules-core-6.12.0-55.el10_0.x86_64"),
         ("8.10", "5.4.17-2136.el8uek.x86_64", "kernel-uek-5.4.17-2136.el8uek.x86_64"),
-        ("9.4", "5.15.0-206.el9uek.x86_64", "kernel-uek-modules-5.15.0-206.el9uek.x86_64"),
-        ("8.10", "5.15.0-206.el8uek.aarch64", "kernel-uek-modules-5.15.0-206.el8uek.aarch64"),
+        ("8.10", "5.4.17-2136.el8uek.x86_64.debug", "kernel-uek-debug-5.4.17-2136.el8uek.x86_64"),
+        ("9.4", "5.15.0-206.el9uek.x86_64", "kernel-uek-core-5.15.0-206.el9uek.x86_64"),
+        ("9.4", "5.15.0-206.el9uek.aarch64.64k", "kernel-uek64k-core-5.15.0-206.el9uek.aarch64"),
+        ("10.0", "6.12.0-103.el10uek.x86_64", "kernel-uek-modules-core-6.12.0-103.el10uek.x86_64"),
     ],
 )
 def test_package_of_a_kernel_variant_is_named(version, release, package):
     text = f'ID="ol"\nID_LIKE="fedora"\nVERSION_ID="{version}"\n'
     assert driver_package(text, release) == f"the package {package}"
+
+
+@pytest.mark.parametrize(
+    ("text", "release", "package"),
+    [
+        ("ID=rhel\nVERSION_ID=9.4\n", "5.14.0-427.el9.x86_64", "kernel-modules-core-{}"),
+        ("ID=rhel\nVERSION_ID=10.1\n", "6.12.0-124.el10_1.x86_64", "kernel-modules-extra-{}"),
+        ("ID=fedora\nVERSION_ID=41\n", "6.11.4-301.fc41.x86_64", "kernel-modules-core-{}"),
+        (
+            "ID=ol\nID_LIKE=fedora\nVERSION_ID=9.6\n",
+            "6.12.0-103.el9uek.aarch64",
+            "kernel-uek-modules-extra-netfilter-{}",
+        ),
+        ("ID=ol\nID_LIKE=fedora\n", "5.15.0-206.el9uek.x86_64", "kernel-uek-core-{}"),
+    ],
+)
+def test_package_of_br_netfilter_is_named(text, release, package):
+    expected = f"the package {package.format(release)}"
+    assert driver_package(text, release, ["br_netfilter"]) == expected
+
+
+def test_packages_of_several_drivers_are_named():
+    text = "ID=rocky\nID_LIKE=rhel\nVERSION_ID=10.0\n"
+    release = "6.12.0-55.el10_0.aarch64+64k"
+    base = "6.12.0-55.el10_0.aarch64"
+    assert driver_package(text, release, ["br_netfilter", "overlay", "vxlan"]) == (
+        f"the packages kernel-64k-modules-core-{base} and kernel-64k-modules-extra-{base}"
+    )

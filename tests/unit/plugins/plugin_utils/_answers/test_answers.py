@@ -189,3 +189,11 @@ def test_rounds_are_joined_without_those_that_failed():
     }
     empty = registered.read_probes({"results": [answers.PROBES]})
     assert empty.value is not None and empty.value["results"] == []
+
+
+@pytest.mark.parametrize("kind", ["firewalld_state", "default_route"])
+@pytest.mark.parametrize("lie", [math.nan, "x", 7, None, {}, []])
+def test_diff_that_is_not_a_structure_is_left_out(kind, lie):
+    found = READERS[kind]({**RESULTS[kind], "diff": lie})
+    assert "diff" not in found
+    assert READERS[kind]({**RESULTS[kind], "diff": {"before": "a"}})["diff"] == {"before": "a"}

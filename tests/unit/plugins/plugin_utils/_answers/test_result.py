@@ -76,18 +76,3 @@ def test_objects_of_ansible_core_become_texts():
     found = result.checked({"failed": True, "msg": "x", **given}, keep, SUBJECT)
     assert found["warnings"] == ["be careful?"]
     assert found["exception"] == "Traceback\n  line?\n"
-
-
-@pytest.mark.parametrize(
-    "output",
-    [
-        {"module_stderr": "SyntaxError: future feature annotations is not defined\n"},
-        {"exception": "Traceback\nTypeError: 'type' object is not subscriptable\n"},
-        {"module_stdout": "TypeError: 'ABCMeta' object is not subscriptable"},
-    ],
-)
-def test_python_that_is_too_old_has_a_plain_message(output):
-    found = result.checked({"failed": True, "msg": "MODULE FAILURE", **output}, keep, SUBJECT)
-    assert found["msg"].startswith("The Python on this host is older than 3.9")
-    assert "ansible_python_interpreter" in found["msg"]
-    assert set(output) <= set(found)

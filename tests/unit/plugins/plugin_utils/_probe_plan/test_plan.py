@@ -78,6 +78,15 @@ def expand(intervals):
 # By example
 
 
+@pytest.mark.parametrize(("forks", "seconds"), [(1, 1140), (5, 420), (29, 300), (100, 270)])
+def test_lease_lasts_until_ansible_has_reached_all_hosts(forks, seconds):
+    cluster = topology([node(f"n{number}") for number in range(30)])
+    plan = plan_of(cluster, sources=[f"n{number}" for number in range(30)], forks=forks)
+    assert plan.lease() == seconds
+    assert plan.part("n0")["lease"] == seconds
+    assert Plan.from_text(plan.to_text()).lease() == seconds
+
+
 def test_a_rule_is_open_to_whom_it_names_and_closed_to_others():
     nodes = [node("s1"), node("s2", address="192.0.2.12"), node("a1", "agent", "192.0.2.21")]
     cluster = topology(nodes, [SERVERS_ONLY])

@@ -179,8 +179,10 @@ import itertools
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.edgeops.k3s_network.plugins.module_utils import _ports
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe import prober
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe import run as probe_run
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe import (
+    targets as probe_targets,
+)
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe.processes import (
     processes_spec,
 )
@@ -217,7 +219,7 @@ def run(params: dict) -> dict:
             f"k3s_connectivity_probe_timeout is {params['timeout']}; give seconds above 0"
         )
     targets = [
-        prober.Target(
+        probe_targets.Target(
             target["destination"],
             target["address"],
             target["protocol"],
@@ -238,12 +240,12 @@ def run(params: dict) -> dict:
             "detail": outcome.detail,
         }
         for target in targets
-        for first, last, outcome in prober.group(
+        for first, last, outcome in probe_targets.group(
             target.endpoints(), itertools.islice(in_order, len(target))
         )
     ]
     addresses = sorted({target.address for target in targets})
-    sources = {address: prober.local_address(address) for address in addresses}
+    sources = {address: probe_targets.local_address(address) for address in addresses}
     return {
         "changed": False,
         "results": results,

@@ -10,7 +10,7 @@ short_description: Plan the probes of a run
 version_added: 0.1.0
 description:
   - Runs on the controller, once for all hosts, and changes nothing on a node. Decides which host
-    probes which ports of which others, and makes the token by which they know each other.
+    probes which ports of which others, and makes the token with which they prove their answers.
   - M(edgeops.k3s_network.port_listener) and M(edgeops.k3s_network.port_probe) take their part from
     the plan, and M(edgeops.k3s_network.connectivity_report) evaluates their results by it.
   - Nodes and external clients of the topology that are in the play take part. The nodes are probed
@@ -70,7 +70,8 @@ EXAMPLES = r"""
 RETURN = r"""
 plan:
   description: The plan as one text, because Ansible examines every value of a structure again for
-    each host that uses it. It holds the token of the run.
+    each host that uses it. It holds the token of the run, which
+    is secret until the run ends.
   returned: success
   type: str
 rounds:

@@ -10,15 +10,20 @@ module: port_listener
 short_description: Start and stop temporary listeners that answer the probes of one run
 version_added: 0.1.0
 description:
-  - Binds ports on addresses of the node and answers M(edgeops.k3s_network.port_probe) with the
-    token of the run and the name of the node, and with nothing else.
-  - Over UDP only a question with that token is answered, in no more bytes than it has.
+  - Binds ports on addresses of the node and answers the questions of
+    M(edgeops.k3s_network.port_probe).
+  - O(token) is the key of an HMAC and does not cross the network. A question has a random nonce and
+    a MAC, so that only a holder of the token can ask. The answer has the port, the name of the node
+    and a MAC over both and the question, so that an answer to another question proves nothing.
+  - Over UDP an answer has as many bytes as its question. Over TCP the listener first sends 9 bytes
+    that mark the run. A connection without a question ends after 2 seconds, and a process keeps at
+    most 512 of them.
   - The listeners are processes of their own (C(k3s-listener)). They end when they are stopped, or
     by themselves after O(lease), unless M(edgeops.k3s_network.port_probe) on the same host renews
     that. They touch nothing of the firewall and leave no file behind.
   - If O(firewall) is set, reads whether the node's firewall is as wanted.
-  - The first of them asks by ARP who else has an address of this node, and notes the answers, for
-    M(edgeops.k3s_network.port_probe) on the same host.
+  - The first of them asks by ARP who else has an address of this node, and notes up to 8 MACs for
+    each address, for M(edgeops.k3s_network.port_probe) on the same host.
 author: The edgeops.k3s_network authors (@edgeops)
 extends_documentation_fragment:
   - edgeops.k3s_network.attributes
@@ -79,7 +84,8 @@ options:
     type: bool
     default: true
   token:
-    description: The token of the run. Required with O(state=started).
+    description: The token of the run, at least 16 random bytes as a text. Required with
+      O(state=started).
     type: str
   name:
     description: The inventory name of the node, by which it answers. Required with
@@ -121,7 +127,7 @@ EXAMPLES = r"""
       - address: 192.0.2.11
         protocol: tcp
         ports: ["6443"]
-    token: 6f1c0e6f
+    token: "{{ token_of_the_run }}"
     name: node1
   register: listener
 
@@ -324,7 +330,7 @@ def argument_spec() -> dict:
             },
         },
         "listen": {"type": "bool", "default": True},
-        "token": {"type": "str", "no_log": False},
+        "token": {"type": "str", "no_log": True},
         "name": {"type": "str"},
         "lease": {"type": "float", "default": 300},
         # wanted_spec() is documented with firewalld_state.

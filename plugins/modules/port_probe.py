@@ -11,8 +11,10 @@ short_description: Probe ports of other nodes and tell what came of each
 version_added: 0.1.0
 description:
   - Probes TCP and UDP ports of many hosts concurrently, in one call.
-  - A port counts as open only where the named host answered with the token of the run, see
-    M(edgeops.k3s_network.port_listener). A silent UDP port is never open by itself. If a VXLAN
+  - A port counts as open only if the named host answered this very probe with a valid MAC, see
+    M(edgeops.k3s_network.port_listener). An answer that was recorded earlier does not count, and a
+    service that holds a TCP port gets a connection and no data.
+  - A silent UDP port is never open by itself. If a VXLAN
     device or a WireGuard device of Flannel on this host sends by it, ICMP echoes through the
     overlay prove it, over IPv4 and IPv6.
   - The peers of C(flannel-wg) and C(flannel-wg-v6) are read from the kernel by netlink, which takes
@@ -47,7 +49,7 @@ options:
     type: int
     default: 1
   token:
-    description: The token of the run. Required without O(plan).
+    description: The token of the run, at least 16 random bytes as a text. Required without O(plan).
     type: str
   targets:
     description: What to probe. Required without O(plan).
@@ -105,7 +107,7 @@ options:
 EXAMPLES = r"""
 - name: Probe the Kubernetes API of a server
   edgeops.k3s_network.port_probe:
-    token: 6f1c0e6f
+    token: "{{ token_of_the_run }}"
     targets:
       - destination: node1
         address: 192.0.2.11
@@ -142,7 +144,7 @@ results:
       sample: 6443
     observed:
       description:
-        - V(open), V(accepted) (without our token), V(wrong_host), V(refused), V(rejected),
+        - V(open), V(accepted) (without a valid MAC), V(wrong_host), V(refused), V(rejected),
           V(timeout), V(mtu_hole) (small packets are answered, full-size ones not), V(loss)
           (some packets are answered and others are lost, whatever their size),
           V(overlay_silent) (what lies behind the port in the overlay does not answer),
@@ -162,8 +164,8 @@ sources:
   type: dict
   sample: {"192.0.2.11": "192.0.2.12"}
 duplicates:
-  description: Addresses of this host that other hosts have as well, with the MACs of these. Asked
-    by ARP, which takes root.
+  description: Addresses of this host that other hosts have as well, with up to 8 MACs of these.
+    Asked by ARP, which takes root.
   returned: always
   type: dict
   sample: {"192.0.2.12": ["52:54:00:12:34:56"]}
@@ -183,8 +185,10 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils import _python
 _python_version.check()
 
 from ansible_collections.edgeops.k3s_network.plugins.module_utils import _ports
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe import prober
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe import run as probe_run
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe import (
+    targets as probe_targets,
+)
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe.processes import (
     processes_spec,
 )
@@ -197,7 +201,7 @@ def argument_spec() -> dict:
         "plan": {"type": "str"},
         "source": {"type": "str"},
         "round": {"type": "int", "default": 1},
-        "token": {"type": "str", "no_log": False},
+        "token": {"type": "str", "no_log": True},
         "targets": {
             "type": "list",
             "elements": "dict",
@@ -221,7 +225,7 @@ def run(params: dict) -> dict:
             f"k3s_connectivity_probe_timeout is {params['timeout']}; give seconds above 0"
         )
     targets = [
-        prober.Target(
+        probe_targets.Target(
             target["destination"],
             target["address"],
             target["protocol"],
@@ -242,12 +246,12 @@ def run(params: dict) -> dict:
             "detail": outcome.detail,
         }
         for target in targets
-        for first, last, outcome in prober.group(
+        for first, last, outcome in probe_targets.group(
             target.endpoints(), itertools.islice(in_order, len(target))
         )
     ]
     addresses = sorted({target.address for target in targets})
-    sources = {address: prober.local_address(address) for address in addresses}
+    sources = {address: probe_targets.local_address(address) for address in addresses}
     return {
         "changed": False,
         "results": results,

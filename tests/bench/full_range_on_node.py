@@ -14,7 +14,7 @@ from collections import Counter
 
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe import (
     listener,
-    prober,
+    targets,
     workers,
 )
 
@@ -31,7 +31,7 @@ def main() -> None:
         started = listener.start(endpoints, TOKEN, NAME, 600)
         print(json.dumps(started.processes))
         return
-    target = prober.Target(NAME, address, "tcp", ((ports[0], ports[-1]),))
+    target = targets.Target(NAME, address, "tcp", ((ports[0], ports[-1]),))
     outcomes = workers.probe([target], TOKEN, 3)
     observed = Counter(outcome.observed for outcome in outcomes)
     print(json.dumps(observed))

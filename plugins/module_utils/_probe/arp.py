@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from typing import Any, Optional
 
 from .._host import iproute
+from . import socket_filter
 
 _ETHERTYPE_ARP = 0x0806
 _HARDWARE_ETHERNET = 1
@@ -33,6 +34,10 @@ _NOBODY = bytes(6)
 _ETHERNET_HEADER = 14
 _ARP = "!HHBBH6s4s6s4s"
 _FRAME_MAX = 2048
+# Anyone on the network can send any number of frames, each with a MAC of its own.
+_MOST_FRAMES_AT_ONCE = 512
+MOST_MACS = 8
+"""MACs of other hosts that are kept of an address; more of them would tell nothing new."""
 # From the first question on; a host on the same network answers in a fraction of that.
 _SECONDS = 0.4
 
@@ -93,6 +98,7 @@ class Watch:
             with contextlib.suppress(OSError):
                 sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, 0)
                 self._own[sock] = one
+                socket_filter.try_to_attach(sock, socket_filter.of_arp_sender(one.address))
                 sock.bind((one.interface, _ETHERTYPE_ARP))
         self.ask()
 
@@ -108,15 +114,30 @@ class Watch:
         return list(self._own)
 
     def read(self, sock: socket.socket) -> bool:
-        """Take in what has come by a socket; return whether it tells anything new."""
-        holders = self._holders[self._own[sock].address]
-        before = len(holders)
+        """Read frames that have arrived at a socket; return whether a MAC is new.
+
+        It reads a bounded number, so that a flood does not keep the process from other work.
+        """
+        before = len(self._holders[self._own[sock].address])
         with contextlib.suppress(OSError):
-            while True:
-                said = holder(sock.recv(_FRAME_MAX))
-                if said and said[0] == self._own[sock].address and said[1] not in self._macs:
-                    holders.add(said[1])
-        return len(holders) > before
+            for _number in range(_MOST_FRAMES_AT_ONCE):
+                self._take(self._own[sock], sock.recv(_FRAME_MAX))
+        return len(self._holders[self._own[sock].address]) > before
+
+    def is_full(self, sock: socket.socket) -> bool:
+        """Return whether no more MACs are kept of the address of a socket."""
+        return len(self._holders[self._own[sock].address]) >= MOST_MACS
+
+    def _take(self, own: Own, frame: bytes) -> None:
+        said = holder(frame)
+        holders = self._holders[own.address]
+        if (
+            said is not None
+            and said[0] == own.address
+            and said[1] not in self._macs
+            and len(holders) < MOST_MACS
+        ):
+            holders.add(said[1])
 
     def note(self, number: int) -> None:
         """Write what is known by now to the file of this number, for C(follow)."""

@@ -15,12 +15,12 @@ import struct
 from dataclasses import dataclass
 from typing import Optional
 
-_TYPE_ECHO_REPLY = 0
+ECHO_REPLY = 0
 _TYPE_UNREACHABLE = 3
 _TYPE_ECHO = 8
 # RFC 4443
 _TYPE_ECHO_IPV6 = 128
-_TYPE_ECHO_REPLY_IPV6 = 129
+ECHO_REPLY_IPV6 = 129
 _CODE_PORT = 3
 _CODE_FRAGMENTATION = 4
 # RFC 1122 and RFC 1812: communication with network or host, or at all, administratively prohibited.
@@ -37,6 +37,10 @@ _CODE_TEXTS = {
 }
 _PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp"}
 _BUFFER_BYTES = 1 << 20
+_PACKET_MAX = 2048
+# More than what fits into the buffer, and so few that a flood does not keep the process from other
+# work.
+_MOST_PACKETS_AT_ONCE = 4096
 # linux/icmp.h: a socket gets no message of a type whose bit is set.
 _SOL_RAW = 255
 _ICMP_FILTER = 1
@@ -112,7 +116,7 @@ def echo(identifier: int, sequence: int, payload: bytes) -> bytes:
 def parse_echo_reply(packet: bytes) -> Optional[tuple[int, int, bytes]]:
     """Read identifier, sequence number and payload of an IPv4 packet with an echo reply."""
     start = (packet[0] & 0x0F) * 4 if packet else 0
-    if len(packet) < max(start, 20) + 8 or packet[start] != _TYPE_ECHO_REPLY:
+    if len(packet) < max(start, 20) + 8 or packet[start] != ECHO_REPLY:
         return None
     identifier, sequence = struct.unpack("!HH", packet[start + 4 : start + 8])
     return identifier, sequence, packet[start + 8 :]
@@ -128,7 +132,7 @@ def parse_echo_reply_ipv6(packet: bytes) -> Optional[tuple[int, int, bytes]]:
 
     The kernel leaves the header of IPv6 out.
     """
-    if len(packet) < 8 or packet[0] != _TYPE_ECHO_REPLY_IPV6:
+    if len(packet) < 8 or packet[0] != ECHO_REPLY_IPV6:
         return None
     identifier, sequence = struct.unpack("!HH", packet[4:8])
     return identifier, sequence, packet[8:]
@@ -142,31 +146,41 @@ def _checksum(data: bytes) -> int:
 
 
 class Listener:
-    """Collects ICMP errors from a raw socket."""
+    """Collects ICMP errors from a raw socket.
+
+    It keeps only those of expected flows: anyone on the network can send any number of others.
+    """
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
-        self._messages: dict[Flow, Message] = {}
+        self._messages: dict[Flow, Optional[Message]] = {}
 
     def fileno(self) -> int:
         """Return the file descriptor to poll."""
         return self._sock.fileno()
 
+    def expect(self, flow: Flow) -> None:
+        """Keep an error of this flow from now on."""
+        self._messages[flow] = None
+
+    def forget(self, flow: Flow) -> None:
+        """Keep no error of this flow any more."""
+        self._messages.pop(flow, None)
+
     def drain(self) -> None:
-        """Read all that has come in."""
-        while True:
+        """Read what has arrived."""
+        for _number in range(_MOST_PACKETS_AT_ONCE):
             try:
-                parsed = parse(self._sock.recv(2048))
+                packet = self._sock.recv(_PACKET_MAX)
             except OSError:
                 return
-            if parsed is not None:
+            parsed = parse(packet)
+            if parsed is not None and parsed[0] in self._messages:
                 self._messages[parsed[0]] = parsed[1]
 
-    def find(
-        self, address: str, protocol: str, source_port: int, destination_port: int
-    ) -> Optional[Message]:
-        """Return the error that answered a packet, None where none did."""
-        return self._messages.get((address, protocol, source_port, destination_port))
+    def find(self, flow: Flow) -> Optional[Message]:
+        """Return the error that answered a packet of an expected flow, None if none did."""
+        return self._messages.get(flow)
 
     def close(self) -> None:
         """Close the socket."""

@@ -10,16 +10,14 @@ import contextlib
 import errno
 import os
 import resource
-import select
 import signal
 import socket
-import time
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Optional
 
-from . import arp, path_mtu, wire, witness
+from . import arp, path_mtu, serving, socket_filter, wire, witness
 
 Endpoint = tuple[str, str, int]
 """An address, a protocol and a port."""
@@ -32,9 +30,6 @@ _MAX_FILES_PER_PROCESS = 16384
 # A second process pays from this many ports on; more processes would take too much memory.
 _PORTS_FOR_TWO = 1000
 _MAX_PARALLEL = 4
-_UDP_MAX = 65535
-# Carry on: does nothing to a process that expects no such signal.
-_RENEWAL = signal.SIGCONT
 _OUT_OF_FILES = (errno.EMFILE, errno.ENFILE)
 
 
@@ -69,12 +64,13 @@ def start(
     several processes. Raises OSError where there can be no process.
     """
     result = Started()
+    tag = wire.Messages(token).tag
     try:
         for share in _shares(endpoints):
             sockets: list[socket.socket] = []
             for endpoint in share:
                 try:
-                    sockets.append(_open(endpoint))
+                    sockets.append(_open(endpoint, tag))
                 except OSError as error:
                     if error.errno == errno.EADDRINUSE:
                         result.busy.append(endpoint)
@@ -84,7 +80,7 @@ def start(
                 first = None if result.processes else watch
                 result.processes.append(_spawn(sockets, token, name, lease, watch=first))
         result.busy += busy
-        _bear_witness(result, token, name, lease)
+        _bear_witness(result, token, tag, name, lease)
     except OSError:
         stop(result.processes)
         raise
@@ -96,7 +92,7 @@ def start(
     return result
 
 
-def _bear_witness(result: Started, token: str, name: str, lease: float) -> None:
+def _bear_witness(result: Started, token: str, tag: bytes, name: str, lease: float) -> None:
     """Answer datagrams beside the processes that hold their ports, as far as this host lets us."""
     ports: dict[str, set[int]] = defaultdict(set)
     for address, protocol, port in result.busy:
@@ -105,7 +101,7 @@ def _bear_witness(result: Started, token: str, name: str, lease: float) -> None:
     held: dict[socket.socket, set[int]] = {}
     for address, wanted in ports.items():
         with contextlib.suppress(OSError):
-            held[witness.open_socket(address, token)] = wanted
+            held[witness.open_socket(address, tag)] = wanted
             result.witnessed += [(address, "udp", port) for port in sorted(wanted)]
     if held:
         result.processes.append(_spawn(list(held), token, name, lease, held))
@@ -116,7 +112,7 @@ def renew(processes: Sequence[dict[str, int]]) -> list[int]:
 
     A process number that is in new hands by now is spared.
     """
-    return [process["pid"] for process in processes if not _signal(process, _RENEWAL)]
+    return [process["pid"] for process in processes if not _signal(process, serving.RENEWAL)]
 
 
 def stop(processes: Sequence[dict[str, int]]) -> int:
@@ -199,7 +195,7 @@ def _explain(endpoint: Endpoint, error: OSError) -> str:
     return error.strerror or str(error)
 
 
-def _open(endpoint: Endpoint) -> socket.socket:
+def _open(endpoint: Endpoint, tag: bytes) -> socket.socket:
     address, protocol, port = endpoint
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
@@ -208,10 +204,10 @@ def _open(endpoint: Endpoint) -> socket.socket:
         if protocol == "tcp":
             # Over UDP this would share the port with whoever holds it.
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            # Connections inherit it: what is said leaves with the end, in one packet.
-            opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
-        elif family == socket.AF_INET:
-            path_mtu.dont_fragment(opened)
+        else:
+            socket_filter.try_to_attach(opened, socket_filter.of_questions(tag))
+            if family == socket.AF_INET:
+                path_mtu.dont_fragment(opened)
         opened.bind((address, port))
         if protocol == "tcp":
             opened.listen(_BACKLOG)
@@ -238,7 +234,7 @@ def _spawn(
         status = 1
         try:
             _detach([*sockets, *(watch.sockets if watch else ())])
-            _serve(sockets, token, name, lease, held or {}, watch)
+            serving.Server(sockets, token, name, held or {}, watch).serve(lease)
             status = 0
         finally:
             os._exit(status)
@@ -260,73 +256,3 @@ def _detach(sockets: Sequence[socket.socket]) -> None:
         os.closerange(before + 1, after)
     with contextlib.suppress(OSError), open("/proc/self/comm", "w", encoding="ascii") as stream:
         stream.write(PROCESS_NAME)
-
-
-def _serve(
-    sockets: Sequence[socket.socket],
-    token: str,
-    name: str,
-    lease: float,
-    held: Mapping[socket.socket, Collection[int]],
-    watch: Optional[arp.Watch],
-) -> None:
-    """Answer until the lease is over, or there are no free file descriptors.
-
-    C(held) has the ports that a socket is a witness for.
-    """
-    watching = {one.fileno(): one for one in watch.sockets} if watch and _takes_notes(watch) else {}
-    deadline = time.monotonic() + lease
-
-    def renewed(*_signal: object) -> None:
-        nonlocal deadline
-        deadline = time.monotonic() + lease
-        if watch and watching:
-            watch.ask()
-
-    signal.signal(_RENEWAL, renewed)
-    by_number = {one.fileno(): one for one in sockets}
-    ports = {number: one.getsockname()[1] for number, one in by_number.items()}
-    answers = {
-        number: wire.answer(token, ports[number], name)
-        for number, one in by_number.items()
-        if one.type == socket.SOCK_STREAM
-    }
-    poller = select.epoll()
-    for number in (*by_number, *watching):
-        poller.register(number, select.EPOLLIN)
-    while True:
-        left = deadline - time.monotonic()
-        if left <= 0:
-            return
-        for number, _event in poller.poll(left):
-            if watch and number in watching:
-                if watch.read(watching[number]):
-                    watch.note(1)
-                continue
-            one = by_number[number]
-            try:
-                if number in answers:
-                    connection, _peer = one.accept()
-                    with connection:
-                        connection.send(answers[number])
-                elif one in held:
-                    witness.answer(one, held[one], token, name)
-                else:
-                    data, peer = one.recvfrom(_UDP_MAX)
-                    answer = wire.reply(data, token, ports[number], name)
-                    if answer is not None:
-                        one.sendto(answer, peer)
-            except OSError as error:
-                # Who is accepted and told nothing would be taken for a foreign service.
-                if error.errno in _OUT_OF_FILES:
-                    raise
-
-
-def _takes_notes(watch: arp.Watch) -> bool:
-    """Make the standard output a file for notes; without one, the probe watches by itself."""
-    # A Python for an old C library has no such function.
-    with contextlib.suppress(OSError, AttributeError):
-        os.dup2(os.memfd_create("duplicates"), 1)
-        watch.note(1)
-        return True
-    return False

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Optional, Protocol
 
 from .._host import iproute
-from . import icmp, wire
+from . import icmp, socket_filter, wire
 
 # linux/in.h. Sets DF, and heeds the NIC's MTU alone, not what the kernel has heard of the path.
 _IP_MTU_DISCOVER = 10
@@ -39,6 +39,8 @@ _TRIES = 3
 # The first round is over at once where all is well; in the others some sizes must stay silent.
 _FIRST_SECONDS = 1.5
 _ROUND_SECONDS = 0.6
+# Packets that are read from a path before another one has its turn.
+_MOST_PACKETS_AT_ONCE = 64
 # Pairs of a full-size and a small packet that confirm a hole, and how many of the small ones may be
 # lost.
 _PAIRS = 4
@@ -102,8 +104,9 @@ class UdpWay:
 
     def __init__(self, token: str, destination: str, address: str, port: int) -> None:
         """Open the socket. Raises OSError where there is no route."""
-        self._token = token
-        self._nonce = secrets.token_hex(8)
+        self._messages = wire.Messages(token)
+        self._nonce = wire.nonce()
+        self._sent: set[int] = set()
         self._destination = destination
         self._peer = (address, port)
         self._sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
@@ -112,7 +115,7 @@ class UdpWay:
             self._sock.connect(self._peer)
 
     def _question(self, size: int) -> bytes:
-        return wire.question(self._token, self._nonce, size - _HEADERS)
+        return self._messages.question("udp", self._peer[1], self._nonce, size - _HEADERS)
 
     def fileno(self) -> int:
         """Return the file descriptor to poll."""
@@ -120,13 +123,16 @@ class UdpWay:
 
     def send(self, size: int) -> None:
         """Send a question of this size."""
+        self._sent.add(size)
         self._sock.send(self._question(size))
 
     def receive(self) -> Optional[int]:
         """Read an answer."""
         data = self._sock.recv(_PACKET_MAX)
         size = len(data) + _HEADERS
-        speaker = wire.read_reply(data, self._question(size))
+        if size not in self._sent:
+            return None
+        speaker = self._messages.read_answer(data, self._question(size))
         known = speaker is not None and speaker[:2] == (self._peer[1], self._destination)
         return size if known else None
 
@@ -143,13 +149,13 @@ class UdpWay:
 class EchoWay:
     """To the kernel of another host, which answers ICMP echoes unless a firewall keeps them out."""
 
-    def __init__(self, token: str, address: str, device: str = "") -> None:
+    def __init__(self, address: str, device: str = "") -> None:
         """Open the socket, for packets of one NIC only where that is named.
 
         Raises OSError where this process may not, or there is no route.
         """
-        self._token = token
-        self._nonce = secrets.token_hex(8)
+        self._nonce = wire.nonce()
+        self._sent: set[int] = set()
         self._address = address
         self._identifier = secrets.randbelow(1 << 16)
         self._is_ipv6 = ":" in address
@@ -158,6 +164,10 @@ class EchoWay:
         protocol = socket.IPPROTO_ICMPV6 if self._is_ipv6 else socket.IPPROTO_ICMP
         self._sock = socket.socket(family, socket.SOCK_RAW | socket.SOCK_NONBLOCK, protocol)
         with _closed_on_error(self._sock):
+            kind = icmp.ECHO_REPLY_IPV6 if self._is_ipv6 else icmp.ECHO_REPLY
+            socket_filter.try_to_attach(
+                self._sock, socket_filter.of_echo_replies(kind, self._identifier, self._is_ipv6)
+            )
             dont_fragment(self._sock)
             if device:
                 name = device.encode()
@@ -165,7 +175,7 @@ class EchoWay:
             self._sock.connect((address, 0))
 
     def _payload(self, size: int) -> bytes:
-        return wire.question(self._token, self._nonce, size - self._headers)
+        return self._nonce.ljust(size - self._headers, b"\0")
 
     def fileno(self) -> int:
         """Return the file descriptor to poll."""
@@ -174,6 +184,7 @@ class EchoWay:
     def send(self, size: int) -> None:
         """Send an echo request of this size."""
         make = icmp.echo_ipv6 if self._is_ipv6 else icmp.echo
+        self._sent.add(size)
         self._sock.send(make(self._identifier, 0, self._payload(size)))
 
     def receive(self) -> Optional[int]:
@@ -183,6 +194,8 @@ class EchoWay:
         if reply is None:
             return None
         size = len(reply[2]) + self._headers
+        if size not in self._sent:
+            return None
         return size if reply == (self._identifier, 0, self._payload(size)) else None
 
     def flow(self) -> icmp.Flow:
@@ -222,6 +235,8 @@ def measure(
         with selectors.DefaultSelector() as selector:
             for number, (way, _wanted) in enumerate(ways):
                 selector.register(way.fileno(), selectors.EVENT_READ, number)
+                if listener is not None:
+                    listener.expect(way.flow())
             asked: dict[int, Sequence[int]] = {
                 number: sorted({min(SMALL, wanted), wanted})
                 for number, (_way, wanted) in enumerate(ways)
@@ -230,6 +245,8 @@ def measure(
             seconds = max(min(timeout, _FIRST_SECONDS), first_seconds)
             while asked:
                 answered = _round(selector, [way for way, _wanted in ways], asked, seconds)
+                if listener is not None:
+                    listener.drain()
                 for number, sizes in asked.items():
                     before = spans.get(number, SizeRange(0, max(sizes) + 1))
                     spans[number] = before.narrowed(sizes, answered[number])
@@ -250,7 +267,7 @@ def measure(
         if listener is not None:
             listener.drain()
         for number, (way, wanted) in enumerate(ways):
-            message = listener.find(*way.flow()) if listener else None
+            message = listener.find(way.flow()) if listener else None
             is_told = message is not None and message.is_too_big
             is_lossy = number in suspects and number not in confirmed and not is_told
             results.append(PathResult(spans[number].passes, wanted, message, is_lossy))
@@ -353,7 +370,8 @@ def _collect_until(
 
 
 def _collect(way: PathProbe, answered: set[int]) -> None:
-    while True:
+    """Note which sizes are answered by what has arrived, a bounded number of packets."""
+    for _number in range(_MOST_PACKETS_AT_ONCE):
         try:
             size = way.receive()
         except BlockingIOError:

@@ -8,25 +8,22 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import ipaddress
-import itertools
-import secrets
 import select
 import socket
 import time
 from array import array
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Optional
 
-from .. import _ports
 from . import icmp, listener, wire
+from .targets import Endpoint
 
 OPEN = "open"
-"""The named host answered with the token of the run."""
+"""The named host answered this very probe, as only a holder of the run's token can."""
 ACCEPTED = "accepted"
-"""Something answered, but no listener of ours: a service, or another host."""
+"""Something answered, but not a listener of this run: a service, or another host."""
 REFLECTED = "it sent back what it got"
 """The detail of ACCEPTED where that is all that came over UDP."""
 WITNESSED = "a process holds the port, and beside it the datagram was seen behind the firewall"
@@ -59,6 +56,8 @@ ERROR = "error"
 _MAX_CONCURRENT = 1000
 _BATCH = 64
 _SPARE_FILES = 64
+# Others than the source and the destination can make up details, such as senders of ICMP errors.
+_MOST_KINDS = 1000
 # A lost datagram shall not look like a closed port.
 _UDP_TRIES = 4
 # Without an ICMP socket: a firewall's ICMP comes at once, a failed ARP after some seconds.
@@ -66,41 +65,11 @@ _ARP_SECONDS = 0.9
 _OUT_OF_FILES = (errno.EMFILE, errno.ENFILE)
 
 
-class Endpoint(NamedTuple):
-    """A port to probe, and the inventory name of the host that should answer."""
-
-    destination: str
-    address: str
-    protocol: str
-    port: int
-
-
 class Outcome(NamedTuple):
     """What came of a probe; C(detail) names who answered or what the system said."""
 
     observed: str
     detail: str = ""
-
-
-@dataclass(frozen=True)
-class Target:
-    """Ports of a host; C(full_size) asks for packets of the NIC's full size over UDP, too."""
-
-    destination: str
-    address: str
-    protocol: str
-    ports: tuple[_ports.Interval, ...]
-    full_size: bool = False
-
-    def __len__(self) -> int:
-        """Return the number of ports."""
-        return _ports.size(self.ports)
-
-    def endpoints(self) -> Iterator[Endpoint]:
-        """Return all ports in order."""
-        for first, last in self.ports:
-            for port in range(first, last + 1):
-                yield Endpoint(self.destination, self.address, self.protocol, port)
 
 
 _UNPROBED = Outcome(ERROR, "the probe ended before its turn")
@@ -138,13 +107,25 @@ class Outcomes:
         self.numbers[share] = array("I", [numbers[number] for number in others.numbers])
 
     def _number(self, outcome: Outcome) -> int:
+        if len(self.kinds) >= _MOST_KINDS and outcome not in self.kinds:
+            outcome = Outcome(outcome.observed)
         return self.kinds.setdefault(outcome, len(self.kinds))
 
 
 class _Probe:
     """A probe that is under way."""
 
-    __slots__ = ("deadline", "endpoint", "position", "question", "received", "sock", "started")
+    __slots__ = (
+        "deadline",
+        "doubt",
+        "endpoint",
+        "flow",
+        "position",
+        "question",
+        "received",
+        "sock",
+        "started",
+    )
 
     def __init__(
         self, position: int, endpoint: Endpoint, sock: socket.socket, timeout: float
@@ -156,6 +137,13 @@ class _Probe:
         self.deadline = self.started + timeout
         self.question = b""
         self.received = b""
+        self.doubt: Optional[Outcome] = None
+        self.flow: Optional[icmp.Flow] = None
+
+    @property
+    def is_tcp(self) -> bool:
+        """Whether it goes over TCP."""
+        return self.endpoint.protocol == "tcp"
 
 
 class Prober:
@@ -165,7 +153,7 @@ class Prober:
     """
 
     def __init__(self, token: str, timeout: float) -> None:
-        self._token = token
+        self._messages = wire.Messages(token)
         self._timeout = timeout
         self._poller = select.epoll()
         self._probes: dict[int, _Probe] = {}
@@ -214,11 +202,13 @@ class Prober:
         sock = socket.socket(family, kind | socket.SOCK_NONBLOCK)
         probe = _Probe(position, endpoint, sock, self._timeout)
         code = sock.connect_ex((address, port))
+        self._expect_icmp(probe)
         if code not in (0, errno.EINPROGRESS):
             self._fail(probe, code)
             return
         if not tcp:
-            probe.question = wire.question(self._token, secrets.token_hex(8))
+            nonce = wire.nonce()
+            probe.question = self._messages.question(protocol, port, nonce, wire.ANSWER_MAX)
             try:
                 sock.send(probe.question)
             except OSError as error:
@@ -237,11 +227,13 @@ class Prober:
             firsts = [self._timers[0].deadline] if self._timers else []
             firsts += [self._again[0][0]] if self._again else []
             pause = max(0.0, min(firsts, default=0.0) - time.monotonic())
-        for number, _event in self._poller.poll(pause):
+        ready = [number for number, _event in self._poller.poll(pause)]
+        # The kernel delivers an ICMP error here before it fails the socket of the probe.
+        if self._icmp is not None and self._icmp.fileno() in ready:
+            self._icmp.drain()
+        for number in ready:
             probe = self._probes.get(number)
             if probe is None:
-                if self._icmp is not None:
-                    self._icmp.drain()
                 continue
             try:
                 self._advance(probe)
@@ -259,29 +251,60 @@ class Prober:
             if not over:
                 self._expire(probe)
 
+    def _expect_icmp(self, probe: _Probe) -> None:
+        """Keep the ICMP errors of a probe that has just got its port."""
+        if self._icmp is not None:
+            _destination, address, protocol, port = probe.endpoint
+            probe.flow = (address, protocol, probe.sock.getsockname()[1], port)
+            self._icmp.expect(probe.flow)
+
     def _advance(self, probe: _Probe) -> None:
-        """Take the next step of a probe whose socket is ready. Raises OSError where it failed."""
-        if probe.question:
-            data = probe.sock.recv(wire.ANSWER_MAX + 1)
-            speaker = wire.read_reply(data, probe.question)
-            if data == probe.question:
-                self._finish(probe, Outcome(ACCEPTED, REFLECTED))
-            elif speaker is not None or not wire.is_stale(data, probe.question):
-                # A stale one is an answer to what was asked before.
-                self._evaluate(probe, speaker)
-            return
+        """Take the next step of a probe whose socket is ready. Raises OSError if it failed."""
+        if not probe.is_tcp:
+            self._read_datagram(probe)
+        elif not probe.question:
+            self._read_greeting(probe)
+        else:
+            self._read_answer(probe)
+
+    def _read_datagram(self, probe: _Probe) -> None:
+        data = probe.sock.recv(wire.ANSWER_MAX + 1)
+        speaker = self._messages.read_answer(data, probe.question)
+        if speaker is not None:
+            self._evaluate(probe, speaker)
+        elif data == probe.question:
+            probe.doubt = Outcome(ACCEPTED, REFLECTED)
+        elif not self._messages.is_of_this_run(data):
+            # Anyone can forge a datagram, so the valid answer is still waited for. What begins as
+            # the messages of this run is the answer to another question, or a copy of it.
+            probe.doubt = probe.doubt or Outcome(ACCEPTED)
+
+    def _read_greeting(self, probe: _Probe) -> None:
+        """Send the question to a listener; a service that holds the port gets none."""
+        greeting = self._messages.greeting
+        data = probe.sock.recv(len(greeting) - len(probe.received))
+        probe.received += data
+        if probe.received == greeting:
+            protocol, port = probe.endpoint.protocol, probe.endpoint.port
+            probe.received = b""
+            probe.question = self._messages.question(protocol, port, wire.nonce())
+            probe.sock.send(probe.question)
+        elif not data or not greeting.startswith(probe.received):
+            self._evaluate(probe, None)
+
+    def _read_answer(self, probe: _Probe) -> None:
         # An answer that stays unread has close() reset the connection, as _finish() wants it.
         if not probe.received:
             data = probe.sock.recv(wire.ANSWER_MAX, socket.MSG_PEEK)
             destination, _address, _protocol, port = probe.endpoint
-            if data == wire.answer(self._token, port, destination):
+            if self._messages.read_answer(data, probe.question) == (port, destination, False):
                 self._finish(probe, Outcome(OPEN))
                 return
         data = probe.sock.recv(wire.ANSWER_MAX)
         probe.received += data
-        if data and b"\n" not in probe.received and len(probe.received) < wire.ANSWER_MAX:
-            return
-        self._evaluate(probe, wire.read_answer(probe.received, self._token))
+        speaker = self._messages.read_answer(probe.received, probe.question)
+        if speaker is not None or not data or len(probe.received) >= wire.ANSWER_MAX:
+            self._evaluate(probe, speaker)
 
     def _evaluate(self, probe: _Probe, speaker: Optional[wire.Speaker]) -> None:
         """Tell who answered."""
@@ -303,7 +326,9 @@ class Prober:
         self._again.append((now + self._timeout / _UDP_TRIES, probe))
 
     def _expire(self, probe: _Probe) -> None:
-        if _is_connected(probe):
+        if probe.doubt is not None:
+            self._finish(probe, probe.doubt)
+        elif _is_connected(probe):
             self._evaluate(probe, None)
         else:
             self._fail(probe, errno.ETIMEDOUT)
@@ -314,10 +339,11 @@ class Prober:
     def _explain(self, probe: _Probe, code: int) -> Outcome:
         endpoint = probe.endpoint
         message = None
-        if self._icmp is not None:
-            self._icmp.drain()
-            own_port = probe.sock.getsockname()[1]
-            message = self._icmp.find(endpoint.address, endpoint.protocol, own_port, endpoint.port)
+        if self._icmp is not None and probe.flow is not None:
+            message = self._icmp.find(probe.flow)
+            if message is None and code != errno.ETIMEDOUT:
+                self._icmp.drain()
+                message = self._icmp.find(probe.flow)
         if code in (errno.ECONNRESET, errno.EPIPE):
             # A connection that was never accepted is refused instead.
             return Outcome(ACCEPTED)
@@ -343,6 +369,8 @@ class Prober:
     def _finish(self, probe: _Probe, outcome: Outcome) -> None:
         self._outcomes[probe.position] = outcome
         self._probes.pop(probe.sock.fileno(), None)
+        if self._icmp is not None and probe.flow is not None:
+            self._icmp.forget(probe.flow)
         if outcome.observed != OPEN:
             # A reset leaves no connection in TIME_WAIT on a port that a service wants to have.
             with contextlib.suppress(OSError):
@@ -357,34 +385,10 @@ def _trouble(error: OSError) -> Outcome:
 
 
 def _is_connected(probe: _Probe) -> bool:
-    if probe.question:
+    if not probe.is_tcp:
         return False
     try:
         probe.sock.getpeername()
     except OSError:
         return False
     return True
-
-
-def local_address(address: str) -> Optional[str]:
-    """Return the address that this host reaches another one from, None where there is no route."""
-    version = ipaddress.ip_address(address).version
-    with socket.socket(
-        socket.AF_INET6 if version == 6 else socket.AF_INET, socket.SOCK_DGRAM
-    ) as sock:
-        try:
-            # A datagram socket only looks the route up; nothing is sent.
-            sock.connect((address, 9))
-            return str(sock.getsockname()[0])
-        except OSError:
-            return None
-
-
-def group(
-    endpoints: Iterable[Endpoint], outcomes: Iterable[Outcome]
-) -> Iterator[tuple[int, int, Outcome]]:
-    """Yield (first, last, outcome) for runs of neighbours with the same outcome."""
-    pairs = zip(endpoints, outcomes)
-    for outcome, run in itertools.groupby(pairs, key=lambda pair: pair[1]):
-        ports = [endpoint.port for endpoint, _outcome in run]
-        yield ports[0], ports[-1], outcome

@@ -21,11 +21,10 @@ from .prober import (
     OVERLAY_SILENT,
     PORT_IS_OPEN,
     TIMEOUT,
-    Endpoint,
     Outcome,
     Outcomes,
-    Target,
 )
+from .targets import Endpoint, Target
 
 _LOST = "some packets are answered and others are lost, whatever their size"
 
@@ -125,13 +124,13 @@ def _look_deeper(
                     way: path_mtu.PathProbe = (
                         path_mtu.UdpWay(token, destination, address, port)
                         if one.answered
-                        else path_mtu.EchoWay(token, address)
+                        else path_mtu.EchoWay(address)
                     )
                     ways.append((way, interfaces[address].mtu))
                     ends.append((one, False))
                 one.peer = None if one.answered else peers.get((address, port))
                 if one.peer is not None:
-                    way = path_mtu.EchoWay(token, one.peer.address, one.peer.device)
+                    way = path_mtu.EchoWay(one.peer.address, one.peer.device)
                     ways.append((way, one.peer.mtu))
                     ends.append((one, True))
         shaking = any(one.peer is not None and one.peer.is_wireguard for one, _inside in ends)

@@ -11,19 +11,15 @@ the path to the port, and says nothing of the process that holds it.
 
 from __future__ import annotations
 
-import ctypes
 import socket
 import struct
 from collections.abc import Collection
 from typing import NamedTuple, Optional
 
-from . import path_mtu, wire
+from . import path_mtu, socket_filter, wire
 
 _PACKET_MAX = 65535
 _UDP_HEADER = 8
-# linux/filter.h and asm-generic/socket.h
-_SO_ATTACH_FILTER = 26
-_LOAD_HEADER_LENGTH, _LOAD_WORD_BEHIND_IT, _JUMP_IF_EQUAL, _RETURN = 0xB1, 0x40, 0x15, 0x06
 
 
 class Datagram(NamedTuple):
@@ -35,15 +31,16 @@ class Datagram(NamedTuple):
     payload: bytes
 
 
-def open_socket(address: str, token: str) -> socket.socket:
+def open_socket(address: str, tag: bytes) -> socket.socket:
     """Return a socket that sees the questions of a run to an IPv4 address of this host.
 
-    Raises OSError where this process may not, or the host does not have the address.
+    C(tag) is what they begin with. Raises OSError if this process may not, or the host does not
+    have the address.
     """
     sock = socket.socket(socket.AF_INET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.IPPROTO_UDP)
     try:
         # What an overlay carries is not even copied.
-        _keep_only(sock, token.encode()[:4])
+        socket_filter.attach(sock, socket_filter.of_raw_questions(tag))
         path_mtu.dont_fragment(sock)
         sock.bind((address, 0))
     except OSError:
@@ -52,12 +49,12 @@ def open_socket(address: str, token: str) -> socket.socket:
     return sock
 
 
-def answer(sock: socket.socket, ports: Collection[int], token: str, name: str) -> None:
+def answer(sock: socket.socket, ports: Collection[int], messages: wire.Messages, name: str) -> None:
     """Answer a question to one of these ports. Raises OSError where there is none."""
     asked = parse(sock.recv(_PACKET_MAX))
     if asked is None or asked.port not in ports:
         return
-    said = wire.reply(asked.payload, token, asked.port, name, witness=True)
+    said = messages.answer(asked.payload, "udp", asked.port, name, witness=True)
     if said is not None:
         sock.sendto(datagram(asked.port, asked.peer_port, said), (asked.peer, 0))
 
@@ -77,23 +74,3 @@ def parse(packet: bytes) -> Optional[Datagram]:
 def datagram(port: int, peer_port: int, payload: bytes) -> bytes:
     """Return a UDP datagram without a checksum, which IPv4 lets be."""
     return struct.pack("!HHHH", port, peer_port, _UDP_HEADER + len(payload), 0) + payload
-
-
-def _keep_only(sock: socket.socket, start: bytes) -> None:
-    """Have the kernel drop what does not begin with these four bytes (a classic BPF program)."""
-    program = b"".join(
-        struct.pack("=HBBI", code, if_true, if_false, value)
-        for code, if_true, if_false, value in (
-            (_LOAD_HEADER_LENGTH, 0, 0, 0),
-            (_LOAD_WORD_BEHIND_IT, 0, 0, _UDP_HEADER),
-            (_JUMP_IF_EQUAL, 0, 1, struct.unpack("!I", start)[0]),
-            (_RETURN, 0, 0, _PACKET_MAX),
-            (_RETURN, 0, 0, 0),
-        )
-    )
-    buffer = ctypes.create_string_buffer(program, len(program))
-    sock.setsockopt(
-        socket.SOL_SOCKET,
-        _SO_ATTACH_FILTER,
-        struct.pack("@HP", len(program) // 8, ctypes.addressof(buffer)),
-    )

@@ -16,7 +16,8 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 
 from . import listener, prober
-from .prober import Outcomes, Target
+from .prober import Outcomes
+from .targets import Endpoint, Target
 
 _CHUNK = 1 << 20
 
@@ -71,7 +72,7 @@ def probe(
 
 def share(
     targets: Sequence[Target], worker: int, workers: int, first: int
-) -> Iterator[tuple[int, prober.Endpoint]]:
+) -> Iterator[tuple[int, Endpoint]]:
     """Return every so many-th endpoint with its position in this share, from a target on.
 
     UDP comes first: a host sends few ICMP errors a second, and a datagram has no other answer.
@@ -87,7 +88,7 @@ def share(
             position = (base + skip) // workers
             for port in range(low + skip, high + 1, workers):
                 endpoint = (target.destination, target.address, target.protocol, port)
-                yield position, prober.Endpoint(*endpoint)
+                yield position, Endpoint(*endpoint)
                 position += 1
             base += high - low + 1
 

@@ -14,9 +14,10 @@ import socket
 import threading
 import traceback
 
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe import listener
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe import listener, wire
 
 TOKEN = "0123456789abcdef0123456789abcdef"
+MESSAGES = wire.Messages(TOKEN)
 HERE = "127.0.0.1"
 THERE = "127.0.0.2"
 
@@ -71,10 +72,10 @@ def listening(*endpoints, name="server1", token=TOKEN, lease=20.0):
 
 
 @contextlib.contextmanager
-def service(kind=socket.SOCK_STREAM, says=b"", answers=None, address=HERE):
+def service(kind=socket.SOCK_STREAM, says=b"", answers=None, address=HERE, talks=None):
     """Run a service that is none of ours on a free port, and return the port.
 
-    Over UDP, C(answers) makes answers of questions.
+    Over UDP, C(answers) makes answers of questions. Over TCP, C(talks) gets each connection.
     """
     with socket.socket(socket.AF_INET, kind) as sock:
         sock.bind((address, 0))
@@ -91,6 +92,8 @@ def service(kind=socket.SOCK_STREAM, says=b"", answers=None, address=HERE):
                         if kind == socket.SOCK_STREAM:
                             connections.append(sock.accept()[0])
                             connections[-1].sendall(says)
+                            if talks:
+                                talks(connections[-1])
                             continue
                         data, peer = sock.recvfrom(1024)
                         for answer in answers(data) if answers else ():
@@ -107,6 +110,17 @@ def service(kind=socket.SOCK_STREAM, says=b"", answers=None, address=HERE):
             thread.join()
             for connection in connections:
                 connection.close()
+
+
+def ask_tcp(port, address=HERE):
+    """Return who answers a question over TCP, and the greeting if it is not one of this run."""
+    with socket.create_connection((address, port), timeout=2) as connection:
+        greeting = connection.recv(512)
+        if greeting != MESSAGES.greeting:
+            return greeting
+        question = MESSAGES.question("tcp", port, wire.nonce())
+        connection.sendall(question)
+        return MESSAGES.read_answer(connection.recv(512), question)
 
 
 def open_files() -> int:

@@ -88,6 +88,9 @@ def wire(monkeypatch):
         def __init__(self, *_kinds):
             pass
 
+        def setsockopt(self, *_option):
+            raise OSError("this socket takes no filter")
+
         def bind(self, where):
             assert where == ("eth0", 0x0806)
 

@@ -145,11 +145,15 @@ def test_a_listener_finds_the_error_of_a_flow():
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
     ours.setblocking(False)
     listener = Listener(ours)
+    flow = (DESTINATION, "tcp", 40000, 6443)
+    listener.expect(flow)
     theirs.send(packet(code=10))
     theirs.send(b"noise")
     listener.drain()
-    assert listener.find(DESTINATION, "tcp", 40000, 6443) == Message(10, SENDER)
-    assert listener.find(DESTINATION, "tcp", 40001, 6443) is None
-    assert listener.find(DESTINATION, "udp", 40000, 6443) is None
+    assert listener.find(flow) == Message(10, SENDER)
+    assert listener.find((DESTINATION, "tcp", 40001, 6443)) is None
+    assert listener.find((DESTINATION, "udp", 40000, 6443)) is None
+    listener.forget(flow)
+    assert listener.find(flow) is None
     listener.close()
     theirs.close()

@@ -17,8 +17,10 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe import 
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe import listener, wire
 from ansible_collections.edgeops.k3s_network.tests.unit.support.loopback import (
     HERE,
+    MESSAGES,
     THERE,
     TOKEN,
+    ask_tcp,
     free_port,
     listening,
     open_files,
@@ -26,16 +28,11 @@ from ansible_collections.edgeops.k3s_network.tests.unit.support.loopback import 
     with_limit_of_files,
 )
 
-QUESTION = wire.question(TOKEN, "0123456789abcdef")
+QUESTION = MESSAGES.question("udp", 1, bytes(16), wire.ANSWER_MAX)
 
 
 def said(port):
-    return f"{TOKEN} {port} server1\n".encode()
-
-
-def ask_tcp(port, address=HERE):
-    with socket.create_connection((address, port), timeout=2) as connection:
-        return connection.recv(512)
+    return wire.Speaker(port, "server1")
 
 
 def ask_udp(port, data, address=HERE):
@@ -45,7 +42,7 @@ def ask_udp(port, data, address=HERE):
         return sock.recv(512)
 
 
-def test_a_tcp_connection_is_answered_at_once_and_again():
+def test_a_tcp_question_is_answered_again_and_again():
     port = free_port()
     with listening((HERE, "tcp", port)):
         assert [ask_tcp(port), ask_tcp(port)] == [said(port)] * 2
@@ -54,11 +51,21 @@ def test_a_tcp_connection_is_answered_at_once_and_again():
 def test_a_udp_question_of_the_run_is_answered():
     port = free_port(socket.SOCK_DGRAM)
     with listening((HERE, "udp", port)):
-        assert ask_udp(port, QUESTION) == wire.reply(QUESTION, TOKEN, port, "server1")
+        answer = ask_udp(port, QUESTION)
+        assert len(answer) == len(QUESTION)
+        assert MESSAGES.read_answer(answer, QUESTION) == said(port)
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"hello\n", TOKEN.encode() + b"\n", wire.question("f" * 32, "00")]
+    "data",
+    [
+        b"",
+        b"hello\n",
+        TOKEN.encode() + b"\n",
+        wire.Messages("f" * 32).question("udp", 1, bytes(16), wire.ANSWER_MAX),
+        MESSAGES.question("tcp", 1, bytes(16), wire.ANSWER_MAX),
+        QUESTION[:-1],
+    ],
 )
 def test_other_datagrams_are_not_answered(data):
     port = free_port(socket.SOCK_DGRAM)
@@ -232,7 +239,7 @@ def test_a_process_keeps_no_file_but_its_sockets():
     with open(__file__, encoding="utf-8"), listening((HERE, "udp", port)) as started:
         ask_udp(port, QUESTION)
         kinds = [name.partition(":")[0] for name in files_of(started.processes[0]["pid"])]
-        assert sorted(kinds) == ["/dev/null"] * 3 + ["anon_inode", "socket"]
+        assert sorted(kinds) == ["/dev/null"] * 3 + ["anon_inode"] * 2 + ["socket"]
 
 
 @contextlib.contextmanager

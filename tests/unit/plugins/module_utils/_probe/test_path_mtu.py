@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import secrets
 import socket
 import time
 
@@ -180,7 +181,10 @@ def test_what_icmp_said_of_a_way_goes_with_it(monkeypatch):
         def drain(self):
             pass
 
-        def find(self, *flow):
+        def expect(self, _flow):
+            pass
+
+        def find(self, flow):
             return message if flow == ("192.0.2.1", "udp", 1, 1) else None
 
         def close(self):
@@ -214,7 +218,7 @@ def test_what_is_larger_than_the_nic_takes_is_not_sent():
 
 def test_the_kernel_answers_echoes():
     try:
-        way, other = EchoWay(TOKEN, HERE), EchoWay(TOKEN, HERE, "lo")
+        way, other = EchoWay(HERE), EchoWay(HERE, "lo")
     except PermissionError:
         pytest.skip("takes a raw socket")
     assert [passage.largest for passage in measured(way, other)] == [1500, 1500]
@@ -223,7 +227,7 @@ def test_the_kernel_answers_echoes():
 @pytest.mark.skipif(not socket.has_ipv6, reason="this kernel has no IPv6")
 def test_echoes_over_ipv6_have_the_size_that_is_wanted():
     try:
-        way, other = EchoWay(TOKEN, "::1"), EchoWay(TOKEN, "::1", "lo")
+        way, other = EchoWay("::1"), EchoWay("::1", "lo")
     except OSError:
         pytest.skip("takes a raw socket and the loopback address of IPv6")
     assert [passage.largest for passage in measured(way, other)] == [1500, 1500]
@@ -231,7 +235,7 @@ def test_echoes_over_ipv6_have_the_size_that_is_wanted():
 
 def test_echo_over_ipv6_is_not_cut_up():
     try:
-        way = EchoWay(TOKEN, "::1", "lo")
+        way = EchoWay("::1", "lo")
     except OSError:
         pytest.skip("takes a raw socket and the loopback address of IPv6")
     with pytest.raises(OSError, match="Message too long"):
@@ -252,17 +256,63 @@ def test_first_answer_may_take_as_long_as_is_said():
     assert passage.largest == 1500
 
 
-def test_another_answer_to_an_echo_is_not_ours():
+@pytest.mark.parametrize("address", [HERE, "::1"])
+def test_kernel_drops_replies_to_other_echoes(address):
     try:
-        way, other = EchoWay(TOKEN, HERE), EchoWay(TOKEN, HERE)
+        way, other = EchoWay(address), EchoWay(address)
+    except OSError:
+        pytest.skip("takes a raw socket, and a loopback address")
+    (passage,) = measured(way)
+    assert passage.largest == 1500
+    with pytest.raises(BlockingIOError):
+        other.receive()
+    other.send(SMALL)
+    assert other.receive() == SMALL
+    other.close()
+
+
+def test_reply_to_the_same_identifier_needs_the_nonce(monkeypatch):
+    monkeypatch.setattr(secrets, "randbelow", lambda _limit: 7)
+    try:
+        way, other = EchoWay(HERE), EchoWay(HERE)
     except PermissionError:
         pytest.skip("takes a raw socket")
-    # Both sockets see both replies.
-    (passage,) = measured(way)
-    other.send(SMALL)
-    assert passage.largest == 1500
+    other._sent.add(SMALL)
+    # Both sockets see this reply.
+    way.send(SMALL)
+    assert way.receive() == SMALL
     assert other.receive() is None
-    other.close()
+    for one in (way, other):
+        one.close()
+
+
+def test_answer_of_a_size_that_was_not_sent_does_not_count():
+    port = free_port(UDP)
+    with listening((HERE, "udp", port)):
+        way = UdpWay(TOKEN, "server1", HERE, port)
+        way._sock.setblocking(True)
+        way.send(600)
+        way._sent.clear()
+        assert way.receive() is None
+        way.send(600)
+        assert way.receive() == 600
+        way.close()
+
+
+def test_flood_does_not_keep_a_round_from_its_end():
+    class Flooded(Narrow):
+        reads = 0
+
+        def receive(self):
+            self.reads += 1
+            raise OSError("another packet of the flood")
+
+    way = Flooded(0)
+    way._far.send(b"0")
+    started = time.monotonic()
+    assert measured(way) == [PathResult(0, 1500)]
+    assert time.monotonic() - started < 10 * TIMEOUT
+    assert way.reads > 64
 
 
 def test_an_interface_is_where_packets_leave():

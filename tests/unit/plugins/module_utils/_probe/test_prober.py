@@ -8,6 +8,7 @@ import contextlib
 import errno
 import os
 import socket
+import time
 
 import pytest
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe import icmp as probe_icmp
@@ -16,16 +17,14 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe import 
     prober as probe_prober,
 )
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe.prober import (
-    Endpoint,
     Outcome,
     Outcomes,
     Prober,
-    Target,
-    group,
-    local_address,
 )
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe.targets import Endpoint
 from ansible_collections.edgeops.k3s_network.tests.unit.support.loopback import (
     HERE,
+    MESSAGES,
     THERE,
     TOKEN,
     free_port,
@@ -86,7 +85,7 @@ def test_a_port_that_nobody_holds_is_refused(protocol, icmp):
 
 
 @pytest.mark.parametrize(
-    "says", [b"", b"220 mail\r\n", b"no line", f"{TOKEN}\n".encode(), b"x" * 2000]
+    "says", [b"", b"220 mail\r\n", b"no line", f"{TOKEN}\n".encode(), MESSAGES.tag, b"x" * 2000]
 )
 def test_a_tcp_service_has_accepted_whatever_it_says(says):
     with service(says=says) as port:
@@ -107,20 +106,135 @@ def test_a_udp_service_is_never_open(answers, outcome):
 
 
 def test_a_listener_of_another_port_is_named():
-    with service(UDP, answers=lambda data: [wire.reply(data, TOKEN, 9501, "server1")]) as port:
+    def answer(data):
+        return [MESSAGES.answer(data, "udp", 9501, "server1")]
+
+    with service(UDP, answers=answer) as port:
         assert probe_one(port, "udp") == Outcome("wrong_host", "server1's port 9501")
-    with service(says=wire.answer(TOKEN, 9501, "server1")) as port:
+    with service(talks=lambda one: one.sendall(answer_of(one, 9501, "server1"))) as port:
         assert probe_one(port) == Outcome("wrong_host", "server1's port 9501")
 
 
+def answer_of(connection, port, name="server1"):
+    """Greet a prober and return the valid answer to its question."""
+    connection.sendall(MESSAGES.greeting)
+    question = connection.recv(wire.QUESTION_BYTES, socket.MSG_WAITALL)
+    return MESSAGES.answer(question, "tcp", port, name)
+
+
+def test_answer_in_pieces_is_open():
+    def talk(connection):
+        answer = answer_of(connection, port)
+        for start in range(0, len(answer), 10):
+            connection.sendall(answer[start : start + 10])
+            time.sleep(0.01)
+
+    with service(talks=talk) as port:
+        assert probe_one(port) == Outcome("open")
+
+
+def test_replayed_tcp_answer_is_not_open():
+    """A host that holds the address has recorded an earlier probe and sends its answer again."""
+    recorded = []
+
+    def talk(connection):
+        answer = answer_of(connection, port)
+        recorded.append(answer)
+        connection.sendall(recorded[0])
+
+    with service(talks=talk) as port:
+        assert probe_one(port) == Outcome("open")
+        assert probe_one(port) == Outcome("accepted")
+    assert recorded[0] != recorded[1]
+
+
+def test_replayed_udp_answer_is_not_open():
+    recorded = []
+
+    def replay(data):
+        recorded.append(MESSAGES.answer(data, "udp", port, "server1"))
+        return recorded[:1]
+
+    with service(UDP, answers=replay) as port:
+        assert probe_one(port, "udp") == Outcome("open")
+        assert probe_one(port, "udp") == Outcome("timeout")
+
+
+@pytest.mark.parametrize("protocol", ["tcp", "udp"])
+def test_token_never_crosses_the_network(protocol):
+    """Record all that is sent and said, and look for the token and each part of it."""
+    said = []
+
+    def talk(connection):
+        connection.sendall(MESSAGES.greeting)
+        question = connection.recv(wire.QUESTION_BYTES, socket.MSG_WAITALL)
+        said.extend([MESSAGES.greeting, question, MESSAGES.answer(question, "tcp", port, "s")])
+        connection.sendall(said[-1])
+
+    def answer(data):
+        said.extend([data, MESSAGES.answer(data, "udp", port, "s")])
+        return said[-1:]
+
+    kind = UDP if protocol == "udp" else socket.SOCK_STREAM
+    with service(kind, talks=talk, answers=answer) as port:
+        assert probe_one(port, protocol).observed == "wrong_host"
+    for secret in (TOKEN.encode(), bytes.fromhex(TOKEN)):
+        parts = [secret[at : at + 8] for at in range(len(secret) - 7)]
+        assert not any(part in data for part in parts for data in said)
+
+
+def test_service_gets_no_question():
+    """A service that holds the port sees a connection and its end, and not a byte."""
+    received = []
+
+    def talk(connection):
+        connection.settimeout(5)
+        with contextlib.suppress(ConnectionError):
+            received.append(connection.recv(100))
+
+    with service(says=b"220 mail\r\n", talks=talk) as port:
+        assert probe_one(port) == Outcome("accepted")
+    with service(talks=talk) as port:
+        assert probe_one(port) == Outcome("accepted")
+    assert b"".join(received) == b""
+
+
+def test_greeting_of_another_run_gets_no_question():
+    other = wire.Messages("f" * 32)
+    received = []
+
+    def talk(connection):
+        connection.sendall(other.greeting)
+        with contextlib.suppress(ConnectionError):
+            received.append(connection.recv(100))
+
+    with service(talks=talk) as port:
+        assert probe_one(port) == Outcome("accepted")
+    assert b"".join(received) == b""
+
+
+def test_host_that_copies_a_greeting_is_not_open():
+    with service(says=MESSAGES.greeting) as port:
+        assert probe_one(port) == Outcome("accepted")
+
+
 def test_an_answer_to_another_question_does_not_count():
-    stale = wire.reply(wire.question(TOKEN, "00"), TOKEN, 9501, "agent9")
+    question = MESSAGES.question("udp", 9501, wire.nonce(), wire.ANSWER_MAX)
+    stale = MESSAGES.answer(question, "udp", 9501, "agent9")
     with service(UDP, answers=lambda _data: [stale]) as port:
         assert probe_one(port, "udp") == Outcome("timeout")
     answers = [stale]
     with service(UDP, answers=lambda data: [*answers, data]) as port:
-        # What comes next is judged.
+        # What comes next is evaluated.
         assert probe_one(port, "udp").observed == "accepted"
+
+
+def test_forged_datagrams_do_not_hide_the_answer():
+    def answer(data):
+        return [b"forged", data, MESSAGES.answer(data, "udp", port, "server1")]
+
+    with service(UDP, answers=answer) as port:
+        assert probe_one(port, "udp") == Outcome("open")
 
 
 def test_a_lost_datagram_is_sent_again():
@@ -221,7 +335,7 @@ class FakeIcmp:
     def drain(self):
         pass
 
-    def find(self, *_flow):
+    def find(self, _flow):
         return self._message
 
 
@@ -232,6 +346,7 @@ def explained(code, message=None, protocol="tcp", with_icmp=True, age=0.0):
     with socket.socket() as sock:
         one = probe_prober._Probe(0, Endpoint("s", "192.0.2.1", protocol, 1), sock, 1.0)
         one.started -= age
+        one.flow = ("192.0.2.1", protocol, 40000, 1)
         return prober._explain(one, code)
 
 
@@ -274,19 +389,7 @@ def test_without_icmp_a_reject_is_told_from_a_failed_arp_by_its_time():
     assert explained(errno.EHOSTUNREACH, with_icmp=False, age=3).observed == "unreachable"
 
 
-# Around it
-
-
-def test_the_own_address_is_the_one_that_routing_picks():
-    assert local_address(HERE) == HERE
-
-
-def test_neighbours_with_the_same_outcome_are_one_run():
-    opened, closed = Outcome("open"), Outcome("timeout")
-    endpoints = [Endpoint("s", HERE, "tcp", port) for port in (80, 81, 90, 91, 95)]
-    results = [opened, opened, closed, opened, opened]
-    assert list(group(endpoints, results)) == [(80, 81, opened), (90, 90, closed), (91, 95, opened)]
-    assert list(group([], [])) == []
+# Outcomes
 
 
 def test_outcomes_of_another_process_are_taken_over_for_its_share():
@@ -304,7 +407,12 @@ def test_outcomes_of_another_process_are_taken_over_for_its_share():
     assert list(outcomes)[3].detail == "agent9"
 
 
-def test_a_target_is_its_ports_in_order():
-    target = Target("server1", HERE, "tcp", ((80, 81), (90, 90)))
-    assert len(target) == 3
-    assert [endpoint.port for endpoint in target.endpoints()] == [80, 81, 90]
+def test_details_that_others_make_up_are_bounded():
+    count = 5000
+    outcomes = Outcomes.of(count)
+    for number in range(count):
+        outcomes[number] = Outcome("rejected", f"ICMP host prohibited from 192.0.2.{number}")
+    outcomes[0] = Outcome("open")
+    assert len(outcomes.kinds) <= 1010
+    assert list(outcomes)[count - 1] == Outcome("rejected")
+    assert next(iter(outcomes)) == Outcome("open")

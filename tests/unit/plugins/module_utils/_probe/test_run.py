@@ -24,10 +24,8 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe.path_mt
     Interface,
     PathResult,
 )
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe.prober import (
-    Outcome,
-    Target,
-)
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe.prober import Outcome
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe.targets import Target
 from ansible_collections.edgeops.k3s_network.tests.unit.support.loopback import (
     HERE,
     TOKEN,
@@ -77,7 +75,7 @@ def world(monkeypatch):
 
 
 class FakeEcho:
-    def __init__(self, _token, address, device=""):
+    def __init__(self, address, device=""):
         self._address = address
 
     def flow(self):

@@ -15,12 +15,13 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe import 
     witness,
 )
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe.prober import (
-    Endpoint,
     Outcome,
     Prober,
 )
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe.targets import Endpoint
 from ansible_collections.edgeops.k3s_network.tests.unit.support.loopback import (
     HERE,
+    MESSAGES,
     TOKEN,
     listening,
     service,
@@ -29,7 +30,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 UDP = socket.SOCK_DGRAM
-QUESTION = wire.question(TOKEN, "ab12")
+QUESTION = MESSAGES.question("udp", 8125, wire.nonce(), wire.ANSWER_MAX)
 PORTS = st.integers(1, 65535)
 
 root = pytest.mark.skipif(os.geteuid() != 0, reason="a raw socket takes root")
@@ -77,7 +78,7 @@ def test_a_witness_speaks_for_its_own_ports_and_run_alone():
 def test_the_kernel_keeps_what_is_none_of_the_run_from_a_witness():
     with (
         service(UDP) as port,
-        witness.open_socket(HERE, TOKEN) as sock,
+        witness.open_socket(HERE, MESSAGES.tag) as sock,
         socket.socket(socket.AF_INET, UDP) as asking,
     ):
         asking.sendto(b"payload of an overlay", (HERE, port))
@@ -88,7 +89,7 @@ def test_the_kernel_keeps_what_is_none_of_the_run_from_a_witness():
 
 
 def test_a_host_that_allows_no_raw_socket_has_no_witness(monkeypatch):
-    def refuse(_address, _token):
+    def refuse(_address, _tag):
         raise PermissionError
 
     monkeypatch.setattr(witness, "open_socket", refuse)

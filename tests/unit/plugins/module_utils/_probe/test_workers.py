@@ -13,10 +13,8 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe import 
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe import (
     workers as probe_workers,
 )
-from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe.prober import (
-    Outcome,
-    Target,
-)
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe.prober import Outcome
+from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe.targets import Target
 from ansible_collections.edgeops.k3s_network.tests.unit.support.loopback import (
     HERE,
     THERE,

@@ -11,6 +11,7 @@ from typing import Optional, TypedDict
 
 from .._packet_filter import iptables, nft
 from .._packet_filter.chains import ALL, LONGEST, MOST_CHAINS, Chain
+from .._packet_filter.owners import is_firewalld
 from .._packet_filter.rules import UNKNOWN, Rule
 from .commands import NOT_FOUND, RunCommand, find_program
 
@@ -82,14 +83,23 @@ class _Reader:
         return {"chains": _bounded(chains), "unknown": self._unknown[-_MOST_UNKNOWN:]}
 
     def _ruleset(self) -> Optional[nft.Entries]:
-        """Return what nft prints, None if it cannot be read."""
-        printed = self._output(["nft", "-j", "list", "ruleset"])
+        """Return what nft prints, None if it cannot be read.
+
+        That is only the tables if all are firewalld's, which may have thousands of rules.
+        """
+        tables = self._listed("tables")
+        if tables is None or all(is_firewalld(*table) for table in tables):
+            return tables
+        return self._listed("ruleset")
+
+    def _listed(self, what: str) -> Optional[nft.Entries]:
+        printed = self._output(["nft", "-j", "list", what])
         if printed is None:
             return None
         try:
             return nft.parse(printed)
         except nft.NftError as error:
-            self._note(f"nft -j list ruleset printed something that is not a ruleset: {error}")
+            self._note(f"nft -j list {what} printed something that is not a ruleset: {error}")
             return None
 
     def _saved_by_nft_variant(self, command: str) -> tuple[str, str]:

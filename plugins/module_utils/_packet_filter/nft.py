@@ -41,12 +41,14 @@ class NftError(Exception):
 
 
 def parse(text: str) -> Entries:
-    """Return what C(nft -j list ruleset) printed. Raises NftError."""
+    """Return what C(nft -j list ruleset) or C(... tables) printed. Raises NftError."""
     try:
         listed = json.loads(text)["nftables"]
         found: dict[Table, list[tuple[str, Mapping[str, Any]]]] = defaultdict(list)
         for entry in listed:
             ((kind, what),) = entry.items()
+            if kind == "metainfo":
+                continue
             name = what.get("name") if kind == "table" else what.get("table")
             found[str(what.get("family", "")), str(name)].append((kind, what))
     except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:

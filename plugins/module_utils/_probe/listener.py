@@ -17,7 +17,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Optional
 
-from . import arp, path_mtu, serving, socket_filter, wire, witness
+from . import arp, serving, socket_filter, wire, witness
+from .sockets import dont_fragment
 
 Endpoint = tuple[str, str, int]
 """An address, a protocol and a port."""
@@ -207,7 +208,7 @@ def _open(endpoint: Endpoint, tag: bytes) -> socket.socket:
         else:
             socket_filter.try_to_attach(opened, socket_filter.of_questions(tag))
             if family == socket.AF_INET:
-                path_mtu.dont_fragment(opened)
+                dont_fragment(opened)
         opened.bind((address, port))
         if protocol == "tcp":
             opened.listen(_BACKLOG)

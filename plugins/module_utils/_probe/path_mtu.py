@@ -20,13 +20,8 @@ from typing import NamedTuple, Optional, Protocol
 
 from .._host import iproute
 from . import icmp, socket_filter, wire
+from .sockets import dont_fragment
 
-# linux/in.h. Sets DF, and heeds the NIC's MTU alone, not what the kernel has heard of the path.
-_IP_MTU_DISCOVER = 10
-_IP_PMTUDISC_PROBE = 3
-# linux/in6.h
-_IPV6_MTU_DISCOVER = 23
-_IPV6_DONTFRAG = 62
 # IPv4's and UDP's; ICMP's is as long.
 _HEADERS = 20 + 8
 _HEADERS_IPV6 = 40 + 8
@@ -45,15 +40,6 @@ _MOST_PACKETS_AT_ONCE = 64
 # lost.
 _PAIRS = 4
 _LOST = 1
-
-
-def dont_fragment(sock: socket.socket) -> None:
-    """Have a socket send what it sends in one packet that nobody may cut up."""
-    if sock.family == socket.AF_INET6:
-        sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER, _IP_PMTUDISC_PROBE)
-        sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_DONTFRAG, 1)
-        return
-    sock.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _IP_PMTUDISC_PROBE)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ import struct
 from collections.abc import Collection
 from typing import NamedTuple, Optional
 
-from . import path_mtu, socket_filter, wire
+from . import socket_filter, wire
+from .sockets import dont_fragment
 
 _PACKET_MAX = 65535
 _UDP_HEADER = 8
@@ -41,7 +42,7 @@ def open_socket(address: str, tag: bytes) -> socket.socket:
     try:
         # What an overlay carries is not even copied.
         socket_filter.attach(sock, socket_filter.of_raw_questions(tag))
-        path_mtu.dont_fragment(sock)
+        dont_fragment(sock)
         sock.bind((address, 0))
     except OSError:
         sock.close()

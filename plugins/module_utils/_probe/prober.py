@@ -49,6 +49,12 @@ of a connection that it has tracked before.
 """
 UNREACHABLE = "unreachable"
 NO_ROUTE = "no route on the source"
+ROUTE_DROPS = {
+    errno.EINVAL: "the source has a route of the type blackhole",
+    errno.EHOSTUNREACH: "the source has a route of the type unreachable",
+    errno.EACCES: "the source has a route of the type prohibit",
+}
+"""What connect() says at once of a route that drops packets, see ip-route(8)."""
 """The detail of UNREACHABLE if the source has no route to the address."""
 ERROR = "error"
 
@@ -204,7 +210,7 @@ class Prober:
         code = sock.connect_ex((address, port))
         self._expect_icmp(probe)
         if code not in (0, errno.EINPROGRESS):
-            self._fail(probe, code)
+            self._fail(probe, code, ROUTE_DROPS.get(code, ""))
             return
         if not tcp:
             nonce = wire.nonce()
@@ -333,10 +339,10 @@ class Prober:
         else:
             self._fail(probe, errno.ETIMEDOUT)
 
-    def _fail(self, probe: _Probe, code: int) -> None:
-        self._finish(probe, self._explain(probe, code))
+    def _fail(self, probe: _Probe, code: int, route: str = "") -> None:
+        self._finish(probe, self._explain(probe, code, route))
 
-    def _explain(self, probe: _Probe, code: int) -> Outcome:
+    def _explain(self, probe: _Probe, code: int, route: str = "") -> Outcome:
         endpoint = probe.endpoint
         message = None
         if self._icmp is not None and probe.flow is not None:
@@ -357,6 +363,8 @@ class Prober:
             return Outcome(REFUSED)
         if code == errno.ETIMEDOUT:
             return Outcome(TIMEOUT)
+        if route:
+            return Outcome(UNREACHABLE, route)
         at_once = time.monotonic() - probe.started < _ARP_SECONDS
         if code in (errno.EHOSTUNREACH, errno.EACCES) and self._icmp is None and at_once:
             return Outcome(REJECTED)

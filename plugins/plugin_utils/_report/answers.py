@@ -46,9 +46,15 @@ def no_route(topology: Topology, expectation: Expectation, seen: Seen) -> str:
     if sender is None or not seen.has_no_route(destination, sender):
         return ""
     return (
-        f"{destination} has no route back to {sender} ({source}): add one on {destination} "
-        f"(ip route get {sender} shows which route it takes)"
+        f"{destination} has no route back to {sender} ({source}), or one that drops packets: "
+        f"correct it on {destination} ({shown_routes(sender)})"
     )
+
+
+def shown_routes(address: str) -> str:
+    """Return which command shows the routes that a host has to an address."""
+    family = "-6 " if ":" in address else ""
+    return f"ip {family}route show match {address} shows those that it has"
 
 
 def another_route(topology: Topology, expectation: Expectation, seen: Seen) -> str:
@@ -118,9 +124,11 @@ def of_answers(topology: Topology, expectation: Expectation, seen: Seen, certain
     arrives = answer._replace(inputs=_nic(topology, expectation, source), local=True)
     for host, hooks, packet in ((destination, OUTGOING, leaves), (source, INCOMING, arrives)):
         firewall = seen.firewall(host)
-        found = filtered(firewall, hooks, packet, certain) if firewall is not None else ""
+        if firewall is None:
+            continue
+        found = filtered(firewall, hooks, packet, certain, "the answers")
         if found:
-            return f"on {host}, of the answers, {found}"
+            return f"on {host}, {found}"
     return ""
 
 

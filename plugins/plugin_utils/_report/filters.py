@@ -20,11 +20,16 @@ ANY = {4: "0.0.0.0/0", 6: "::/0"}
 
 
 def filtered(
-    firewall: Firewall, hooks: Collection[str], packet: rules.Packet, certain: bool
+    firewall: Firewall,
+    hooks: Collection[str],
+    packet: rules.Packet,
+    certain: bool,
+    named_packet: str = "it",
 ) -> str:
     """Return which base chain of a host drops a packet at one of some hooks, and what to do.
 
-    The text is empty if none drops it for certain, or if none may if C(certain) is false.
+    C(named_packet) is what the text calls the packet. The text is empty if none drops it for
+    certain, or if none may if C(certain) is false.
     """
     interfaces = {*packet.inputs, *packet.outputs}
     to = rules.network(packet.destination)
@@ -39,5 +44,5 @@ def filtered(
             named = with_hit(chain, hit)
             verb = "drops" if certain else "may drop"
             inside = f" in chain {hit.chain}" if hit.chain != chain["chain"] else ""
-            return f"{title(named)} {verb} it: {named['rule']}{inside}: {remedy(named)}"
+            return f"{title(named)} {verb} {named_packet}: {named['rule']}{inside}: {remedy(named)}"
     return ""

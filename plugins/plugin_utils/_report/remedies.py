@@ -18,7 +18,7 @@ from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe import 
 from .._firewall_rules import POLICY_CLIENTS, POLICY_NODES
 from .._probe_plan.plan import Expectation
 from .._topology.model import EXTERNAL, Topology, find_node
-from .answers import another_route, no_route, of_answers, outgoing
+from .answers import another_route, no_route, of_answers, outgoing, shown_routes
 from .blockers import blocker, certain_blocker, nothing_found, opener, possible_blocker
 from .seen import Seen
 from .zones import Packet
@@ -79,13 +79,7 @@ def remedy(
             f"packets from {source} to {destination} are lost ({said}): "
             + (there or _LOSSY.format(source=source, destination=destination))
         ),
-        prober.UNREACHABLE: (
-            f"{source} has no route to {address}: add one on {source} (ip route get {address} "
-            "shows which route it takes)"
-            if said == prober.NO_ROUTE
-            else f"{source} can't reach {address} ({said}); check cables, addresses and "
-            f"routes between {source} and {destination}"
-        ),
+        prober.UNREACHABLE: _unreachable(expectation, said),
         prober.REFUSED: (
             f"the path is open, but nobody listens on {destination}: start the service, or have it "
             f"listen on {address}"
@@ -137,6 +131,20 @@ def _silent_overlay(
     return (
         f"no answer {said}, so a firewall on {destination} or on the way drops VXLAN, or one on "
         f"{source} what comes back: {back}"
+    )
+
+
+def _unreachable(expectation: Expectation, said: str) -> str:
+    source, destination = expectation["source"], expectation["destination"]
+    address = expectation["address"]
+    shown = f"({shown_routes(address)})"
+    if said == prober.NO_ROUTE:
+        return f"{source} has no route to {address}: add one on {source} {shown}"
+    if said in prober.ROUTE_DROPS.values():
+        return f"{said.replace('the source', source)}, to {address}: remove it {shown}"
+    return (
+        f"{source} can't reach {address} ({said}); check cables, addresses and routes between "
+        f"{source} and {destination}"
     )
 
 

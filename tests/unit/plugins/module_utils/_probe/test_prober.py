@@ -62,6 +62,27 @@ def test_our_listener_with_the_right_name_is_open(protocol, icmp):
 
 
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    # As Linux 6 answers, for IPv4 and IPv6.
+    [
+        (errno.EINVAL, "blackhole"),
+        (errno.EHOSTUNREACH, "unreachable"),
+        (errno.EACCES, "prohibit"),
+    ],
+)
+def test_route_that_drops_packets_is_named(code, kind, protocol, monkeypatch, icmp):
+    class NoRoute(socket.socket):
+        def connect_ex(self, address):
+            return code
+
+    monkeypatch.setattr(socket, "socket", NoRoute)
+    assert probe_one(6443, protocol) == Outcome(
+        "unreachable", f"the source has a route of the type {kind}"
+    )
+
+
+@pytest.mark.parametrize("protocol", ["tcp", "udp"])
 def test_our_listener_with_another_name_is_the_wrong_host(protocol):
     port = free_port(UDP if protocol == "udp" else socket.SOCK_STREAM)
     with listening((HERE, protocol, port), name="agent9"):

@@ -770,8 +770,8 @@ def returned(address, *runs, firewall=None, observed="timeout"):
 
 def test_destination_without_a_route_to_the_source_is_named():
     assert returned(None, firewall=SOUND) == (
-        "no answer, since server1 has no route back to 192.0.2.21 (agent1): add one on server1 "
-        "(ip route get 192.0.2.21 shows which route it takes)"
+        "no answer, since server1 has no route back to 192.0.2.21 (agent1), or one that drops "
+        "packets: correct it on server1 (ip route show match 192.0.2.21 shows those that it has)"
     )
     assert "has no route back" in returned(None)
 
@@ -810,8 +810,16 @@ def test_route_of_the_answers_is_not_named_if_it_is_right(address, runs):
 
 def test_source_without_a_route_is_told_to_add_one():
     assert evaluated("unreachable", "no route on the source")["detail"] == (
-        "agent1 has no route to 192.0.2.11: add one on agent1 (ip route get 192.0.2.11 shows which "
-        "route it takes)"
+        "agent1 has no route to 192.0.2.11: add one on agent1 (ip route show match 192.0.2.11 "
+        "shows those that it has)"
+    )
+
+
+@pytest.mark.parametrize("kind", ["blackhole", "unreachable", "prohibit"])
+def test_source_whose_route_drops_packets_is_told_to_remove_it(kind):
+    assert evaluated("unreachable", f"the source has a route of the type {kind}")["detail"] == (
+        f"agent1 has a route of the type {kind}, to 192.0.2.11: remove it (ip route show match "
+        "192.0.2.11 shows those that it has)"
     )
 
 
@@ -880,13 +888,15 @@ def test_packet_filter_that_drops_a_probe_as_it_leaves_is_named(hook):
 
 def test_packet_filter_that_drops_answers_as_they_leave_is_named():
     text = filtered(destination=[chain("output")])
-    assert text.startswith("no answer, since on server1, of the answers, chain output of table")
+    assert text.startswith("no answer, since on server1, chain output of table")
+    assert "drops the answers: " in text
     assert "nft 'chain inet other output { policy accept; }'" in text
 
 
 def test_packet_filter_that_drops_answers_as_they_arrive_is_named():
     text = filtered([chain("input")])
-    assert text.startswith("no answer, since on agent1, of the answers, chain input of table")
+    assert text.startswith("no answer, since on agent1, chain input of table")
+    assert "drops the answers: " in text
 
 
 @pytest.mark.parametrize(
@@ -912,8 +922,8 @@ def test_packet_filters_that_pass_probe_and_answer_are_not_named(source, destina
 def test_packet_filter_that_may_drop_answers_is_named_last():
     uncertain = chain("output", DROP_ANSWERS, policy="accept")
     text = filtered(destination=[uncertain])
-    assert "on server1, of the answers, chain output" in text
-    assert "may drop it: tcp sport 6443 drop" in text
+    assert "on server1, chain output" in text
+    assert "may drop the answers: tcp sport 6443 drop" in text
     text = filtered([chain("output", DROP_6443, policy="accept")], [uncertain])
     assert "on agent1, chain output of table inet other (nft, hook output) drops it" in text
     banned = chain("input", {**DROP_ANSWERS, "text": "banned"}, policy="accept")

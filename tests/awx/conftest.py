@@ -37,9 +37,11 @@ def serving(awx: FakeAwx) -> Iterator[FakeAwx]:
     with awx:
         thread = threading.Thread(target=awx.serve_forever)
         thread.start()
-        yield awx
-        awx.shutdown()
-        thread.join()
+        try:
+            yield awx
+        finally:
+            awx.shutdown()
+            thread.join()
 
 
 @pytest.fixture

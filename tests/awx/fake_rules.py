@@ -65,7 +65,7 @@ def answer_error(question: Row, answers: Row) -> str:
         return f"'{name}' value missing" if question["required"] else ""
     value = answers[name]
     if question["type"] == "integer":
-        if type(value) is not int:
+        if not isinstance(value, int) or isinstance(value, bool):
             return f"Value {value} for '{name}' expected to be an integer."
         if value < question.get("min", value):
             return f"'{name}' value {value} is too small."

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe import prober
 
+from .._answers.values import clean
 from .evaluate import Check
 from .remedies import cause_of
-from .text import clean
 
 # What of a detail differs from pair to pair.
 _SOURCE, _DESTINATION, _ADDRESS = "\x01", "\x02", "\x03"

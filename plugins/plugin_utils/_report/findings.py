@@ -10,7 +10,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Literal, TypedDict
 
-from .text import clean, clip, plural, some
+from .._answers.values import clean
+from .text import clip, plural, some
 
 Level = Literal["error", "warning", "info"]
 ERROR: Level = "error"

@@ -17,9 +17,9 @@ from typing import Any, Optional
 from ansible_collections.edgeops.k3s_network.plugins.module_utils import _ports
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._packet_filter.chains import Chain
 
+from .._answers.values import clean
 from .._packet_filter import read_chains, read_texts
 from .sources import Ipset, contains, first_match
-from .text import clean
 
 _MOST = 200
 _LENGTH = 300

@@ -22,11 +22,12 @@ from xml.etree import ElementTree
 
 from ansible_collections.edgeops.k3s_network.plugins.module_utils._probe import prober
 
+from .._answers.values import clean
 from .causes import causes, failed
 from .evaluate import Check, Report
 from .findings import CLUSTER, ERROR, Finding, has_errors
 from .terminal import headline
-from .text import clean, clip, some
+from .text import clip, some
 
 SINGLE = 5000
 _PACKAGE = "k3s_network"

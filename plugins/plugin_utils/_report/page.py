@@ -14,12 +14,12 @@ import json
 from collections.abc import Mapping
 from typing import Any, TypedDict
 
+from .._answers.values import clean
 from .._topology.model import Topology
 from .causes import causes, failed
 from .evaluate import Check, Report
 from .findings import CLUSTER, Finding, counted
 from .terminal import unprobed_reason
-from .text import clean
 from .words import Describer
 
 # Stand for what differs from pair to pair; clean() leaves no such character in a text.

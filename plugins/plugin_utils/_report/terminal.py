@@ -18,6 +18,7 @@ from collections.abc import Iterable, Sequence
 
 from ansible_collections.edgeops.k3s_network.plugins.module_utils import _ports
 
+from .._answers.values import clean
 from .._probe_plan.plan import CLOSED, OPEN
 from .._topology.model import Topology
 from .causes import (
@@ -27,7 +28,7 @@ from .causes import (
 )
 from .evaluate import Check, Report
 from .findings import CLUSTER, ERROR, INFO, Finding, counted, has_errors, sentence
-from .text import clean, clip, plural
+from .text import clip, plural
 from .words import Describer, Order
 
 WIDTH = 110

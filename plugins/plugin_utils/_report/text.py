@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .._answers.values import clean as clean
-
 
 def clip(text: str, width: int) -> str:
     """Shorten a text to at most C(width) characters."""

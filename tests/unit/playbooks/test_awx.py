@@ -70,7 +70,8 @@ def test_question_with_a_default_is_not_required(question: dict[str, Any]) -> No
 @pytest.mark.parametrize("question", QUESTIONS)
 def test_default_has_the_type_of_the_question(question: dict[str, Any]) -> None:
     """AWX rejects an integer that is text."""
-    assert type(question["default"]) is (int if question["type"] == "integer" else str)
+    assert isinstance(question["default"], int if question["type"] == "integer" else str)
+    assert not isinstance(question["default"], bool)
 
 
 @pytest.mark.parametrize("step", TEMPLATES)

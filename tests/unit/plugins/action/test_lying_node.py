@@ -133,11 +133,13 @@ LISTENING = listening(
 )
 
 
-def validated(directory=None, probes=PROBED, listeners=LISTENING):
+def validated(directory=None, probes=None, listeners=None):
     """Return the report of a run in which a node returns this."""
     hostvars = {}
     for name in NAMES:
-        source, destination = (probes, listeners) if name == LIAR else (probed(name), listening())
+        source, destination = probed(name), listening()
+        if name == LIAR:
+            source, destination = probes or PROBED, listeners or LISTENING
         hostvars[name] = {
             "listeners": act(port_listener, destination, name),
             "probes": {"results": [act(port_probe, source, name)]},

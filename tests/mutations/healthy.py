@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from .cluster import SHARED
@@ -115,16 +115,18 @@ BESIDE = (fail2ban, banned)
 
 def beside(mutation: Mutation, configuration: Mutation) -> Mutation:
     """Return a mutation with a configuration that breaks nothing besides."""
-    names = {*mutation.breaks, *configuration.breaks}
+    # A mutation may depend on the order of its machines.
+    names = dict.fromkeys((*mutation.breaks, *configuration.breaks))
+    reverse = dict.fromkeys((*mutation.mends, *configuration.mends))
 
-    def merged(first: Commands, second: Commands) -> Commands:
+    def merged(names: Iterable[str], first: Commands, second: Commands) -> Commands:
         return {name: [*first.get(name, ()), *second.get(name, ())] for name in names}
 
     return replace(
         mutation,
         text=f"{mutation.text}; with {configuration.kind}",
-        breaks=merged(configuration.breaks, mutation.breaks),
-        mends=merged(mutation.mends, configuration.mends),
+        breaks=merged(names, configuration.breaks, mutation.breaks),
+        mends=merged(reverse, mutation.mends, configuration.mends),
         remedy=None,
     )
 

@@ -28,7 +28,7 @@ def parse_port(value: Union[int, str]) -> Interval:
     # int() would take a sign, underscores and digits of other scripts.
     found = _RANGE.fullmatch(str(value).strip())
     if not found:
-        raise ValueError(f"{value!r} is no port and no range such as '2379-2380'")
+        raise ValueError(f"{value!r} is neither a port nor a range such as '2379-2380'")
     first = int(found[1])
     last = first if found[2] is None else int(found[2])
     if not PORT_MIN <= first <= PORT_MAX or not PORT_MIN <= last <= PORT_MAX:

@@ -31,7 +31,7 @@ _UDP_MAX = 65535
 _MAX_CONNECTIONS = 512
 _SPARE_FILES = 16
 _SECONDS = 2.0
-# As long as there is no room for another one.
+# If no further connection is accepted.
 _SECONDS_IF_FULL = 0.5
 _OUT_OF_FILES = (errno.EMFILE, errno.ENFILE)
 # Closing resets the connection, so that the kernel keeps nothing of it.
@@ -75,7 +75,7 @@ class Server:
         self._connections: dict[int, _Connection] = {}
         self._most = _connections_beside(len(self._sockets) + len(self._watching))
         self._poller = select.epoll()
-        # Apart from the others, since they are not polled while there is no room.
+        # Apart from the others: with as many connections as it keeps, it does not poll them.
         self._accepting = select.epoll()
         self._is_accepting = False
         for number, one in self._sockets.items():

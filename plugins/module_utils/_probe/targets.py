@@ -49,7 +49,7 @@ class Target:
 
 
 def local_address(address: str) -> Optional[str]:
-    """Return the address that this host reaches another one from, None where there is no route."""
+    """Return the address that this host reaches another one from, None if it has no route."""
     version = ipaddress.ip_address(address).version
     with socket.socket(
         socket.AF_INET6 if version == 6 else socket.AF_INET, socket.SOCK_DGRAM

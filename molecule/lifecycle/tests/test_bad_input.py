@@ -59,7 +59,7 @@ def test_bad_variables_of_the_inventory_are_refused_together(refused):
     refused(
         *("k3s_topology_extra_ports", "mine", "70000", "give a number from 1 to 65535"),
         *("k3s_topology_pod_cidr", "k3s_topology_service_cidr", "overlap", "of their own"),
-        *("host server1", "k3s_topology_mode", "split", "shared, segregated"),
+        *("hosts server1, ", "k3s_topology_mode", "split", "shared, segregated"),
         k3s_topology_extra_ports=[BAD_RULE],
         k3s_topology_service_cidr="10.42.128.0/17",
         k3s_topology_mode="split",

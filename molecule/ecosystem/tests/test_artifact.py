@@ -18,6 +18,7 @@ PROJECT = Path(__file__).resolve().parents[3]
 FOR_USERS = {
     "CHANGELOG.md",
     "COPYING",
+    "Containerfile",
     "FILES.json",
     "LICENSES",
     "MANIFEST.json",

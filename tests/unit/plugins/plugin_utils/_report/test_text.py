@@ -6,15 +6,10 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.edgeops.k3s_network.plugins.plugin_utils._report.text import (
-    clean,
     clip,
     plural,
     some,
 )
-
-
-def test_clean_control_characters_are_replaced():
-    assert clean("a\x1b[31m\x00b\nü") == "a?[31m?b?ü"
 
 
 @pytest.mark.parametrize(("width", "text"), [(7, "1234..."), (8, "12345678")])

@@ -71,7 +71,7 @@ def test_every_default_rule_says_what_it_is_for():
     [
         ({"port": 70000}, ["port 70000 is outside 1 to 65535", "give a number from 1 to 65535"]),
         ({"port": "2380-2379"}, ["'2380-2379' ends before it begins", "or a range"]),
-        ({"port": "ssh"}, ["'ssh' is no port", "or a range"]),
+        ({"port": "ssh"}, ["'ssh' is neither a port", "nor a range"]),
         ({"protocol": "sctp"}, ["protocol is 'sctp'", "it is one of: tcp, udp"]),
         ({"source": ["master"]}, ["source is ['master']", "of: server, agent, pod, external"]),
         ({"source": []}, ["source is []", "list of: server, agent, pod, external"]),

@@ -21,7 +21,7 @@ class Vaulted:
         return self._secret
 
 
-@pytest.mark.parametrize("read", [*set(raw_values.KINDS.values())])
+@pytest.mark.parametrize("read", list(dict.fromkeys(raw_values.KINDS.values())))
 @pytest.mark.parametrize("empty", [None, "", "  ", "\n", Vaulted("")])
 def test_empty_text_is_unset_for_every_kind(read, empty):
     assert read(empty) is None
